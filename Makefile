@@ -1,0 +1,78 @@
+# The project's vocabulary; `make` alone lists it. It needs Python 3.11 or later and nothing else.
+#
+# A virtual environment is installed in two sizes: what the demo needs, and everything for development. Each has a
+# stamp file that is older than the files it depends on when an installation is due.
+
+VENV ?= .venv
+PYTHONS ?= 3.11 3.12 3.13
+ARGS ?=
+
+BIN := $(VENV)/bin
+PROJECTS := pyproject.toml $(wildcard envs/*/pyproject.toml)
+EDITABLE := $(patsubst %/pyproject.toml,-e ./%,$(wildcard envs/*/pyproject.toml))
+PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq --constraint constraints.txt
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-full test-slow test-pythons bench lint format types docs clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
+
+demo: $(VENV)/.demo ## Play episodes against real environments, each in its own process
+	@$(BIN)/openenv demo
+
+test: $(VENV)/.dev ## Run the fast tests (ARGS="-k name" for some of them)
+	$(PYTEST) -m "not slow" $(ARGS)
+
+test-full: $(VENV)/.dev ## Run all tests
+	$(PYTEST) $(ARGS)
+
+test-slow: $(VENV)/.dev ## Run what the fast tests leave out
+	$(PYTEST) -m slow $(ARGS)
+
+test-pythons: ## Run the fast tests on each Python of PYTHONS that this machine has
+	@for version in $(PYTHONS); do \
+	    if python=$$(.ci/find-python $$version 2>/dev/null); then \
+	        echo "Python $$version:"; \
+	        $(MAKE) --no-print-directory test VENV=.venv-$$version PYTHON=$$python || exit 1; \
+	    else \
+	        echo "Python $$version is not on this machine: skipped"; \
+	    fi; \
+	done
+
+bench: $(VENV)/.dev ## Measure, and print the figures
+	$(BIN)/python -m benchmarks $(ARGS)
+
+lint: $(VENV)/.dev ## Check style, formatting and the import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev ## Mend what the linter can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(VENV)/.dev ## Check the types, strictly
+	$(BIN)/mypy
+
+docs: $(VENV)/.dev ## Run every code block of the README and the documentation
+	$(PYTEST) tests/docs $(ARGS)
+
+install: $(VENV)/.dev ## Install everything for development into .venv
+
+clean: ## Remove the virtual environments and what tools left behind
+	rm -rf .venv .venv-* build dist .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(BIN)/python:
+	@python=$$(PYTHON="$(PYTHON)" .ci/find-python) && echo "Making $(VENV) with $$python" && $$python -m venv $(VENV)
+
+$(VENV)/.demo: $(PROJECTS) constraints.txt | $(BIN)/python
+	@echo "Installing into $(VENV) ..."
+	@$(PIP) -e . $(EDITABLE)
+	@touch $@
+
+$(VENV)/.dev: $(PROJECTS) constraints.txt | $(BIN)/python
+	@echo "Installing into $(VENV), with the development tools ..."
+	@$(PIP) -e '.[dev]' $(EDITABLE)
+	@touch $(VENV)/.demo $@

@@ -1,0 +1,110 @@
+"""`openenv serve`: run an environment's server in this process.
+
+The socket is bound here, before the environment is imported: a taken port is a plain sentence at once, and
+whoever connects early waits in its queue instead of being refused.
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import socket
+import traceback
+
+import click
+
+from openenv.cli.target import Target, load, locate
+
+LOG_LEVELS = ("critical", "error", "warning", "info", "debug", "trace")
+
+
+@click.command()
+@click.argument("target", default=".")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0: a free one.")
+@click.option(
+    "--fd", type=click.IntRange(min=0), help="Serve on this open socket instead of --host and --port."
+)
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(min=1), help="Server processes.")
+@click.option("--reload", is_flag=True, help="Start again whenever a source file changes.")
+@click.option("--log-level", default="info", show_default=True, type=click.Choice(LOG_LEVELS))
+def serve(
+    target: str, host: str, port: int, fd: int | None, workers: int, reload: bool, log_level: str
+) -> None:
+    """Serve an environment over WebSocket and HTTP.
+
+    TARGET is an environment's folder (by default this one), the name of an installed environment package, or
+    module:app, where app may also be an Environment class.
+    """
+    if reload and workers > 1:
+        raise click.UsageError("--reload watches one server; leave out --workers.")
+    listener = None if fd is not None else listen(host, port)
+    try:
+        found = locate(target)
+        app, has_a_name = load(found)
+    except click.ClickException as error:
+        if log_level in ("debug", "trace") and error.__cause__ is not None:
+            traceback.print_exception(error.__cause__)
+        raise
+    several = workers > 1 or reload
+    if several and not has_a_name:
+        raise click.ClickException(_no_name(found))
+    if listener is not None:
+        fd = listener.fileno()
+        _announce(found, listener)
+
+    from openenv.server.serve import serve as run
+
+    run(
+        found.import_string if several else app,
+        host=host,
+        port=port,
+        fd=fd,
+        workers=workers,
+        reload=reload,
+        log_level=log_level,
+    )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a listening TCP socket.
+
+    Raises:
+        click.ClickException: The port is taken, the host is unknown, or binding is not allowed.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, *_, address = min(found, key=lambda info: info[0] != socket.AF_INET)
+        return socket.create_server(address[:2], family=family, backlog=2048)
+    except socket.gaierror as error:
+        raise click.ClickException(f"There is no host {host!r} to listen on: {error.strerror}") from error
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            reason = (
+                f"is taken. Stop what uses it, or choose another: --port {_next(port)}, or 0 for a free one."
+            )
+        else:
+            reason = f"cannot be listened on: {error.strerror}."
+        raise click.ClickException(f"Port {port} of {host} {reason}") from error
+
+
+def _next(port: int) -> int:
+    return port + 1 if port < 65535 else 8000
+
+
+def _announce(target: Target, listener: socket.socket) -> None:
+    host, port = listener.getsockname()[:2]
+    address = ipaddress.ip_address(host)
+    shown = "127.0.0.1" if address.is_unspecified else f"[{host}]" if address.version == 6 else host
+    click.echo(f"{target.name}: http://{shown}:{port}  (interactive API at /docs, Ctrl+C stops it)")
+    if not address.is_loopback:
+        click.echo("Other machines can reach this server, and it asks nobody for a password.", err=True)
+
+
+def _no_name(target: Target) -> str:
+    if not target.portable:
+        return f"For --workers and --reload install {target.name} first: pip install -e {target.folder}"
+    return (
+        f"{target.import_string} is an Environment class. For --workers and --reload every process imports "
+        "an app by its name: write app = create_app(...) in a module and name that."
+    )

@@ -1,0 +1,288 @@
+"""What the shape of an environment class means, decided once.
+
+People write `reset`, `step` and `state` sync or async, as property or method, with or without `seed`, returning
+an observation or a `StepResult`, typed by `Environment[A, O, S]` or by annotations alone. `Shape.of` reads all of
+that from the class; `Adapter` binds it to one instance and offers three calls of one form. Nothing is inspected
+while messages flow.
+"""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any, get_args, get_origin
+
+from openenv.environment.base import Environment
+from openenv.errors import ConfigurationError, ExecutionError, InvalidRequestError
+from openenv.models import Action, EnvironmentMetadata, Observation, State, StepResult
+from openenv.protocol.unions import members
+
+_GENERIC_PARAMETERS = ("action", "observation", "state")
+
+
+@dataclass(frozen=True)
+class Signature:
+    """Which keyword arguments a method takes."""
+
+    named: frozenset[str]
+    any_keyword: bool
+
+    @staticmethod
+    def of(function: Callable[..., Any]) -> Signature:
+        """Read it from a function or bound method."""
+        parameters = inspect.signature(function).parameters.values()
+        by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+        return Signature(
+            named=frozenset(p.name for p in parameters if p.kind in by_name),
+            any_keyword=any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters),
+        )
+
+    def accepts(self, name: str) -> bool:
+        """Return whether passing the keyword would work."""
+        return self.any_keyword or name in self.named
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Everything about an environment class that does not change from message to message.
+
+    Attributes:
+        cls: The class.
+        reset_name: `reset`, or `reset_async` where the class overrides that.
+        step_name: `step`, or `step_async` where the class overrides that.
+        coroutines: Which of `reset`, `step`, `state` and `close` are coroutine functions.
+        reset: Which keyword arguments `reset` takes.
+        step: Which keyword arguments `step` takes.
+        types: Declared `action`, `observation` and `state` types, as far as they are declared.
+    """
+
+    cls: type
+    reset_name: str
+    step_name: str
+    coroutines: frozenset[str]
+    reset: Signature
+    step: Signature
+    types: Mapping[str, Any]
+
+    @staticmethod
+    def of(cls: type) -> Shape:
+        """Read the shape of a class.
+
+        Raises:
+            ConfigurationError: A verb is missing.
+        """
+        for verb in ("reset", "step"):
+            if not callable(getattr(cls, verb, None)):
+                raise ConfigurationError(f"{cls.__name__} has no {verb}(); an environment needs reset and step")
+        reset_name, step_name = _preferred(cls, "reset"), _preferred(cls, "step")
+        reset, step = getattr(cls, reset_name), getattr(cls, step_name)
+        return Shape(
+            cls=cls,
+            reset_name=reset_name,
+            step_name=step_name,
+            coroutines=_coroutines(cls, reset=reset, step=step),
+            reset=Signature.of(reset),
+            step=Signature.of(step),
+            types=_declared_types(cls, reset, step),
+        )
+
+    @cached_property
+    def action(self) -> Any:
+        """The declared action type or union; `Action` if none is declared."""
+        return self.types.get("action", Action)
+
+    @cached_property
+    def observation(self) -> Any:
+        """The declared observation type; `Observation` if none is declared."""
+        return self.types.get("observation", Observation)
+
+    @cached_property
+    def state(self) -> Any:
+        """The declared state type; `State` if none is declared."""
+        return self.types.get("state", State)
+
+
+def _preferred(cls: type, verb: str) -> str:
+    """Return the async twin's name if the class has one, since `step_async` means the sync one is a fallback."""
+    twin = getattr(cls, f"{verb}_async", None)
+    return f"{verb}_async" if twin is not None and twin is not getattr(Environment, f"{verb}_async") else verb
+
+
+def _coroutines(cls: type, **verbs: Any) -> frozenset[str]:
+    verbs |= {name: inspect.getattr_static(cls, name, None) for name in ("state", "close")}
+    return frozenset(name for name, function in verbs.items() if inspect.iscoroutinefunction(function))
+
+
+def _declared_types(cls: type, reset: Any, step: Any) -> dict[str, Any]:
+    found = _from_generics(cls)
+    returned = _hints(reset).get("return")
+    parameters = [p for p in inspect.signature(step).parameters if p != "self"]
+    annotated = {
+        "action": _hints(step).get(parameters[0]) if parameters else None,
+        "observation": _observation_of(_hints(step).get("return")) or _observation_of(returned),
+        "state": _state_of(cls),
+    }
+    for name, annotation in annotated.items():
+        if annotation is not None and annotation is not Any and not isinstance(annotation, typing.TypeVar):
+            found.setdefault(name, annotation)
+    return found
+
+
+def _from_generics(cls: type) -> dict[str, Any]:
+    """Return the arguments of `Environment[A, O, S]` wherever in the ancestry they stand."""
+    for klass in cls.__mro__:
+        for base in getattr(klass, "__orig_bases__", ()):
+            origin = get_origin(base)
+            if isinstance(origin, type) and issubclass(origin, Environment):
+                arguments = dict(zip(_GENERIC_PARAMETERS, get_args(base), strict=False))
+                concrete = {n: a for n, a in arguments.items() if not _is_type_variable(a)}
+                if concrete:
+                    return concrete
+    return {}
+
+
+def _is_type_variable(annotation: Any) -> bool:
+    return hasattr(annotation, "__bound__") and hasattr(annotation, "__constraints__")
+
+
+def _hints(function: Any) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(function, include_extras=True)
+    except Exception:  # an annotation only a type checker can resolve is no annotation to us
+        return {}
+
+
+def _observation_of(annotation: Any) -> Any:
+    """Return the observation type a return annotation names: `Obs`, or the argument of `StepResult[Obs]`."""
+    for member in members(annotation):
+        arguments = getattr(member, "__pydantic_generic_metadata__", {}).get("args")
+        if isinstance(member, type) and issubclass(member, StepResult):
+            return arguments[0] if arguments else None
+    is_model = [isinstance(mem, type) and issubclass(mem, Observation) for mem in members(annotation)]
+    return annotation if is_model and all(is_model) else None
+
+
+def _state_of(cls: type) -> Any:
+    attribute = inspect.getattr_static(cls, "state", None)
+    function = attribute.fget if isinstance(attribute, property) else attribute
+    annotation = _hints(function).get("return") if callable(function) else None
+    return annotation if isinstance(annotation, type) and issubclass(annotation, State) else None
+
+
+def describe_class(cls: Any) -> EnvironmentMetadata:
+    """Return what a class says about itself by its name and docstring."""
+    name = getattr(cls, "__name__", type(cls).__name__)
+    own_doc = cls.__dict__.get("__doc__") if isinstance(cls, type) else getattr(cls, "__doc__", None)
+    summary = inspect.cleandoc(own_doc or "").partition("\n")[0]
+    return EnvironmentMetadata(name=name, description=summary or f"{name} environment", version="1.0.0")
+
+
+class Adapter:
+    """One environment instance behind calls of one form.
+
+    Args:
+        environment: The instance.
+        strict: Refuse arguments the environment does not declare, instead of warning about them.
+    """
+
+    def __init__(self, environment: Any, *, strict: bool = False) -> None:
+        self.environment = environment
+        self.shape = Shape.of(type(environment))
+        self.strict = strict
+        self._reset = getattr(environment, self.shape.reset_name)
+        self._step = getattr(environment, self.shape.step_name)
+        self._warnings: list[str] = []
+        self.allows_step_without_reset = bool(getattr(environment, "ALLOWS_STEP_WITHOUT_RESET", False))
+
+    def bind_reset(
+        self, seed: int | None = None, episode_id: str | None = None, options: Mapping[str, Any] | None = None
+    ) -> Callable[[], Any]:
+        """Return the call of the environment's reset with the arguments it takes.
+
+        Raises:
+            InvalidRequestError: Strict, and an argument is not declared.
+        """
+        given = dict(options or {})
+        if seed is not None:
+            given["seed"] = seed
+        if episode_id is not None:
+            given["episode_id"] = episode_id
+        return partial(self._reset, **self._accepted("reset", self.shape.reset, given)) if given else self._reset
+
+    def bind_step(
+        self, action: Any, timeout_s: float | None = None, options: Mapping[str, Any] | None = None
+    ) -> Callable[[], Any]:
+        """Return the call of the environment's step with the arguments it takes.
+
+        Raises:
+            InvalidRequestError: Strict, and an argument is not declared.
+        """
+        given = dict(options or {})
+        if timeout_s is not None and self.shape.step.accepts("timeout_s"):
+            given["timeout_s"] = timeout_s
+        accepted = self._accepted("step", self.shape.step, given) if given else given
+        return partial(self._step, action, **accepted)
+
+    def state(self) -> Any:
+        """Read the environment's state; what is returned may be awaitable."""
+        state = getattr(self.environment, "state", None)
+        return state() if callable(state) else state
+
+    @property
+    def has_close(self) -> bool:
+        """Whether the environment has anything to close."""
+        close = getattr(type(self.environment), "close", None)
+        return close is not None and close is not Environment.close
+
+    def close(self) -> Any:
+        """Close the environment; what is returned may be awaitable."""
+        close = getattr(self.environment, "close", None)
+        return close() if callable(close) else None
+
+    def metadata(self) -> EnvironmentMetadata:
+        """Return what the environment says about itself, whatever it says wrongly left out."""
+        get = getattr(self.environment, "get_metadata", None)
+        found = get() if callable(get) else None
+        return found if isinstance(found, EnvironmentMetadata) else describe_class(self.shape.cls)
+
+    def result(self, returned: Any) -> StepResult[Any]:
+        """Return what a reset or step returned as a `StepResult`, with any pending warnings in its `info`.
+
+        Raises:
+            ExecutionError: It is neither an observation nor a `StepResult`.
+        """
+        if isinstance(returned, StepResult):
+            result = returned
+        elif isinstance(returned, Observation):
+            result = StepResult(returned, returned.reward, returned.done)
+        else:
+            raise ExecutionError(
+                f"{self.shape.cls.__name__} returned {type(returned).__name__}; "
+                "return an Observation or a StepResult",
+                exception="TypeError",
+            )
+        if self._warnings:
+            result.info = {**result.info, "warnings": self._warnings}
+            self._warnings = []
+        return result
+
+    def _accepted(self, verb: str, signature: Signature, given: dict[str, Any]) -> dict[str, Any]:
+        """Keep what the method takes; say so of what it does not take, never drop it in silence."""
+        name = self.shape.cls.__name__
+        unknown = sorted(n for n in given if not signature.accepts(n))
+        if unknown and self.strict:
+            raise InvalidRequestError(
+                f"{name}.{verb}() does not take {', '.join(unknown)}",
+                errors=[{"loc": [n], "msg": "not an argument of this environment", "type": "unexpected"} for n in unknown],
+            )
+        self._warnings = [
+            f"{n} was not used: {name}.{verb}() does not declare it"
+            + ("; this episode is not reproducible" if n == "seed" else "")
+            for n in unknown
+        ]
+        if "seed" in given and "seed" not in signature.named and "seed" not in unknown:
+            self._warnings.append(f"seed may not be used: {name}.{verb}() takes it only as part of **kwargs")
+        return {n: value for n, value in given.items() if n not in unknown}

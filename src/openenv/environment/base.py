@@ -1,0 +1,183 @@
+"""`Environment`: the one class an author subclasses.
+
+The base does no work that an author could forget to call: a subclass need not call `super().__init__()`, and
+may write `reset`, `step` and `state` sync or async (see `openenv.environment.adapter`).
+"""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar, Generic, Protocol, TypedDict, runtime_checkable
+
+from typing_extensions import TypeVar
+
+from openenv.models import Action, EnvironmentMetadata, Observation, State
+
+ActionT = TypeVar("ActionT", default=Action)
+ObservationT = TypeVar("ObservationT", default=Observation)
+StateT = TypeVar("StateT", default=State)
+
+
+class Transform(ABC, Generic[ObservationT]):
+    """A function on observations that an environment applies before it answers, to add a reward for example."""
+
+    @abstractmethod
+    def __call__(self, observation: ObservationT) -> ObservationT:
+        """Return the observation to send."""
+
+
+class Environment(ABC, Generic[ActionT, ObservationT, StateT]):
+    """An environment: `reset`, `step` and `state` over typed actions and observations.
+
+    ```python
+    class Counter(Environment[Add, Count, State]):
+        SUPPORTS_CONCURRENT_SESSIONS = True
+
+        def reset(self, seed: int | None = None) -> Count:
+            self.total = 0
+            return Count(total=0)
+
+        def step(self, action: Add) -> Count:
+            self.total += action.amount
+            return Count(total=self.total, reward=1.0, done=self.total > 10)
+
+        @property
+        def state(self) -> State:
+            return State(step_count=self.total)
+    ```
+
+    `reset` and `step` may be `async def`, may return an observation (with `reward` and `done` on it) or a
+    `StepResult`, and take only the keyword arguments they declare: `seed` and `episode_id` for `reset`,
+    `timeout_s` for `step`, and whatever else a trainer passes by name. `state` may be a property, a method or
+    a coroutine.
+
+    Args:
+        transform: Applied to observations by `_apply_transform`.
+        rubric: Grades steps in `_apply_rubric`; any callable `(action, observation) -> reward`.
+
+    Attributes:
+        SUPPORTS_CONCURRENT_SESSIONS: Several instances may live in one process. Without it a server holds one.
+        REQUIRES_SINGLE_THREAD_EXECUTOR: Every call must come from the same thread, the one that constructed it.
+        NON_BLOCKING: Sync methods return within microseconds; they are called on the event loop directly.
+        ALLOWS_STEP_WITHOUT_RESET: A step before the first reset, and after `done`, is part of the task.
+    """
+
+    SUPPORTS_CONCURRENT_SESSIONS: ClassVar[bool] = False
+    REQUIRES_SINGLE_THREAD_EXECUTOR: ClassVar[bool] = False
+    NON_BLOCKING: ClassVar[bool] = False
+    ALLOWS_STEP_WITHOUT_RESET: ClassVar[bool] = False
+
+    transform: Transform[Any] | None = None
+    rubric: Any = None
+
+    def __init__(self, transform: Transform[ObservationT] | None = None, rubric: Any = None) -> None:
+        self.transform = transform
+        self.rubric = rubric
+
+    @abstractmethod
+    def reset(self, seed: int | None = None, episode_id: str | None = None, **kwargs: Any) -> Any:
+        """Start a new episode and return its first observation.
+
+        Args:
+            seed: Makes the episode reproducible: the same seed gives the same episode.
+            episode_id: The id the episode shall have.
+            **kwargs: Whatever else the environment declares, such as a task.
+        """
+
+    @abstractmethod
+    def step(self, action: ActionT, timeout_s: float | None = None, **kwargs: Any) -> Any:
+        """Execute one action and return what the agent sees next, with reward and done.
+
+        Args:
+            action: A validated action.
+            timeout_s: Seconds the step may take, if the environment can honour it.
+            **kwargs: Whatever else the environment declares.
+        """
+
+    async def reset_async(self, *args: Any, **kwargs: Any) -> Any:
+        """Do what `reset` does, async. Overriding it makes it the one that is called."""
+        return await _resolved(self.reset(*args, **kwargs))
+
+    async def step_async(self, *args: Any, **kwargs: Any) -> Any:
+        """Do what `step` does, async. Overriding it makes it the one that is called."""
+        return await _resolved(self.step(*args, **kwargs))
+
+    @property
+    @abstractmethod
+    def state(self) -> Any:
+        """Where the episode stands: its id, its step count and whatever the environment adds."""
+
+    def close(self) -> Any:
+        """Release what the environment holds. Called once, when its session ends. May be async."""
+
+    def get_metadata(self) -> EnvironmentMetadata:
+        """Return what the environment says about itself; by default its class name and docstring."""
+        from openenv.environment.adapter import describe_class
+
+        return describe_class(type(self))
+
+    def _apply_transform(self, observation: Any) -> Any:
+        return self.transform(observation) if self.transform is not None else observation
+
+    def _apply_rubric(self, action: Any, observation: Any) -> Any:
+        """Return the rubric's reward; None without a rubric, so that nothing is graded 0 by default."""
+        return self.rubric(action, observation) if self.rubric is not None else None
+
+    async def _apply_rubric_async(self, action: Any, observation: Any) -> Any:
+        return await _resolved(self._apply_rubric(action, observation))
+
+    def _reset_rubric(self) -> None:
+        reset = getattr(self.rubric, "reset", None)
+        if callable(reset):
+            reset()
+
+    async def _reset_rubric_async(self) -> None:
+        reset = getattr(self.rubric, "reset", None)
+        if callable(reset):
+            await _resolved(reset())
+
+
+async def _resolved(value: Any) -> Any:
+    return await value if inspect.isawaitable(value) else value
+
+
+class Message(TypedDict):
+    """One message of a conversation."""
+
+    role: str
+    content: str
+
+
+@runtime_checkable
+class ModelTokenizer(Protocol):
+    """What an environment that speaks in tokens needs of a tokenizer."""
+
+    def apply_chat_template(
+        self, conversation: list[Message], tokenize: bool = True, return_tensors: str | None = None, **kwargs: Any
+    ) -> Any:
+        """Return the conversation as token ids."""
+
+    def decode(self, token_ids: Any, skip_special_tokens: bool = False, **kwargs: Any) -> str:
+        """Return the text of token ids."""
+
+
+@runtime_checkable
+class TaskProvider(Protocol):
+    """An environment that has tasks, listed by split."""
+
+    def list_splits(self) -> Sequence[str]:
+        """Return the names of the splits, such as `train` and `test`."""
+
+    def list_tasks(self, split: str) -> Sequence[Any]:
+        """Return the tasks of a split."""
+
+    def num_tasks(self, split: str) -> int:
+        """Return how many tasks a split has."""
+
+    def get_task(self, split: str, index: int) -> Any:
+        """Return one task."""
+
+    def get_task_range(self, split: str, start: int, stop: int) -> Sequence[Any]:
+        """Return the tasks from `start` up to, not including, `stop`."""

@@ -1,0 +1,258 @@
+"""Every exception of the project, one class for each boundary that can fail.
+
+```
+OpenEnvError
+├── ConfigurationError (ValueError)           the program is wired wrongly; fix the code
+│   └── ConcurrencyConfigurationError
+├── RequestError (RuntimeError)               a request was refused or failed
+│   ├── InvalidRequestError                   INVALID_JSON, UNKNOWN_TYPE, VALIDATION_ERROR
+│   ├── MessageTooLargeError                  MESSAGE_TOO_LARGE
+│   ├── NotResetError                         NOT_RESET
+│   ├── EpisodeEndedError                     EPISODE_ENDED
+│   ├── ExecutionError                        EXECUTION_ERROR
+│   ├── SerializationError (ValueError)       SERIALIZATION_ERROR
+│   └── SessionError                          SESSION_ERROR
+│       ├── SessionCapacityError              CAPACITY_REACHED
+│       ├── SessionNotFoundError              SESSION_NOT_FOUND
+│       ├── SessionLost (ConnectionError)     SESSION_LOST
+│       └── SessionCreationError              SESSION_ERROR
+│           └── EnvironmentFactoryError       FACTORY_ERROR
+├── ConnectionFailedError (ConnectionError)   no server could be reached
+├── BudgetExceededError (TimeoutError)        a named time budget ran out
+└── ProviderError (RuntimeError)              an environment could not be started or stopped
+    ├── ProviderStartError
+    └── ProviderNotReadyError (TimeoutError)
+```
+
+A `RequestError` is the same class on both sides of the wire: the server raises it, its `code` travels,
+and the client raises the class that the code stands for. Classes that also derive from a built-in keep
+`except RuntimeError`, `except ConnectionError` and `except TimeoutError` of existing programs working.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class OpenEnvError(Exception):
+    """Base of everything this project raises.
+
+    Attributes:
+        code: A stable upper-case name for programs to test.
+        message: What happened and what to do next, for people.
+    """
+
+    code: str = "OPENENV_ERROR"
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class ConfigurationError(OpenEnvError, ValueError):
+    """The program is wired wrongly: a wrong argument, an unusable class, a missing extra."""
+
+    code = "CONFIGURATION_ERROR"
+
+
+class ConcurrencyConfigurationError(ConfigurationError):
+    """More sessions were asked for than the environment class can serve."""
+
+    code = "CONCURRENCY_CONFIGURATION"
+
+
+class RequestError(OpenEnvError, RuntimeError):
+    """A request to an environment was refused or failed.
+
+    Attributes:
+        errors: For validation failures, a list of `{"loc", "msg", "type"}`; else None.
+        error_id: The id under which the server logged the details, if it did.
+        exception: The class name of the environment's own exception, if there was one.
+        retry_after: Seconds after which trying again makes sense, if known.
+    """
+
+    code = "REQUEST_ERROR"
+    wire_fields: ClassVar[tuple[str, ...]] = ("errors", "error_id", "exception", "retry_after")
+    by_code: ClassVar[dict[str, type[RequestError]]] = {}
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        code: str | None = None,
+        errors: list[dict[str, Any]] | None = None,
+        error_id: str | None = None,
+        exception: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        if code is not None:
+            self.code = code
+        self.errors = errors
+        self.error_id = error_id
+        self.exception = exception
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        suffix = f", error id {self.error_id}" if self.error_id else ""
+        return f"{self.message} (code: {self.code}{suffix})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.to_wire())
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return the `data` of an error frame: `message`, `code` and whatever else is known."""
+        wire: dict[str, Any] = {"message": self.message, "code": self.code}
+        for name in self.wire_fields:
+            value = getattr(self, name)
+            if value is not None:
+                wire[name] = value
+        return wire
+
+    @staticmethod
+    def from_wire(data: Any) -> RequestError:
+        """Return the exception that the `data` of an error frame stands for.
+
+        Unknown codes become a plain `RequestError`; a reply that is not understood never raises here.
+        """
+        if not isinstance(data, dict):
+            return RequestError(f"The server answered with an error that is not an object: {data!r:.200}")
+        return _rebuild(RequestError.by_code.get(str(data.get("code")), RequestError), data)
+
+
+def _rebuild(cls: type[RequestError], data: dict[str, Any]) -> RequestError:
+    known = {name: data.get(name) for name in cls.wire_fields}
+    return cls(str(data.get("message", "")), code=str(data.get("code", cls.code)), **known)
+
+
+def _carries(*codes: str) -> Any:
+    """Register a class as what these wire codes stand for; the first is its default."""
+
+    def register(cls: type[RequestError]) -> type[RequestError]:
+        cls.code = codes[0]
+        for code in codes:
+            RequestError.by_code[code] = cls
+        return cls
+
+    return register
+
+
+@_carries("VALIDATION_ERROR", "INVALID_JSON", "UNKNOWN_TYPE")
+class InvalidRequestError(RequestError):
+    """The message was not understood or its fields are wrong; nothing was executed."""
+
+
+@_carries("MESSAGE_TOO_LARGE")
+class MessageTooLargeError(RequestError):
+    """A message is over the size limit that both ends agreed on."""
+
+
+@_carries("NOT_RESET")
+class NotResetError(RequestError):
+    """A step or state was asked for before the first reset of the session."""
+
+
+@_carries("EPISODE_ENDED")
+class EpisodeEndedError(RequestError):
+    """A step was asked for after the episode had ended; reset first."""
+
+
+@_carries("EXECUTION_ERROR")
+class ExecutionError(RequestError):
+    """The environment's own code raised; `exception` and the message say what."""
+
+
+@_carries("SERIALIZATION_ERROR")
+class SerializationError(RequestError, ValueError):
+    """A value has no JSON form: NaN, infinity, or an object of a foreign class."""
+
+
+@_carries("SESSION_ERROR")
+class SessionError(RequestError):
+    """A session could not be made, found or kept."""
+
+
+@_carries("CAPACITY_REACHED")
+class SessionCapacityError(SessionError):
+    """Every session slot of the server is taken.
+
+    Attributes:
+        active_sessions: How many there are.
+        max_sessions: How many there may be.
+    """
+
+    wire_fields = (*SessionError.wire_fields, "active_sessions", "max_sessions")
+
+    def __init__(
+        self, message: str = "", *, active_sessions: int | None = None, max_sessions: int | None = None, **known: Any
+    ) -> None:
+        super().__init__(message, **known)
+        self.active_sessions = active_sessions
+        self.max_sessions = max_sessions
+
+
+@_carries("SESSION_NOT_FOUND")
+class SessionNotFoundError(SessionError):
+    """No session has this id; it may have been closed or may have expired."""
+
+
+@_carries("SESSION_LOST")
+class SessionLost(SessionError, ConnectionError):
+    """The session is gone and its episode with it; `reset()` starts a new one."""
+
+
+class SessionCreationError(SessionError):
+    """A session could not be made."""
+
+
+@_carries("FACTORY_ERROR")
+class EnvironmentFactoryError(SessionCreationError):
+    """The environment's constructor or factory raised."""
+
+
+class ConnectionFailedError(OpenEnvError, ConnectionError):
+    """No server could be reached at the address."""
+
+    code = "CONNECTION_FAILED"
+
+
+class BudgetExceededError(OpenEnvError, TimeoutError):
+    """A named time budget ran out; the message names it and how to change it.
+
+    Attributes:
+        budget: Which one: `connect`, `create`, `reset`, `step`, `state`, `ready`.
+        seconds: How long it was.
+    """
+
+    code = "BUDGET_EXCEEDED"
+
+    def __init__(self, message: str = "", *, budget: str = "", seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.budget = budget
+        self.seconds = seconds
+
+
+class ProviderError(OpenEnvError, RuntimeError):
+    """A provider could not do what was asked.
+
+    Attributes:
+        log_tail: The last lines the server wrote, secrets removed; empty if it wrote none.
+    """
+
+    code = "PROVIDER_ERROR"
+
+    def __init__(self, message: str = "", *, log_tail: str = "") -> None:
+        super().__init__(f"{message}\n--- last lines of its log ---\n{log_tail}" if log_tail else message)
+        self.log_tail = log_tail
+
+
+class ProviderStartError(ProviderError):
+    """The server could not be started, or ended before it was ready."""
+
+    code = "PROVIDER_START_FAILED"
+
+
+class ProviderNotReadyError(ProviderError, TimeoutError):
+    """The server runs but did not become ready within its budget."""
+
+    code = "PROVIDER_NOT_READY"

@@ -1,0 +1,248 @@
+"""The typed things an agent and an environment exchange: actions, observations, states, step results.
+
+All are pydantic models, so a schema, validation and JSON come with the class. One metaclass lets the
+oldest way of writing them, `@dataclass class MyAction(Action)`, mean the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Annotated, Any, Generic, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler
+from pydantic_core import CoreSchema
+from typing_extensions import Self
+
+from openenv import values
+
+__all__ = [
+    "Action",
+    "EnvironmentMetadata",
+    "Observation",
+    "Reward",
+    "State",
+    "StepResult",
+]
+
+# The metaclass of pydantic's models under its public roof: what `type(BaseModel)` is.
+_ModelMeta: Any = type(BaseModel)
+
+_DATACLASS_METHODS = frozenset(
+    {"__init__", "__repr__", "__eq__", "__hash__", "__setattr__", "__delattr__", "__match_args__", "__replace__", "__doc__"}
+)
+
+
+class _DataclassTolerantMeta(_ModelMeta):  # type: ignore[misc]
+    """Makes `@dataclass` on a model keep the model, adding only its positional arguments.
+
+    The decorator runs after the class is made and assigns `__dataclass_fields__`, then the methods it
+    generated. Those would bypass validation, so they are not taken; an `__init__` that accepts the fields
+    in their order of definition is put in their place.
+    """
+
+    def __setattr__(cls, name: str, value: Any) -> None:
+        if name == "__dataclass_fields__":
+            super().__setattr__(name, value)
+            own = [f.name for f in value.values() if f.name in cls.model_fields and not f.kw_only]
+            super().__setattr__("__init__", _positional_init(own))
+        elif name in _DATACLASS_METHODS and "__dataclass_fields__" in cls.__dict__:
+            return
+        else:
+            super().__setattr__(name, value)
+
+
+def _positional_init(names: list[str]) -> Callable[..., None]:
+    def __init__(self: BaseModel, *args: Any, **kwargs: Any) -> None:  # noqa: N807
+        if len(args) > len(names):
+            raise TypeError(
+                f"{type(self).__name__}() takes {len(names)} positional arguments but {len(args)} were given"
+            )
+        given = dict(zip(names, args, strict=False))
+        if twice := given.keys() & kwargs.keys():
+            raise TypeError(f"{type(self).__name__}() got multiple values for argument {min(twice)!r}")
+        BaseModel.__init__(self, **given, **kwargs)
+
+    # pydantic looks at this mark to tell its own constructor from a user's; this one only reorders.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+    return __init__
+
+
+class Model(BaseModel, metaclass=_DataclassTolerantMeta):
+    """What all messages share: bytes and arrays survive, equality compares arrays by content."""
+
+    model_config = ConfigDict(
+        arbitrary_types_allowed=True,
+        ser_json_bytes="base64",
+        val_json_bytes="base64",
+        ser_json_inf_nan="constants",  # so that the encoder sees them and refuses
+        protected_namespaces=(),
+    )
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Give every array field and every `Any` field its wire form (see `openenv.values`)."""
+        return values.adapt(handler(source))  # type: ignore[no-any-return]
+
+    def __eq__(self, other: object) -> bool:
+        """Compare by class and content; arrays are equal when dtype, shape and elements are."""
+        if type(self) is not type(other):
+            return NotImplemented
+        assert isinstance(other, BaseModel)
+        return _same(self.__dict__, other.__dict__) and _same(self.__pydantic_extra__, other.__pydantic_extra__)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def _same(a: Any, b: Any) -> bool:
+    if values.is_array(a) or values.is_array(b):
+        return (
+            type(a) is type(b) and a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+        )
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(_same(item, b[key]) for key, item in a.items())
+    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
+        return type(a) is type(b) and len(a) == len(b) and all(map(_same, a, b))
+    return bool(a == b)
+
+
+def _plain_number(value: Any) -> Any:
+    """Turn NumPy and torch scalars into Python numbers; leave the rest to the validator."""
+    if value is None or type(value) in (float, int, bool):
+        return value
+    item = getattr(value, "item", None)
+    return item() if callable(item) else value
+
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Reward = Annotated[bool | int | Finite | None, BeforeValidator(_plain_number)]
+"""A reward: a finite number, or None when nothing graded the step. NumPy scalars are accepted."""
+
+
+class Action(Model):
+    """What an agent sends to `step`. Subclass it and declare the fields.
+
+    Unknown fields are refused and assignment is validated.
+
+    Attributes:
+        metadata: Free-form extras that are not part of the action itself.
+    """
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+
+    metadata: dict[str, Any] = Field(default_factory=dict)
+
+
+class Observation(Model):
+    """What an environment answers. Subclass it and declare the fields.
+
+    Unknown fields are refused and assignment is validated.
+
+    Attributes:
+        done: Whether the episode has ended.
+        reward: The reward of the step that led here; None when nothing graded it.
+        metadata: Free-form extras for debugging and logging.
+    """
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+
+    done: bool = False
+    reward: Reward = None
+    metadata: dict[str, Any] = Field(default_factory=dict)
+
+
+class State(Model):
+    """Where an episode stands. Subclass it, or just set more attributes: extra fields are kept.
+
+    Attributes:
+        episode_id: The id of the episode; None before the first reset.
+        step_count: Steps taken in this episode.
+        elapsed_time: Seconds since the episode's reset, filled in by the server.
+    """
+
+    model_config = ConfigDict(extra="allow", validate_assignment=True)
+
+    __pydantic_extra__: dict[str, Any] = Field(init=False)
+
+    episode_id: str | None = None
+    step_count: int = Field(default=0, ge=0)
+    elapsed_time: float | None = None
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        """Return the state itself, so that `await client.state()` and `client.state()` are one type."""
+        return self
+        yield
+
+
+ObservationT_co = TypeVar("ObservationT_co", covariant=True)
+
+
+class StepResult(Model, Generic[ObservationT_co]):
+    """What `reset` and `step` return to a trainer; an environment may return it too.
+
+    Takes its first three fields by position: `StepResult(observation, 1.0, False)`.
+
+    Attributes:
+        observation: The typed observation (a dict from an untyped client).
+        reward: Reward of the step; None when nothing graded it.
+        done: The episode is over, for whatever reason.
+        terminated: It ended by the rules of the task.
+        truncated: It was cut off by a limit of the task, such as a step count.
+        info: Extras beside the observation, for debugging; `warnings` lists what the server wants noticed.
+        metadata: The observation's metadata.
+    """
+
+    observation: ObservationT_co
+    reward: Reward = None
+    done: bool = False
+    terminated: bool = False
+    truncated: bool = False
+    info: dict[str, Any] = Field(default_factory=dict)
+    metadata: dict[str, Any] = Field(default_factory=dict)
+
+    def __init__(
+        self,
+        observation: ObservationT_co,
+        reward: bool | float | None = None,
+        done: bool = False,
+        *,
+        terminated: bool = False,
+        truncated: bool = False,
+        info: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(
+            observation=observation,
+            reward=reward,
+            done=done or terminated or truncated,
+            terminated=terminated or (done and not truncated),
+            truncated=truncated,
+            info=info or {},
+            metadata=metadata or getattr(observation, "metadata", None) or {},
+        )
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        """Return the result itself, so that `await client.step(a)` and `client.step(a)` are one type."""
+        return self
+        yield
+
+
+class EnvironmentMetadata(Model):
+    """What an environment says about itself, served at `/metadata`.
+
+    Attributes:
+        name: Its name, as in `echo_env`.
+        description: One or two sentences.
+        readme_content: The README as Markdown.
+        version: The version of the environment package.
+        author: Who wrote it.
+        documentation_url: Where its documentation is.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str
+    description: str = ""
+    readme_content: str | None = None
+    version: str | None = None
+    author: str | None = None
+    documentation_url: str | None = None

@@ -1,0 +1,341 @@
+"""Between bytes and typed objects, for the types of one environment.
+
+`ServerCodec` and `ClientCodec` are built once, when an environment is wrapped or a client made. A message is
+validated once, by pydantic's Rust core, from the text straight into the typed object; a result is serialised
+once, and the few fields beside the observation are put around it as text.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Annotated, Any, Generic, TypeVar
+
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import ErrorDetails, core_schema, from_json, to_json
+
+from openenv import values
+from openenv.errors import InvalidRequestError, RequestError, SerializationError
+from openenv.models import State, StepResult
+from openenv.protocol import messages as m
+from openenv.protocol.unions import needs_tag, wire_type
+
+T = TypeVar("T")
+
+_BESIDE_OBSERVATION = {"done", "reward"}
+
+
+class _Decoder(Generic[T]):
+    """Validates JSON text as one type and turns every failure into one error."""
+
+    def __init__(self, annotation: Any) -> None:
+        self.adapter: TypeAdapter[T] = TypeAdapter(annotation)
+
+    def __call__(self, raw: bytes | str) -> T:
+        try:
+            message = self.adapter.validate_json(raw)
+        except ValidationError as error:
+            raise invalid(error) from None
+        refuse_non_finite(raw)
+        return message
+
+
+def refuse_non_finite(raw: bytes | str) -> None:
+    """Raise InvalidRequestError if the JSON text holds NaN or infinity, which JSON has no words for."""
+    try:
+        values.refuse_non_finite(raw, what="message")
+    except SerializationError as error:
+        raise InvalidRequestError(error.message, code="INVALID_JSON") from None
+
+
+def invalid(error: ValidationError) -> InvalidRequestError:
+    """Return what a failed validation means on the wire."""
+    # Neither `input` (may be huge or secret) nor `ctx` (may hold exceptions) is sent.
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    first = found[0]
+    if first["type"] == "json_invalid":
+        return InvalidRequestError(first["msg"], code="INVALID_JSON")
+    if first["type"] == "union_tag_invalid" and not first["loc"]:
+        return InvalidRequestError(f"Unknown message type: {first['msg']}", code="UNKNOWN_TYPE")
+    if first["type"] == "union_tag_not_found" and not first["loc"]:
+        return InvalidRequestError('Unknown message type: a message needs a "type"', code="UNKNOWN_TYPE")
+    errors = [{"loc": _relative(e), "msg": e["msg"], "type": e["type"]} for e in found]
+    where = ".".join(map(str, errors[0]["loc"]))
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    return InvalidRequestError(
+        f"Invalid message: {where + ': ' if where else ''}{errors[0]['msg']}{more}",
+        code="VALIDATION_ERROR",
+        errors=errors,
+    )
+
+
+_FRAMES = frozenset(("reset", "step", "state", "close", "mcp"))
+
+
+def _relative(error: ErrorDetails) -> list[int | str]:
+    """Return the location as the sender counts: within the action, or within the data of the reset."""
+    loc = list(error["loc"])
+    if loc and loc[0] in _FRAMES:
+        loc.pop(0)
+    return loc[1:] if len(loc) > 1 and loc[0] in ("data", "action") else loc
+
+
+class ServerCodec:
+    """Decodes requests for, and encodes replies of, one environment.
+
+    Args:
+        action: The action class, or a union of several.
+        observation: The observation class or union; for the schema.
+        state: The state class; for the schema.
+        reset_observation: What `reset` returns if it is not `observation`; for the schema.
+    """
+
+    def __init__(self, action: Any, observation: Any, state: Any = State, reset_observation: Any = None) -> None:
+        self.action, self.observation, self.state = action, observation, state
+        self.reset_observation = reset_observation or observation
+        wire = wire_type(action)
+        frames = (
+            m.WSResetMessage
+            | m.WSStepMessage[wire]  # type: ignore[valid-type]
+            | m.WSStateMessage
+            | m.WSCloseMessage
+            | m.WSMCPMessage
+        )
+        self.decode: _Decoder[Any] = _Decoder(Annotated[frames, Field(discriminator="type")])
+        self.decode_reset: _Decoder[m.ResetRequest] = _Decoder(m.ResetRequest)
+        self.decode_step: _Decoder[m.StepRequest[Any]] = _Decoder(m.StepRequest[wire])  # type: ignore[valid-type]
+
+    def schema(self) -> m.SchemaResponse:
+        """Return the JSON Schemas of all types."""
+        return m.SchemaResponse(
+            action=json_schema(self.action),
+            observation=json_schema(self.observation),
+            state=json_schema(self.state),
+            reset_observation=json_schema(self.reset_observation),
+        )
+
+
+class _LenientSchema(GenerateJsonSchema):
+    """Describes a field of a foreign class as "anything" instead of failing the whole schema."""
+
+    def handle_invalid_for_json_schema(self, schema: core_schema.CoreSchema, error_info: str) -> JsonSchemaValue:
+        return {}
+
+
+def json_schema(annotation: Any) -> dict[str, Any]:
+    """Return the JSON Schema of a class or union, as a sender has to write it."""
+    return TypeAdapter(wire_type(annotation)).json_schema(schema_generator=_LenientSchema)
+
+
+def inline_schema(model: type[BaseModel], **fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the JSON Schema of a model with the schemas of some fields given."""
+    schema = model.model_json_schema(schema_generator=_LenientSchema)
+    definitions = schema.pop("$defs", {})
+    for name, given in fields.items():
+        given = dict(given)
+        definitions |= given.pop("$defs", {})
+        schema["properties"][name] = given
+    # An OpenAPI document has no place for definitions inside a body's schema, so they are put in line.
+    return _resolve(schema, definitions)  # type: ignore[no-any-return]
+
+
+def _resolve(node: Any, definitions: dict[str, Any], within: tuple[str, ...] = ()) -> Any:
+    if isinstance(node, list):
+        return [_resolve(item, definitions, within) for item in node]
+    if not isinstance(node, dict):
+        return node
+    name = str(node.get("$ref", "")).removeprefix("#/$defs/")
+    if name in definitions:
+        if name in within:  # a recursive model: stop at the second turn
+            return {"type": "object", "title": name}
+        return _resolve(definitions[name], definitions, (*within, name))
+    return {
+        key: _resolve(item, definitions, within) for key, item in node.items() if key not in ("$defs", "discriminator")
+    }
+
+
+# --- replies --------------------------------------------------------------------------------------------------------
+
+
+def encode_result(result: StepResult[Any]) -> bytes:
+    """Return the JSON of a `ResultData`: the observation, and beside it reward, done and what else there is.
+
+    Raises:
+        SerializationError: A value has no JSON form.
+    """
+    observation = result.observation
+    body = _dump_observation(observation)
+    parts = [b'{"observation":', body, b',"reward":', to_json(result.reward), b',"done":']
+    parts.append(b"true" if result.done else b"false")
+    if result.truncated:
+        parts.append(b',"truncated":true')
+    if result.info:
+        parts += (b',"info":', values.dumps(result.info, what="info"))
+    if result.metadata:
+        parts += (b',"metadata":', values.dumps(result.metadata, what="metadata"))
+    parts.append(b"}")
+    return b"".join(parts)
+
+
+def _dump_observation(observation: Any) -> bytes:
+    if not isinstance(observation, BaseModel):
+        return values.dumps(observation, what="observation")
+    return dump_model(observation, exclude=_BESIDE_OBSERVATION, what="observation")
+
+
+def dump_model(model: BaseModel, *, exclude: set[str] | None = None, what: str = "value") -> bytes:
+    """Return the JSON of a model.
+
+    Raises:
+        SerializationError: A value has no JSON form; the message says which.
+    """
+    try:
+        raw: bytes = model.__pydantic_serializer__.to_json(model, exclude=exclude, fallback=values.fallback)
+        if _nulls_non_finite(type(model)):
+            values.refuse_non_finite_tree(model.model_dump(exclude=exclude), what=f"{what} {type(model).__name__}")
+    except SerializationError:
+        raise
+    except Exception as error:  # whatever a custom serialiser raises
+        raise SerializationError(
+            f"The {what} {type(model).__name__} cannot be serialised: {values.reason(error)}"
+        ) from error
+    values.refuse_non_finite(raw, what=f"{what} {type(model).__name__}")
+    return raw
+
+
+@cache
+def _nulls_non_finite(cls: type[BaseModel]) -> bool:
+    """Return whether a model is, or holds, one of a class whose serialiser turns NaN into null in silence."""
+    return _finds_foreign(cls.__pydantic_core_schema__)
+
+
+def _finds_foreign(schema: Any) -> bool:
+    if isinstance(schema, list | tuple):
+        return any(map(_finds_foreign, schema))
+    if not isinstance(schema, dict):
+        return False
+    if schema.get("type") in ("model", "dataclass", "typed-dict"):
+        config = getattr(schema.get("cls"), "model_config", {})
+        if config.get("ser_json_inf_nan") != "constants":
+            return True
+    return any(_finds_foreign(value) for key, value in schema.items() if key not in ("metadata", "cls", "config"))
+
+
+def encode_state(state: Any) -> bytes:
+    """Return the JSON of a state.
+
+    Raises:
+        SerializationError: A value has no JSON form.
+    """
+    if isinstance(state, BaseModel):
+        return dump_model(state, what="state")
+    return values.dumps(state, what="state")
+
+
+def frame(kind: str, data: bytes) -> bytes:
+    """Return a WebSocket frame of the given type around encoded data."""
+    return b'{"type":"%s","data":%s}' % (kind.encode(), data)
+
+
+def encode_error(error: RequestError) -> bytes:
+    """Return the JSON of an `ErrorData`. Never fails."""
+    return to_lenient_json(error.to_wire())
+
+
+def to_lenient_json(value: Any) -> bytes:
+    """Return JSON of anything, if need be by its `repr`; for errors, which must not fail in turn."""
+    return to_json(value, fallback=repr, inf_nan_mode="strings")
+
+
+# --- the other side -------------------------------------------------------------------------------------------------------
+
+
+class ClientCodec:
+    """Encodes requests for, and decodes replies of, one client class.
+
+    Args:
+        action: The action class, or a union of several; None for dictionaries.
+        observation: The observation class or union; None for dictionaries.
+        state: The state class; None for dictionaries.
+    """
+
+    def __init__(self, action: Any = None, observation: Any = None, state: Any = None) -> None:
+        self.action = action
+        self._result: _Decoder[m.WSObservationResponse[Any]] = _Decoder(
+            m.WSObservationResponse[_or_dict(observation)]  # type: ignore[misc]
+        )
+        self._result_data: TypeAdapter[m.ResultData[Any]] = TypeAdapter(
+            m.ResultData[_or_dict(observation)]  # type: ignore[misc]
+        )
+        self._state: TypeAdapter[Any] = TypeAdapter(_or_dict(state))
+
+    def payload(self, action: Any) -> dict[str, Any]:
+        """Return the dictionary that `data` of a step frame holds for an action.
+
+        Raises:
+            InvalidRequestError: It is neither a model nor a mapping.
+        """
+        if isinstance(action, BaseModel):
+            return from_json(self.payload_json(action))  # type: ignore[no-any-return]
+        try:
+            return dict(action)
+        except (TypeError, ValueError) as error:
+            raise InvalidRequestError(
+                f"An action is a model or a dictionary, not {type(action).__name__}"
+            ) from error
+
+    def payload_json(self, action: Any) -> bytes:
+        """Return the JSON of an action. Empty `metadata` is left out, for servers that do not know it."""
+        if not isinstance(action, BaseModel):
+            return values.dumps(self.payload(action), what="action")
+        bare = {"metadata"} if getattr(action, "metadata", None) == {} else None
+        raw = dump_model(action, exclude=bare, what="action")
+        if self.action is not None and needs_tag(type(action), self.action):
+            tag = b'{"type":"%s"' % type(action).__name__.encode()
+            raw = tag + (b"}" if raw == b"{}" else b"," + raw[1:])
+        return raw
+
+    def result(self, raw: bytes | str) -> StepResult[Any]:
+        """Return the result that an observation frame holds."""
+        return step_result(self._result(raw).data)
+
+    def parse_result(self, data: dict[str, Any]) -> StepResult[Any]:
+        """Return the result that the `data` of an observation frame stands for."""
+        return step_result(self._validated(self._result_data, data))
+
+    def parse_state(self, data: dict[str, Any]) -> Any:
+        """Return the state that the `data` of a state frame stands for."""
+        return self._validated(self._state, data)
+
+    @staticmethod
+    def _validated(adapter: TypeAdapter[T], data: Any) -> T:
+        try:
+            return adapter.validate_python(data)
+        except ValidationError as error:
+            raise invalid(error) from None
+
+
+def _or_dict(annotation: Any) -> Any:
+    return dict[str, Any] if annotation is None else wire_type(annotation)
+
+
+def step_result(data: m.ResultData[Any]) -> StepResult[Any]:
+    """Return the trainer's view of a reply; reward and done are put into a typed observation as well."""
+    observation = data.observation
+    if isinstance(observation, BaseModel):
+        fields = type(observation).model_fields
+        for name, value in (("reward", data.reward), ("done", data.done)):
+            if name in fields:
+                observation.__dict__[name] = value  # validated already, as part of the reply
+                observation.__pydantic_fields_set__.add(name)
+        metadata = data.metadata or getattr(observation, "metadata", None)
+    else:
+        metadata = data.metadata or (observation.get("metadata") if isinstance(observation, dict) else None)
+    return StepResult(
+        observation,
+        data.reward,
+        data.done,
+        truncated=data.truncated,
+        info=data.info,
+        metadata=metadata,
+    )

@@ -1,0 +1,106 @@
+"""Which class of a union a payload means.
+
+An environment may take `RunCode | Reset` without a type field on either. Members that share a `Literal`
+field are told apart by it, in Rust. Otherwise the keys decide: exactly one member must accept them. Where
+two would, the payload must say which by `"type": "<class name>"`; guessing would execute the wrong action.
+"""
+
+from __future__ import annotations
+
+import types
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.fields import FieldInfo
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+TAG = "type"
+
+
+def members(annotation: Any) -> tuple[Any, ...]:
+    """Return the members of a union type or a list of types, or the type itself as the only member."""
+    if isinstance(annotation, list | tuple):
+        return tuple(annotation)
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return members(get_args(annotation)[0])
+    if origin in (Union, types.UnionType):
+        return tuple(m for m in get_args(annotation) if m is not type(None))
+    return (annotation,)
+
+
+def wire_type(annotation: Any) -> Any:
+    """Return the type to validate payloads by: the class itself, or a union that can be decided."""
+    classes = members(annotation)
+    if len(classes) == 1:
+        return classes[0]
+    if not all(isinstance(c, type) and issubclass(c, BaseModel) for c in classes):
+        return Union[classes]  # noqa: UP007 - built at run time
+    if name := _literal_field(classes):
+        return Annotated[Union[classes], Field(discriminator=name)]  # noqa: UP007
+    return Annotated[Any, _ByKeys(classes)]
+
+
+def needs_tag(cls: type, annotation: Any) -> bool:
+    """Return whether a full dump of `cls` could also be read as another member of the union."""
+    others = [c for c in members(annotation) if c is not cls]
+    if not others or _literal_field((cls, *others)):
+        return False
+    return any(set(_wire_names(c)) == set(_wire_names(cls)) for c in others if issubclass(c, BaseModel))
+
+
+def _literal_field(classes: tuple[type[BaseModel], ...]) -> str | None:
+    shared = set.intersection(*(set(c.model_fields) for c in classes))
+    literal = sorted(n for n in shared if all(_is_literal(c.model_fields[n]) for c in classes))
+    return TAG if TAG in literal else next(iter(literal), None)
+
+
+def _is_literal(field: FieldInfo) -> bool:
+    return get_origin(field.annotation) is Literal
+
+
+def _wire_names(cls: type[BaseModel]) -> dict[str, bool]:
+    """Return the keys a payload of the class may have, and whether each is required."""
+    return {f.alias or name: f.is_required() for name, f in cls.model_fields.items()}
+
+
+class _ByKeys:
+    """Validates a payload as the one member whose keys fit it."""
+
+    def __init__(self, classes: tuple[type[BaseModel], ...]) -> None:
+        self.classes = classes
+        self.by_name = {c.__name__: c for c in classes}
+        self.keys = {c: _wire_names(c) for c in classes}
+
+    def __get_pydantic_core_schema__(self, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            self.select, serialization=core_schema.to_string_ser_schema(when_used="never")
+        )
+
+    def __get_pydantic_json_schema__(self, _schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [handler(c.__pydantic_core_schema__) for c in self.classes]}
+
+    def select(self, payload: Any) -> BaseModel:
+        if isinstance(payload, self.classes):
+            return payload
+        if not isinstance(payload, dict):
+            raise PydanticCustomError("dict_type", "Input should be a valid dictionary")
+        named = self.by_name.get(payload.get(TAG, None)) if isinstance(payload.get(TAG), str) else None
+        if named is not None and TAG not in self.keys[named]:
+            return named.model_validate({k: v for k, v in payload.items() if k != TAG})
+        fitting = [c for c in self.classes if self._fits(c, payload)]
+        if len(fitting) == 1:
+            return fitting[0].model_validate(payload)
+        raise self._refusal(payload, fitting)
+
+    def _fits(self, cls: type[BaseModel], payload: dict[str, Any]) -> bool:
+        keys = self.keys[cls]
+        return payload.keys() <= keys.keys() and all(k in payload for k, required in keys.items() if required)
+
+    def _refusal(self, payload: dict[str, Any], fitting: list[type[BaseModel]]) -> PydanticCustomError:
+        names = ", ".join(c.__name__ for c in (fitting or self.classes))
+        if fitting:
+            text = 'The keys {keys} fit more than one of {names}; add "type" with the class name'
+            return PydanticCustomError("union_ambiguous", text, {"keys": str(sorted(payload)), "names": names})
+        text = "The keys {keys} fit none of {names}"
+        return PydanticCustomError("union_no_match", text, {"keys": str(sorted(payload)), "names": names})

@@ -1,0 +1,54 @@
+"""Start environment servers and end them for certain: one contract, one file for each backend.
+
+Every name is imported when it is first used, so that `import openenv.providers` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from openenv.providers.base import Provider
+    from openenv.providers.process import ProcessProvider
+    from openenv.providers.redaction import redact
+    from openenv.providers.registry import available, get_provider, provider_class
+    from openenv.providers.source import Source
+    from openenv.providers.spellings import ContainerProvider, RuntimeProvider
+
+__all__ = [
+    "ContainerProvider",
+    "ProcessProvider",
+    "Provider",
+    "RuntimeProvider",
+    "Source",
+    "available",
+    "get_provider",
+    "provider_class",
+    "redact",
+]
+
+_HOMES = {
+    "ContainerProvider": "spellings",
+    "ProcessProvider": "process",
+    "Provider": "base",
+    "RuntimeProvider": "spellings",
+    "Source": "source",
+    "available": "registry",
+    "get_provider": "registry",
+    "provider_class": "registry",
+    "redact": "redaction",
+}
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,176 @@
+"""`create_app`: an environment becomes a FastAPI application."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+
+from openenv import settings
+from openenv._version import __version__
+from openenv.environment.adapter import Shape
+from openenv.errors import ConfigurationError, RequestError
+from openenv.models import State
+from openenv.protocol.codec import ServerCodec
+from openenv.protocol.codes import ServerMode
+from openenv.protocol.messages import ConcurrencyConfig
+from openenv.server.config import ServerContext
+from openenv.server.manager import SessionManager, as_factory, concurrency
+from openenv.server.routes import http, info, websocket
+
+
+class HTTPEnvServer:
+    """The sessions and routes of one environment, to be put into an application of one's own.
+
+    Args:
+        env: An environment class, a function that makes one, or one instance (then there is one session).
+        action_cls: The action class or union; taken from the environment's type arguments if not given.
+        observation_cls: The observation class; likewise.
+        env_name: What `/metadata` calls the environment; its class name by default.
+        max_concurrent_envs: Sessions at once. By default `MAX_CONCURRENT_ENVS` if set, else 128 for a class
+            with `SUPPORTS_CONCURRENT_SESSIONS`, else 1.
+        concurrency_config: The same and the idle timeout, as one object.
+        state_cls: The state class; likewise taken from the environment.
+        mode: `simulation` (default) or `production`.
+        reset_observation_cls: What `reset` returns, where that differs.
+        strict: Refuse a seed or other argument that the environment does not declare, instead of warning.
+
+    Raises:
+        ConfigurationError: The environment can not be served as asked.
+    """
+
+    def __init__(
+        self,
+        env: Any,
+        action_cls: Any = None,
+        observation_cls: Any = None,
+        *,
+        env_name: str | None = None,
+        max_concurrent_envs: int | None = None,
+        concurrency_config: ConcurrencyConfig | None = None,
+        state_cls: Any = State,
+        mode: str | ServerMode | None = None,
+        reset_observation_cls: Any = None,
+        strict: bool = False,
+    ) -> None:
+        if max_concurrent_envs is not None and concurrency_config is not None:
+            raise ConfigurationError("Give max_concurrent_envs or concurrency_config, not both")
+        if max_concurrent_envs is not None and max_concurrent_envs < 1:
+            raise ConfigurationError(f"max_concurrent_envs is at least 1, not {max_concurrent_envs}")
+        factory, shared = as_factory(env)
+        shape = Shape.of(type(env) if shared else env) if shared or isinstance(env, type) else None
+        if shape is None and (action_cls is None or observation_cls is None):
+            raise ConfigurationError("Give action_cls and observation_cls: a factory does not tell its types")
+        codec = ServerCodec(
+            action_cls if action_cls is not None or shape is None else shape.action,
+            observation_cls if observation_cls is not None or shape is None else shape.observation,
+            shape.state if shape is not None and state_cls is State else state_cls,
+            reset_observation_cls,
+        )
+        limit = max_concurrent_envs if max_concurrent_envs is not None else settings.max_concurrent_envs()
+        self.mode = _mode(mode)
+        self.manager = SessionManager(
+            factory,
+            concurrency(env, shared, concurrency_config, limit),
+            name=env_name,
+            shared=shared,
+            strict=strict,
+            expose_errors=self.mode is ServerMode.SIMULATION,
+        )
+        self._shared_environment = env if shared else None
+        self._context = ServerContext(
+            self.manager, codec, codec.schema(), self.mode, settings.max_message_size()
+        )
+
+    def register_routes(self, app: FastAPI) -> None:
+        """Add the routes of this environment to an application."""
+        routers = [info.router(self._context)]
+        if self.mode is ServerMode.SIMULATION:
+            routers += [*http.routers(self._context), websocket.router(self._context)]
+        for router in routers:
+            app.include_router(router)
+        app.add_exception_handler(RequestError, _refuse)
+
+    async def close(self) -> None:
+        """End all sessions, and the environment if it was given as an instance."""
+        await self.manager.close()
+        close = getattr(self._shared_environment, "close", None)
+        closing = close() if callable(close) else None
+        if hasattr(closing, "__await__"):
+            await closing
+
+
+def create_app(
+    env: Any,
+    action_cls: Any = None,
+    observation_cls: Any = None,
+    env_name: str | None = None,
+    max_concurrent_envs: int | None = None,
+    concurrency_config: ConcurrencyConfig | None = None,
+    gradio_builder: Callable[..., Any] | None = None,
+    custom_tab_name: str = "Custom",
+    custom_tab_primary: bool = False,
+    show_default_tab: bool = True,
+    title_override: str | None = None,
+    state_cls: Any = State,
+    *,
+    mode: str | ServerMode | None = None,
+    reset_observation_cls: Any = None,
+    strict: bool = False,
+) -> FastAPI:
+    """Return an application that serves an environment.
+
+    The arguments that are not described here are those of `HTTPEnvServer`.
+
+    Args:
+        env: An environment class, a function that makes one, or one instance.
+        gradio_builder: Builds a tab of one's own on the web page.
+        custom_tab_name: Its title.
+        custom_tab_primary: Show it first.
+        show_default_tab: Show the generated tab too.
+        title_override: Title of the page and of the API document.
+
+    Raises:
+        ConfigurationError: The environment can not be served as asked.
+    """
+    server = HTTPEnvServer(
+        env,
+        action_cls,
+        observation_cls,
+        env_name=env_name,
+        max_concurrent_envs=max_concurrent_envs,
+        concurrency_config=concurrency_config,
+        state_cls=state_cls,
+        mode=mode,
+        reset_observation_cls=reset_observation_cls,
+        strict=strict,
+    )
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+        await server.close()
+
+    app = FastAPI(title=title_override or "OpenEnv Environment HTTP API", version=__version__, lifespan=lifespan)
+    app.state.openenv = server
+    server.register_routes(app)
+    return app
+
+
+create_fastapi_app = create_app
+
+
+async def _refuse(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestError)
+    return http.error_response(error)
+
+
+def _mode(mode: str | ServerMode | None) -> ServerMode:
+    wanted = mode if mode is not None else settings.server_mode()
+    try:
+        return ServerMode(wanted)
+    except ValueError:
+        names = ", ".join(m.value for m in ServerMode)
+        raise ConfigurationError(f"mode is one of {names}, not {wanted!r}") from None

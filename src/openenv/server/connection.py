@@ -1,0 +1,108 @@
+"""One version 1 WebSocket, without the WebSocket: frames in, frames out, one session for its lifetime.
+
+Any transport can carry it: it calls `opened`, `received` and `lost`, and gives two functions to answer by. A
+frame that is not understood is answered and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from openenv.errors import MessageTooLargeError, RequestError
+from openenv.protocol.codec import ServerCodec
+from openenv.protocol.messages import WSCloseMessage
+from openenv.server.dispatch import dispatch
+from openenv.server.manager import SessionManager
+from openenv.server.sessions import Reply, Session
+
+NORMAL_CLOSURE = 1000
+
+
+class Connection:
+    """The state of one connection.
+
+    Args:
+        manager: Opens the session.
+        codec: Understands the frames of this server's environment.
+        send: Sends a frame; called on the event loop, in order, and must not block.
+        close: Closes the transport after what was sent, with a WebSocket close code.
+        max_size: Bytes an answer may have.
+        session_id: Attach to this session instead of opening one; it outlives the connection.
+    """
+
+    def __init__(
+        self,
+        manager: SessionManager,
+        codec: ServerCodec,
+        send: Callable[[bytes], None],
+        close: Callable[[int], None],
+        *,
+        max_size: int,
+        session_id: str | None = None,
+    ) -> None:
+        self._manager = manager
+        self._codec = codec
+        self._send = send
+        self._close = close
+        self._max_size = max_size
+        self._session_id = session_id
+        self._session: Session | None = None
+        self._lost = False
+
+    def opened(self) -> None:
+        """Open the session. If there is no room the client is told so and the connection closes."""
+        try:
+            if self._session_id is not None:
+                self._session = self._manager.get(self._session_id)
+            else:
+                self._session = self._manager.open(on_end=self._session_ended)
+        except RequestError as error:
+            self._answer(Reply.failed(error))
+            self._close(NORMAL_CLOSURE)
+
+    def received(self, raw: bytes | str) -> None:
+        """Answer a text frame."""
+        if self._session is None:
+            return
+        try:
+            message = self._codec.decode(raw)
+        except RequestError as error:
+            self._answer(Reply.failed(error))
+            return
+        if isinstance(message, WSCloseMessage):
+            self.lost()
+            self._close(NORMAL_CLOSURE)
+        else:
+            dispatch(self._session, message, self._answer)
+
+    def refused(self, error: RequestError) -> None:
+        """Answer a frame that the transport could not hand over."""
+        self._answer(Reply.failed(error))
+
+    def lost(self) -> None:
+        """The transport is gone, or about to go; so is the session, if this connection opened it."""
+        self._lost = True
+        if self._session is not None and self._session_id is None:
+            self._session.end()
+
+    def _answer(self, reply: Reply) -> None:
+        if self._lost:
+            return
+        raw = reply.frame()
+        if len(raw) > self._max_size:
+            raw = Reply.failed(too_large(len(raw), self._max_size, "answer")).frame()
+        self._send(raw)
+
+    def _session_ended(self, reason: RequestError) -> None:
+        if not self._lost:
+            self._answer(Reply.failed(reason))
+            self._lost = True
+            self._close(NORMAL_CLOSURE)
+
+
+def too_large(size: int, limit: int, what: str) -> MessageTooLargeError:
+    """Return the error for a message over the limit, both in bytes."""
+    return MessageTooLargeError(
+        f"The {what} has {size:,} bytes and the limit is {limit:,}; "
+        "send less, or raise max_message_size_mb on both sides"
+    )

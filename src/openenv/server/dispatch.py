@@ -1,0 +1,60 @@
+"""The one door: what a message asks of a session.
+
+Every way in, WebSocket, HTTP or another, makes a message of `protocol.messages` and hands it to `dispatch`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from openenv.protocol import messages as m
+from openenv.server.sessions import OnReply, Reply, Session
+from openenv.values import dumps
+
+
+def dispatch(session: Session, message: Any, reply: OnReply) -> None:
+    """Have the session do what the message asks; `reply` is called once with the answer.
+
+    Args:
+        session: Whose environment is meant.
+        message: A frame or body of `protocol.messages`.
+        reply: Called on the event loop, at once if the environment does not block.
+    """
+    match message:
+        case m.WSStepMessage():
+            session.step(reply, message.data)
+        case m.WSResetMessage():
+            _reset(session, message.data, reply)
+        case m.StepRequest():
+            session.step(reply, message.action, timeout_s=message.timeout_s, options=message.model_extra)
+        case m.ResetRequest():
+            _reset(session, message, reply)
+        case m.WSStateMessage():
+            session.state(reply)
+        case m.WSMCPMessage():
+            reply(Reply("mcp", dumps(_no_tools(message.data))))
+        case _:
+            raise AssertionError(f"no branch for {type(message).__name__}")
+
+
+async def ask(session: Session, message: Any) -> Reply:
+    """Do the same and wait for the answer."""
+    future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+
+    def answered(reply: Reply) -> None:
+        if not future.done():  # whoever waited may have been cancelled
+            future.set_result(reply)
+
+    dispatch(session, message, answered)
+    return await future
+
+
+def _reset(session: Session, data: m.ResetRequest, reply: OnReply) -> None:
+    session.reset(reply, seed=data.seed, episode_id=data.episode_id, options=data.model_extra)
+
+
+def _no_tools(request: dict[str, Any]) -> dict[str, Any]:
+    """Return the JSON-RPC answer of an environment that has no tools."""
+    error = {"code": -32603, "message": "Environment does not support MCP", "data": None}
+    return {"jsonrpc": "2.0", "id": request.get("id"), "error": error}

@@ -1,0 +1,46 @@
+"""Run an application with uvicorn, set up so that both ends agree on the size limit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import uvicorn
+
+from openenv import settings
+
+
+def serve(
+    app: Any,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    fd: int | None = None,
+    workers: int = 1,
+    reload: bool = False,
+    log_level: str = "info",
+) -> None:
+    """Serve until interrupted.
+
+    Args:
+        app: An ASGI application, or its import string `module:attribute` (needed for workers and reload).
+        host: Address to listen on; loopback by default.
+        port: Port to listen on.
+        fd: File descriptor of a listening socket to use instead of host and port.
+        workers: Server processes.
+        reload: Restart when a source file changes.
+        log_level: One of uvicorn's: `critical`, `error`, `warning`, `info`, `debug`, `trace`.
+    """
+    uvicorn.run(
+        app,
+        host=host,
+        port=port,
+        fd=fd,
+        workers=workers,
+        reload=reload,
+        log_level=log_level,
+        ws="websockets-sansio",
+        ws_max_size=settings.max_message_size(),
+        ws_per_message_deflate=False,  # costs more CPU than the bytes are worth on the networks this runs on
+        timeout_graceful_shutdown=5,
+        access_log=log_level in ("debug", "trace"),
+    )

@@ -1,0 +1,31 @@
+"""What other projects test their own parts with: contracts to inherit, each the test suite of one noun.
+
+They need pytest, so nothing is imported before it is asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from openenv.testing.provider_contract import ProviderContract
+
+__all__ = ["ProviderContract"]
+
+_HOMES = {
+    "ProviderContract": "provider_contract",
+}
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

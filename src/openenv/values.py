@@ -1,0 +1,290 @@
+"""Values that JSON lacks: how bytes and NumPy arrays travel inside a message.
+
+A field typed `bytes` travels as base64 text, as its schema says. An array, and bytes in a place typed
+`Any` (metadata, free-form dictionaries), travel as a tagged object, because the receiver could not tell
+otherwise:
+
+    {"__bytes__": "<base64>"}
+    {"__ndarray__": "<base64 of the C-order buffer>", "dtype": "|u1", "shape": [84, 84, 4]}
+
+A dictionary that happens to look like a tag is wrapped in `{"__plain__": {...}}`, so what is decoded
+equals what was encoded. The codec is put into a model's schema when its class is made, so models without
+such fields pay nothing and the others need no second pass. NumPy is imported only when an array is met.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import core_schema, from_json, to_json
+
+from openenv.errors import ConfigurationError, SerializationError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+ARRAY, BYTES, PLAIN = "__ndarray__", "__bytes__", "__plain__"
+_TAGS = frozenset({ARRAY, BYTES, PLAIN})
+_ATOMS = frozenset({str, int, float, bool, type(None)})
+
+
+def is_array(value: object) -> bool:
+    """Return whether the value is a NumPy array, without importing NumPy."""
+    cls = type(value)
+    return cls.__name__ == "ndarray" and cls.__module__ == "numpy"
+
+
+def encode(value: Any) -> Any:
+    """Return the value with bytes and arrays replaced by tagged objects, recursively.
+
+    Values of other classes are returned as they are, for the serialiser to judge.
+    """
+    cls = type(value)
+    if cls in _ATOMS:
+        return value
+    if cls is dict:
+        tagged = {key: encode(item) for key, item in value.items()}
+        return {PLAIN: tagged} if not _TAGS.isdisjoint(tagged) else tagged
+    if cls in (list, tuple):
+        return [encode(item) for item in value]
+    if cls in (bytes, bytearray, memoryview):
+        return {BYTES: base64.b64encode(value).decode("ascii")}
+    if cls.__module__ == "numpy":
+        return encode_array(value) if is_array(value) else value.item()
+    return value
+
+
+def decode(value: Any) -> Any:
+    """Return the value with tagged objects replaced by what they stand for; the reverse of `encode`.
+
+    Raises:
+        ValueError: A tagged object is malformed.
+    """
+    cls = type(value)
+    if cls is list:
+        return [decode(item) for item in value]
+    if cls is not dict:
+        return value
+    if ARRAY in value:
+        return decode_array(value)
+    if len(value) == 1:
+        if isinstance(text := value.get(BYTES), str):
+            return _from_base64(text)
+        if isinstance(inner := value.get(PLAIN), dict):
+            return {key: decode(item) for key, item in inner.items()}
+    return {key: decode(item) for key, item in value.items()}
+
+
+def encode_array(array: np.ndarray[Any, Any]) -> dict[str, Any]:
+    """Return the tagged object of an array of any shape and any plain dtype.
+
+    Raises:
+        ValueError: The array holds Python objects or has named fields.
+    """
+    if array.dtype.hasobject or array.dtype.names:
+        raise ValueError(f"an array of dtype {array.dtype} has no wire form; use a numeric dtype")
+    data = base64.b64encode(array.tobytes()).decode("ascii")
+    return {ARRAY: data, "dtype": array.dtype.str, "shape": list(array.shape)}
+
+
+def decode_array(tagged: Mapping[str, Any]) -> np.ndarray[Any, Any]:
+    """Return a writable array from its tagged object.
+
+    Raises:
+        ValueError: A key is missing, the dtype is not plain, or shape and data do not agree.
+        ConfigurationError: NumPy is not installed.
+    """
+    np = _numpy()
+    try:
+        dtype = np.dtype(tagged["dtype"])
+        if dtype.hasobject or dtype.names:
+            raise ValueError(f"dtype {dtype} is not accepted")
+        buffer = bytearray(_from_base64(tagged[ARRAY]))
+        array = np.frombuffer(buffer, dtype=dtype) if buffer else np.empty(0, dtype)
+        result: np.ndarray[Any, Any] = array.reshape([int(n) for n in tagged["shape"]])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not a valid {ARRAY} object: {error}") from error
+    return result
+
+
+def _from_base64(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, TypeError, ValueError) as error:
+        raise ValueError(f"not valid base64: {error}") from error
+
+
+def _numpy() -> Any:
+    try:
+        import numpy
+    except ImportError as error:
+        raise ConfigurationError(
+            "This message holds an array, which needs NumPy: pip install 'openenv[arrays]'"
+        ) from error
+    return numpy
+
+
+def _to_array(value: Any) -> Any:
+    if is_array(value):
+        return value
+    if isinstance(value, dict):
+        return decode_array(value)
+    if isinstance(value, list):
+        return _numpy().asarray(value)
+    raise ValueError(f"expected an array, got {type(value).__name__}")
+
+
+_ARRAY_JSON_SCHEMA = {
+    "type": "object",
+    "title": "NumPy array",
+    "description": "base64 of the C-order buffer, with NumPy's dtype string and the shape",
+    "properties": {
+        ARRAY: {"type": "string", "contentEncoding": "base64"},
+        "dtype": {"type": "string"},
+        "shape": {"type": "array", "items": {"type": "integer", "minimum": 0}},
+    },
+    "required": [ARRAY, "dtype", "shape"],
+}
+
+
+def array_schema() -> core_schema.CoreSchema:
+    """Return the schema of a field typed `numpy.ndarray`."""
+    return core_schema.no_info_plain_validator_function(
+        _to_array,
+        serialization=core_schema.plain_serializer_function_ser_schema(
+            encode_array, when_used="json-unless-none"
+        ),
+        metadata={"pydantic_js_functions": [lambda _schema, _handler: dict(_ARRAY_JSON_SCHEMA)]},
+    )
+
+
+def any_schema() -> core_schema.CoreSchema:
+    """Return the schema of a field typed `Any`: untouched in Python, tagged in JSON."""
+    return core_schema.json_or_python_schema(
+        json_schema=core_schema.no_info_after_validator_function(decode, core_schema.any_schema()),
+        python_schema=core_schema.any_schema(),
+        serialization=core_schema.plain_serializer_function_ser_schema(encode, when_used="json"),
+        metadata={"pydantic_js_functions": [lambda _schema, _handler: {}]},
+    )
+
+
+_NESTED = frozenset(
+    "schema fields items_schema keys_schema values_schema choices python_schema json_schema steps "
+    "definitions extras_schema".split()
+)
+
+
+def adapt(schema: Any) -> Any:
+    """Return a core schema in which every `Any` and every array position carries the codec above."""
+    if isinstance(schema, list):
+        return [adapt(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    kind = schema.get("type")
+    if kind == "any" and "serialization" not in schema:
+        return any_schema()
+    if kind == "is-instance" and _is_array_class(schema["cls"]):
+        return array_schema()
+    if kind in ("json-or-python", "custom-error"):  # already a codec of its own
+        return schema
+    return {
+        key: _adapt_members(value) if key in ("fields", "choices") else adapt(value) if key in _NESTED else value
+        for key, value in schema.items()
+    }
+
+
+def _adapt_members(members: Any) -> Any:
+    if isinstance(members, dict):
+        return {name: adapt(member) for name, member in members.items()}
+    return [(adapt(m[0]), m[1]) if isinstance(m, tuple) else adapt(m) for m in members]
+
+
+def _is_array_class(cls: Any) -> bool:
+    return getattr(cls, "__name__", "") == "ndarray" and getattr(cls, "__module__", "") == "numpy"
+
+
+# --- the text itself ---------------------------------------------------------------------------------
+
+
+def dumps(value: Any, *, what: str = "value") -> bytes:
+    """Return JSON text for a tree of plain values, bytes, arrays and models.
+
+    Raises:
+        SerializationError: A value has no JSON form; the message names `what` and the reason.
+    """
+    try:
+        raw = to_json(encode(value), fallback=_refuse)
+    except Exception as error:  # pydantic-core passes through whatever a serialiser raises
+        raise SerializationError(f"The {what} cannot be serialised: {reason(error)}") from error
+    refuse_non_finite(raw, what=what)
+    return raw
+
+
+def loads(raw: bytes | str) -> Any:
+    """Return the plain values of a JSON text, tagged objects revived.
+
+    Raises:
+        ValueError: Not JSON, or it holds NaN or infinity, or a tagged object is malformed.
+    """
+    value = from_json(raw, allow_inf_nan=False)
+    return decode(value) if _contains(raw, *_TAGS) else value
+
+
+def _contains(raw: bytes | str, *words: str) -> bool:
+    if isinstance(raw, str):
+        return any(word in raw for word in words)
+    return any(word.encode() in raw for word in words)
+
+
+def refuse_non_finite(raw: bytes | str, *, what: str = "value") -> None:
+    """Raise SerializationError if the JSON text holds NaN or infinity as a number.
+
+    The common case costs two substring searches; the text is parsed only if a word is found.
+    """
+    if _contains(raw, "NaN", "Infinity"):
+        refuse_non_finite_tree(from_json(raw, allow_inf_nan=True), what=what)
+
+
+def refuse_non_finite_tree(value: Any, *, what: str = "value") -> None:
+    """Raise SerializationError if a tree of plain values holds NaN or infinity outside its arrays."""
+    path = _non_finite_path(value)
+    if path is not None:
+        raise SerializationError(
+            f"The {what} holds NaN or infinity at {path or 'its top'}; send a finite number or null"
+        )
+
+
+def _non_finite_path(value: Any, path: str = "") -> str | None:
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return path
+    if isinstance(value, dict):
+        children = ((f"{path}.{key}" if path else str(key), item) for key, item in value.items())
+    elif isinstance(value, list | tuple):
+        children = ((f"{path}[{index}]", item) for index, item in enumerate(value))
+    else:
+        return None
+    return next((found for at, item in children if (found := _non_finite_path(item, at)) is not None), None)
+
+
+def _refuse(value: Any) -> Any:
+    if is_array(value):
+        return encode_array(value)
+    if type(value).__module__ == "numpy" and hasattr(value, "item"):
+        return value.item()
+    cls = type(value)
+    raise ValueError(
+        f"a value of class {cls.__module__}.{cls.__qualname__} has no JSON form; "
+        "make it numbers, text, bytes, a NumPy array or a pydantic model"
+    )
+
+
+fallback = _refuse
+"""For pydantic's `to_json(fallback=)`: encodes arrays and NumPy scalars met outside a typed field."""
+
+
+def reason(error: BaseException) -> str:
+    text = str(error)
+    return text.removeprefix("Error calling function `fallback`: ").removeprefix("ValueError: ")
