@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 PROJECTS := pyproject.toml $(wildcard envs/*/pyproject.toml)
 EDITABLE := $(patsubst %/pyproject.toml,-e ./%,$(wildcard envs/*/pyproject.toml))
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq --constraint constraints.txt
-PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadgroup
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-full test-slow test-pythons bench lint format types docs clean

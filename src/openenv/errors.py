@@ -10,6 +10,7 @@ OpenEnvError
 │   ├── NotResetError                         NOT_RESET
 │   ├── EpisodeEndedError                     EPISODE_ENDED
 │   ├── ExecutionError                        EXECUTION_ERROR
+│   ├── InvalidReplyError                     INVALID_REPLY
 │   ├── SerializationError (ValueError)       SERIALIZATION_ERROR
 │   └── SessionError                          SESSION_ERROR
 │       ├── SessionCapacityError              CAPACITY_REACHED
@@ -165,6 +166,11 @@ class ExecutionError(RequestError):
 @_carries("SERIALIZATION_ERROR")
 class SerializationError(RequestError, ValueError):
     """A value has no JSON form: NaN, infinity, or an object of a foreign class."""
+
+
+@_carries("INVALID_REPLY")
+class InvalidReplyError(RequestError):
+    """The server's answer is not what this client's types say; the two are of different versions."""
 
 
 @_carries("SESSION_ERROR")

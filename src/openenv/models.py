@@ -93,6 +93,18 @@ class Model(BaseModel, metaclass=_DataclassTolerantMeta):
     __hash__ = None  # type: ignore[assignment]
 
 
+class Settled:
+    """Awaitable, giving itself at once.
+
+    A client's methods return a coroutine in an `async with` and the result itself otherwise. With results that
+    can be awaited, one annotation is true of both: `reset() -> StepResult[EchoObservation]`.
+    """
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        return self
+        yield
+
+
 def _same(a: Any, b: Any) -> bool:
     if values.is_array(a) or values.is_array(b):
         return (
@@ -150,7 +162,7 @@ class Observation(Model):
     metadata: dict[str, Any] = Field(default_factory=dict)
 
 
-class State(Model):
+class State(Settled, Model):
     """Where an episode stands. Subclass it, or just set more attributes: extra fields are kept.
 
     Attributes:
@@ -167,16 +179,11 @@ class State(Model):
     step_count: int = Field(default=0, ge=0)
     elapsed_time: float | None = None
 
-    def __await__(self) -> Generator[Any, None, Any]:
-        """Return the state itself, so that `await client.state()` and `client.state()` are one type."""
-        return self
-        yield
-
 
 ObservationT_co = TypeVar("ObservationT_co", covariant=True)
 
 
-class StepResult(Model, Generic[ObservationT_co]):
+class StepResult(Settled, Model, Generic[ObservationT_co]):
     """What `reset` and `step` return to a trainer; an environment may return it too.
 
     Takes its first three fields by position: `StepResult(observation, 1.0, False)`.
@@ -220,13 +227,8 @@ class StepResult(Model, Generic[ObservationT_co]):
             metadata=metadata or getattr(observation, "metadata", None) or {},
         )
 
-    def __await__(self) -> Generator[Any, None, Self]:
-        """Return the result itself, so that `await client.step(a)` and `client.step(a)` are one type."""
-        return self
-        yield
 
-
-class EnvironmentMetadata(Model):
+class EnvironmentMetadata(Settled, Model):
     """What an environment says about itself, served at `/metadata`.
 
     Attributes:

@@ -1,9 +1,10 @@
 """Environment folders to serve, and a clean import system after each test."""
 
+import importlib
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -51,21 +52,23 @@ from .environment import Counter
 app = create_app(Counter)
 """
 
+OWN_MODULES = {"counter_env", "counter", "server", "models"}
+
 MakeEnvironment = Callable[..., Path]
 
 
 @pytest.fixture
 def make_environment(tmp_path: Path) -> MakeEnvironment:
-    """Return a function that writes an environment folder; keyword arguments replace or add files."""
+    """Return a function that writes an environment folder; `files` replaces, adds and (None) omits."""
 
-    def make(name: str = "counter_env", **files: str | None) -> Path:
+    def make(name: str = "counter_env", files: Mapping[str, str | None] | None = None) -> Path:
         content = {
             "__init__.py": "",
             "models.py": MODELS,
             "server/__init__.py": "",
             "server/environment.py": ENVIRONMENT,
             "server/app.py": APP,
-            **{place.replace("__slash__", "/").replace("__dot__", "."): text for place, text in files.items()},
+            **(files or {}),
         }
         for place, text in content.items():
             if text is not None:
@@ -77,15 +80,16 @@ def make_environment(tmp_path: Path) -> MakeEnvironment:
     return make
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def clean_imports() -> Iterator[None]:
     """Forget the modules and search places that a test adds."""
     modules, path, meta_path = set(sys.modules), list(sys.path), list(sys.meta_path)
     yield
     for name in set(sys.modules) - modules:
-        if not name.startswith(("openenv", "_")) and "counter" in name:
+        if name.partition(".")[0] in OWN_MODULES:
             del sys.modules[name]
     sys.path[:], sys.meta_path[:] = path, meta_path
+    importlib.invalidate_caches()
 
 
 @pytest.fixture

@@ -22,7 +22,19 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux brings or
 
 
 def process_id(name: str, text: str) -> int:
-    return int(re.search(rf"{name} (\d+)", text)[1])
+    found = re.search(rf"{name} (\d+)", text)
+    return int(found[1]) if found else 0
+
+
+@pytest.fixture
+def reported(eventually):
+    """The process id that a server writes, once it has come through the pipe."""
+
+    def wait(provider, name):
+        assert eventually(lambda: process_id(name, provider.logs()))
+        return process_id(name, provider.logs())
+
+    return wait
 
 
 class TestProcessProvider(ProviderContract):
@@ -50,10 +62,10 @@ def test_two_providers_have_two_ports(toy):
         assert one.base_url != two.base_url
 
 
-def test_a_server_that_ignores_sigterm_is_killed(toy, is_gone):
+def test_a_server_that_ignores_sigterm_is_killed(toy, is_gone, reported):
     provider = toy("stubborn", "grandchild", stop_grace_s=0.05)
     with provider:
-        grandchild = process_id("grandchild", provider.logs())
+        grandchild = reported(provider, "grandchild")
     assert is_gone(provider.pid)
     assert is_gone(grandchild)
 
@@ -65,18 +77,17 @@ def test_a_server_that_holds_its_interpreter_is_killed(toy, is_gone, eventually)
 
 
 @linux
-def test_a_process_that_left_the_group_is_killed_too(toy, is_gone):
+def test_a_process_that_left_the_group_is_killed_too(toy, is_gone, reported):
     with toy("runaway") as provider:
-        runaway = process_id("runaway", provider.logs())
+        runaway = reported(provider, "runaway")
         assert not is_gone(runaway)
     assert is_gone(runaway)
 
 
-def test_what_a_dead_server_left_is_killed_before_anyone_stops_it(toy, is_gone, eventually):
+def test_what_a_dead_server_left_is_killed_before_anyone_stops_it(toy, is_gone, eventually, reported):
     provider = toy("grandchild")
     provider.start()
-    provider.wait_for_ready()
-    grandchild = process_id("grandchild", provider.logs())
+    grandchild = reported(provider, "grandchild")
     os.kill(provider.pid, signal.SIGKILL)
     assert eventually(lambda: is_gone(grandchild), within_s=1.0)
     with pytest.raises(ProviderStartError, match="ended by SIGKILL"):
@@ -135,10 +146,19 @@ def test_a_forgotten_provider_takes_its_server_along(toy, is_gone, eventually):
     assert eventually(lambda: is_gone(server), within_s=1.0)
 
 
+@linux
+def test_a_watchdog_that_is_killed_takes_the_server_along(toy, is_gone, eventually):
+    with toy() as provider:
+        os.kill(provider._process._watchdog.pid, signal.SIGKILL)
+        assert eventually(lambda: is_gone(provider.pid), within_s=1.0)
+        with pytest.raises(ProviderStartError, match="ended by SIGKILL"):
+            provider.wait_for_ready(5)
+
+
 def test_a_busy_event_loop_does_not_hold_up_the_server(toy):
     async def use():
         async with toy("floods") as provider:
-            deadline = time.monotonic() + 0.2
+            deadline = time.monotonic() + 0.1
             while time.monotonic() < deadline:  # nothing else of the loop runs meanwhile
                 pass
             provider.wait_for_ready(5)
@@ -209,6 +229,7 @@ def doomed():
 @pytest.mark.parametrize("modes", [["grandchild"], ["stubborn"], ["stuck"], ["forks"]])
 def test_sigkill_of_the_program_leaves_no_process(doomed, is_gone, eventually, modes):
     program, said = doomed(*modes)
+    # With "forks", a fork has called stop() before it said so: that must not have ended its parent's server.
     processes = [int(said.split(";")[0]), *map(int, re.findall(r"grandchild (\d+)", said))]
     assert len(processes) == 1 + modes.count("grandchild")
     assert not any(map(is_gone, processes))

@@ -14,6 +14,8 @@ from openenv.providers import Source
 def package(tmp_path, monkeypatch):
     """Writes an environment package with a client class and imports it; returns the class."""
     monkeypatch.syspath_prepend(str(tmp_path))
+    for name in [name for name in sys.modules if name.partition(".")[0] == "envs"]:
+        monkeypatch.delitem(sys.modules, name)  # the checkout's own
     before = set(sys.modules)
 
     def write(name, *, manifest=None, server=True):
@@ -72,7 +74,7 @@ def test_a_subclass_in_a_script_counts_as_its_ancestor(package):
 
 def test_a_class_of_no_environment_tells_nothing():
     assert Source.of(Source) == Source()
-    assert Source.of(type("Local", (), {"__module__": "__main__"})) == Source()
+    assert Source.of(type("Local", (), {"__module__": "a_module_of_no_package"})) == Source()
 
 
 @pytest.mark.parametrize("manifest", ["a: [", "- a list\n", "\x00"])

@@ -32,7 +32,10 @@ def main(fd: int, modes: list[str]) -> None:
 
 
 def serve(listener: socket.socket, modes: list[str]) -> None:
-    status, body = (b"503 Busy", b"{}") if "busy" in modes else (b"200 OK", HEALTHY)
+    status = b"503 Busy" if "busy" in modes else b"200 OK"
+    body = b'{"status":"sick"}' if "sick" in modes else b"<html>" if "garbled" in modes else HEALTHY
+    if "mute" in modes:
+        signal.pause()
     while True:
         connection, _ = listener.accept()
         with connection:

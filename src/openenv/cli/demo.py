@@ -1,12 +1,14 @@
 """`openenv demo`: the whole loop on this machine, with real environments and nothing mocked.
 
 Each environment is served by a process of its own and played through its typed client. The moves and their
-rewards are written down beforehand, so the demo is a check as well: an unexpected reward makes it fail.
+rewards are written down beforehand, so the demo is a check as well: another reward fails it, and so does a
+server that is still there afterwards.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +22,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from openenv.errors import OpenEnvError
 from openenv.providers import ProcessProvider
 
 
@@ -76,15 +77,12 @@ def demo() -> None:
     started = time.monotonic()
     acts = [echo(), python_exec()]
     rows: list[Row] = []
-    try:
-        with _progress(console) as progress:
-            bars = {act.name: progress.add_task(act.name, total=_steps(act), doing="waiting") for act in acts}
-            for act in acts:
-                for doing, row in play(act):
-                    progress.update(bars[act.name], doing=doing, advance=row is not None)
-                    rows += [row] if row else []
-    except OpenEnvError as error:
-        raise click.ClickException(str(error)) from error
+    with _progress(console) as progress:
+        bars = {act.name: progress.add_task(act.name, total=_steps(act), doing="waiting") for act in acts}
+        for act in acts:
+            for doing, row in play(act):
+                progress.update(bars[act.name], doing=doing, advance=row is not None)
+                rows += [row] if row else []
     console.print(_table(rows))
     episodes, seconds = sum(len(act.episodes) for act in acts), time.monotonic() - started
     console.print(
@@ -100,10 +98,11 @@ def play(act: Act) -> Iterator[tuple[str, Row | None]]:
 
     Raises:
         OpenEnvError: The server did not start, or a request failed.
-        click.ClickException: A reward is not the expected one.
+        click.ClickException: A reward is not the expected one, or the server has not ended.
     """
     yield "starting its server", None
-    with act.client.with_provider(ProcessProvider(act.folder)) as env:
+    provider = ProcessProvider(act.folder)
+    with act.client.with_provider(provider) as env:
         for number, moves in enumerate(act.episodes, start=1):
             doing = f"episode {number}"
             env.reset(seed=number)
@@ -116,7 +115,17 @@ def play(act: Act) -> Iterator[tuple[str, Row | None]]:
                     )
                 yield doing, Row(act.name, number, move.shown, act.tell(result.observation), result.reward)
         yield "ending its server", None
+    if provider.pid is not None and _runs(provider.pid):
+        raise click.ClickException(f"The server of {act.name}, process {provider.pid}, has not ended.")
     yield "done", None
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 # --- what is played ----------------------------------------------------------------------------------
@@ -155,12 +164,12 @@ def python_exec() -> Act:
         [
             [
                 run("print(sum(range(101)))", 1.0),
-                run("open('note', 'w').write('kept')", 1.0),
+                run("open('note', 'w').write('x')", 1.0),
                 run("print(1 / 0)", -0.5),
             ],
             [run("print(open('note').read())", -0.5), run("while True: pass", -1.0, timeout=0.5)],
         ],
-        lambda seen: f"exit code {seen.exit_code}: {_last_line(seen.stdout or seen.stderr)}",
+        lambda seen: f"exit {seen.exit_code}: {_last_line(seen.stdout or seen.stderr)}",
     )
 
 
@@ -206,9 +215,16 @@ def _progress(console: Console) -> Progress:
 
 
 def _table(rows: list[Row]) -> Table:
-    table = Table("Environment", "Episode", "Action", "Observation")
-    table.add_column("Reward", justify="right")
+    table = Table()
+    # Where there is no room for all, the end of an observation is what can be missed.
+    for name, width in {"Environment": 15, "Ep.": 3, "Action": 28, "Observation": None, "Reward": 6}.items():
+        right = name in ("Ep.", "Reward")
+        table.add_column(name, min_width=width, no_wrap=True, justify="right" if right else "left")
+    shown = ""
     for row in rows:
+        if shown and row.environment != shown:
+            table.add_section()
+        shown = row.environment
         reward = "none" if row.reward is None else f"{row.reward:+.1f}"
-        table.add_row(row.environment, str(row.episode), Text(row.action), Text(row.observation), reward)
+        table.add_row(shown, str(row.episode), Text(row.action), Text(row.observation), reward)
     return table

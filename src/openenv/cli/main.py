@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import importlib
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from openenv._version import __version__
+from openenv.errors import OpenEnvError
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -78,6 +79,13 @@ class LazyGroup(click.Group):
                 f"the entry point {point.value} must be a click command."
             )
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; an error of this project is shown as its message, without a traceback."""
+        try:
+            return super().invoke(ctx)
+        except OpenEnvError as error:
+            raise click.ClickException(str(error)) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands from the table alone."""

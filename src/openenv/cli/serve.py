@@ -10,6 +10,8 @@ import errno
 import ipaddress
 import socket
 import traceback
+from contextlib import nullcontext
+from typing import Any
 
 import click
 
@@ -38,32 +40,32 @@ def serve(
     """
     if reload and workers > 1:
         raise click.UsageError("--reload watches one server; leave out --workers.")
-    listener = None if fd is not None else listen(host, port)
+    several = workers > 1 or reload
+    with nullcontext() if fd is not None else listen(host, port) as listener:
+        found, app = _load(target, by_name=several, with_traceback=log_level in ("debug", "trace"))
+        if listener is not None:
+            fd = listener.fileno()
+            _announce(found, listener)
+
+        from openenv.server.serve import serve as run
+
+        run(app, host=host, port=port, fd=fd, workers=workers, reload=reload, log_level=log_level)
+
+
+def _load(text: str, *, by_name: bool, with_traceback: bool) -> tuple[Target, Any]:
+    """Return the target and its app, or what worker processes import it by."""
     try:
-        found = locate(target)
-        app, has_a_name = load(found)
+        target = locate(text)
+        app, has_a_name = load(target)
     except click.ClickException as error:
-        if log_level in ("debug", "trace") and error.__cause__ is not None:
+        if with_traceback and error.__cause__ is not None:
             traceback.print_exception(error.__cause__)
         raise
-    several = workers > 1 or reload
-    if several and not has_a_name:
-        raise click.ClickException(_no_name(found))
-    if listener is not None:
-        fd = listener.fileno()
-        _announce(found, listener)
-
-    from openenv.server.serve import serve as run
-
-    run(
-        found.import_string if several else app,
-        host=host,
-        port=port,
-        fd=fd,
-        workers=workers,
-        reload=reload,
-        log_level=log_level,
-    )
+    if not by_name:
+        return target, app
+    if not has_a_name:
+        raise click.ClickException(_no_name(target))
+    return target, target.import_string
 
 
 def listen(host: str, port: int) -> socket.socket:

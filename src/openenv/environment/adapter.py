@@ -13,11 +13,12 @@ import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any, get_args, get_origin
+from typing import Any
 
 from openenv.environment.base import Environment
 from openenv.errors import ConfigurationError, ExecutionError, InvalidRequestError
 from openenv.models import Action, EnvironmentMetadata, Observation, State, StepResult
+from openenv.protocol.generics import type_arguments
 from openenv.protocol.unions import members
 
 _GENERIC_PARAMETERS = ("action", "observation", "state")
@@ -117,7 +118,8 @@ def _coroutines(cls: type, **verbs: Any) -> frozenset[str]:
 
 
 def _declared_types(cls: type, reset: Any, step: Any) -> dict[str, Any]:
-    found = _from_generics(cls)
+    arguments = zip(_GENERIC_PARAMETERS, type_arguments(cls, Environment), strict=False)
+    found = {name: given for name, given in arguments if given is not None}
     returned = _hints(reset).get("return")
     parameters = [p for p in inspect.signature(step).parameters if p != "self"]
     annotated = {
@@ -129,23 +131,6 @@ def _declared_types(cls: type, reset: Any, step: Any) -> dict[str, Any]:
         if annotation is not None and annotation is not Any and not isinstance(annotation, typing.TypeVar):
             found.setdefault(name, annotation)
     return found
-
-
-def _from_generics(cls: type) -> dict[str, Any]:
-    """Return the arguments of `Environment[A, O, S]` wherever in the ancestry they stand."""
-    for klass in cls.__mro__:
-        for base in getattr(klass, "__orig_bases__", ()):
-            origin = get_origin(base)
-            if isinstance(origin, type) and issubclass(origin, Environment):
-                arguments = dict(zip(_GENERIC_PARAMETERS, get_args(base), strict=False))
-                concrete = {n: a for n, a in arguments.items() if not _is_type_variable(a)}
-                if concrete:
-                    return concrete
-    return {}
-
-
-def _is_type_variable(annotation: Any) -> bool:
-    return hasattr(annotation, "__bound__") and hasattr(annotation, "__constraints__")
 
 
 def _hints(function: Any) -> dict[str, Any]:

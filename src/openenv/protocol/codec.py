@@ -7,6 +7,7 @@ once, and the few fields beside the observation are put around it as text.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -15,7 +16,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import ErrorDetails, core_schema, from_json, to_json
 
 from openenv import values
-from openenv.errors import InvalidRequestError, RequestError, SerializationError
+from openenv.errors import InvalidReplyError, InvalidRequestError, RequestError, SerializationError
 from openenv.models import State, StepResult
 from openenv.protocol import messages as m
 from openenv.protocol.unions import needs_tag, wire_type
@@ -254,20 +255,20 @@ class ClientCodec:
     """Encodes requests for, and decodes replies of, one client class.
 
     Args:
-        action: The action class, or a union of several; None for dictionaries.
-        observation: The observation class or union; None for dictionaries.
-        state: The state class; None for dictionaries.
+        action: The action class, or a union of several.
+        observation: The observation class or union.
+        state: The state class.
     """
 
-    def __init__(self, action: Any = None, observation: Any = None, state: Any = None) -> None:
+    def __init__(self, action: Any, observation: Any, state: Any) -> None:
         self.action = action
-        self._result: _Decoder[m.WSObservationResponse[Any]] = _Decoder(
-            m.WSObservationResponse[_or_dict(observation)]  # type: ignore[misc]
-        )
+        observation_type, state_type = wire_type(observation), wire_type(state)
+        self._result: TypeAdapter[Any] = _reply(m.WSObservationResponse[observation_type])  # type: ignore[valid-type]
+        self._state: TypeAdapter[Any] = _reply(m.WSStateResponse[state_type])  # type: ignore[valid-type]
         self._result_data: TypeAdapter[m.ResultData[Any]] = TypeAdapter(
-            m.ResultData[_or_dict(observation)]  # type: ignore[misc]
+            m.ResultData[observation_type]  # type: ignore[valid-type]
         )
-        self._state: TypeAdapter[Any] = TypeAdapter(_or_dict(state))
+        self._state_data: TypeAdapter[Any] = TypeAdapter(state_type)
 
     def payload(self, action: Any) -> dict[str, Any]:
         """Return the dictionary that `data` of a step frame holds for an action.
@@ -290,33 +291,73 @@ class ClientCodec:
             return values.dumps(self.payload(action), what="action")
         bare = {"metadata"} if getattr(action, "metadata", None) == {} else None
         raw = dump_model(action, exclude=bare, what="action")
-        if self.action is not None and needs_tag(type(action), self.action):
+        if needs_tag(type(action), self.action):
             tag = b'{"type":"%s"' % type(action).__name__.encode()
             raw = tag + (b"}" if raw == b"{}" else b"," + raw[1:])
         return raw
 
-    def result(self, raw: bytes | str) -> StepResult[Any]:
-        """Return the result that an observation frame holds."""
-        return step_result(self._result(raw).data)
+    def result(self, raw: bytes) -> StepResult[Any]:
+        """Return the result that a reply frame holds.
+
+        Raises:
+            RequestError: The reply is an error.
+            InvalidReplyError: It is not a reply of these types.
+        """
+        return step_result(self._answer(self._result, raw))
+
+    def state(self, raw: bytes) -> Any:
+        """Return the state that a reply frame holds; raises like `result`."""
+        return self._answer(self._state, raw)
 
     def parse_result(self, data: dict[str, Any]) -> StepResult[Any]:
         """Return the result that the `data` of an observation frame stands for."""
-        return step_result(self._validated(self._result_data, data))
+        return step_result(_valid_reply(lambda: self._result_data.validate_python(data)))
 
     def parse_state(self, data: dict[str, Any]) -> Any:
         """Return the state that the `data` of a state frame stands for."""
-        return self._validated(self._state, data)
+        return _valid_reply(lambda: self._state_data.validate_python(data))
 
     @staticmethod
-    def _validated(adapter: TypeAdapter[T], data: Any) -> T:
-        try:
-            return adapter.validate_python(data)
-        except ValidationError as error:
-            raise invalid(error) from None
+    def _answer(adapter: TypeAdapter[Any], raw: bytes) -> Any:
+        reply = _valid_reply(lambda: adapter.validate_json(raw))
+        if type(reply) is m.WSErrorResponse:
+            raise RequestError.from_wire(reply.data.model_dump(exclude_none=True))
+        return reply.data
 
 
-def _or_dict(annotation: Any) -> Any:
-    return dict[str, Any] if annotation is None else wire_type(annotation)
+def reply_data(raw: bytes) -> dict[str, Any]:
+    """Return the `data` of a reply frame as plain values, for a client that parses it itself.
+
+    Raises:
+        RequestError: The reply is an error.
+        InvalidReplyError: It is not a reply at all.
+    """
+    reply = _valid_reply(lambda: values.loads(raw))
+    if not isinstance(reply, dict) or "type" not in reply:
+        raise InvalidReplyError(f"The server answered with something that is no message: {raw[:200]!r}")
+    data = reply.get("data")
+    if reply["type"] == "error":
+        raise RequestError.from_wire(data)
+    return data if isinstance(data, dict) else {}
+
+
+def _reply(expected: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(Annotated[expected | m.WSErrorResponse, Field(discriminator="type")])
+
+
+def _valid_reply(read: Callable[[], T]) -> T:
+    try:
+        return read()
+    except ValueError as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False) if isinstance(
+            error, ValidationError
+        ) else []
+        where = ".".join(map(str, found[0]["loc"])) if found else ""
+        why = f"{where}: {found[0]['msg']}" if found else str(error)
+        raise InvalidReplyError(
+            f"The server's answer does not fit this client's types ({why}); "
+            "are client and server of the same version of the environment?"
+        ) from error
 
 
 def step_result(data: m.ResultData[Any]) -> StepResult[Any]:

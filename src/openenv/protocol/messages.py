@@ -10,7 +10,7 @@ from typing import Annotated, Any, Generic, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypeVar
 
-from openenv.models import Model, Reward
+from openenv.models import Model, Reward, Settled
 from openenv.protocol.codes import HealthStatus
 
 ActionT = TypeVar("ActionT", default=dict[str, Any])
@@ -174,7 +174,7 @@ class HealthResponse(BaseModel):
     status: HealthStatus = HealthStatus.HEALTHY
 
 
-class SchemaResponse(BaseModel):
+class SchemaResponse(Settled, BaseModel):
     """The answer to `GET /schema`: JSON Schemas of the environment's types."""
 
     action: dict[str, Any]
@@ -183,7 +183,7 @@ class SchemaResponse(BaseModel):
     reset_observation: dict[str, Any]
 
 
-class ServerCapacityStatus(BaseModel):
+class ServerCapacityStatus(Settled, BaseModel):
     """The answer to `GET /capacity`."""
 
     active_sessions: int = Field(ge=0)

@@ -32,6 +32,9 @@ LOOK_MS = 500
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 
+# The signals that we, or Python when it starts, treat in a way the server is not to inherit.
+_OURS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ)
+
 
 def main(control: int, program: int, handed_on: list[int], command: list[str]) -> int:
     """Run the command and watch over it; return the exit code for this process.
@@ -121,13 +124,18 @@ def _prctl() -> Callable[..., object]:
 
 
 def _spawn(command: list[str], prctl: Callable[..., object]) -> int:
+    """Start the server in a session of its own; return once it runs, so that no signal comes too early."""
     watchdog = os.getpid()
+    runs, not_yet = os.pipe()
     server = os.fork()
     if server:
+        os.close(not_yet)
+        os.read(runs, 1)  # its copy of the other end is closed by the system when it runs the command
+        os.close(runs)
         return server
     try:
         os.setsid()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+        for number in _OURS:
             signal.signal(number, signal.SIG_DFL)
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # should this process itself be killed
         if os.getppid() == watchdog:
@@ -155,11 +163,11 @@ def _kill_all(server: int, code: int | None) -> int:
     """Kill the group and every descendant, wait for the last of them, return the server's exit code.
 
     Killing a process makes its children ours, so going on until there are none reaches all of them. The
-    group is named even if its leader is gone: the number stays taken while the group has a member, and the
-    system does not come round to a free one in the moment since.
+    group is named once only, and at once: if it is empty by now its number is free, and the system does not
+    come round to giving it to others within moments.
     """
+    _signal_group(server, signal.SIGKILL)
     while True:
-        _signal_group(server, signal.SIGKILL)
         for child in _children():
             try:
                 os.kill(child, signal.SIGKILL)

@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import logging
 import os
 import threading
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from types import MappingProxyType, TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
-from openenv.errors import OpenEnvError, ProviderError, ProviderNotReadyError, ProviderStartError
+from openenv.errors import ProviderError, ProviderNotReadyError, ProviderStartError
 from openenv.providers.background import finish, in_thread
 from openenv.providers.readiness import wait_until_healthy
 from openenv.providers.redaction import redact
@@ -26,13 +27,17 @@ from openenv.providers.source import Source
 
 __all__ = ["Provider"]
 
+_logger = logging.getLogger(__name__)
+
 LINES_IN_ERROR = 20
 LONGEST_LINE = 2000
 
 ErrorT = TypeVar("ErrorT", bound=ProviderError)
 
-# Not a WeakSet: a provider may be a dataclass, which has equality and no hash.
+# By id, for a provider may be a dataclass, which has equality and no hash. A running provider is kept alive
+# to be stopped when the program ends, unless its servers end with it anyway.
 _running: weakref.WeakValueDictionary[int, Provider] = weakref.WeakValueDictionary()
+_kept: dict[int, Provider] = {}
 
 
 class Provider(ABC):
@@ -50,11 +55,13 @@ class Provider(ABC):
         replicas: How many servers it starts.
         ready_timeout_s: Seconds `wait_for_ready` waits when it is not told otherwise.
         env_vars: Environment variables of the servers; those with a secret's name are hidden in logs.
+        ends_with_its_last_reference: Whether dropping a running provider ends its servers.
     """
 
     replicas: int = 1
     ready_timeout_s: float = 30.0
     env_vars: Mapping[str, str] = MappingProxyType({})
+    ends_with_its_last_reference: ClassVar[bool] = False
 
     _lock: threading.RLock
     _stopping: threading.Event
@@ -79,12 +86,12 @@ class Provider(ABC):
         """Start the servers and return their base URLs; they need not be ready.
 
         Whatever it raises, `shutdown` is called next, so a launch that got half way needs no cleanup of
-        its own.
+        its own. A subclass names the options it knows and leaves the rest of this signature out.
 
         Args:
             source: What the client class knows; for a provider that was made without a target.
-            *args: Positional arguments of `start` after the source.
-            **options: Keyword arguments of `start`. Take those you know by name; others are a TypeError.
+            *args: Nothing; it makes every narrower signature a valid one.
+            **options: Keyword arguments of `start`.
         """
 
     @abstractmethod
@@ -105,20 +112,19 @@ class Provider(ABC):
 
     # --- what callers use ------------------------------------------------------------------------------
 
-    def start(self, source: Source | None = None, *args: Any, **options: Any) -> str:
+    def start(self, source: Source | None = None, **options: Any) -> str:
         """Start the servers and return the base URL of the first.
 
         Args:
             source: What a client class knows of its environment, `Source.of(EchoEnv)`. It is used where the
                 provider itself was made without a target.
-            *args: Passed on to `launch`.
-            **options: Passed on to `launch`.
+            **options: What else this provider takes for one start; most take nothing.
 
         Raises:
             ProviderStartError: It could not be started, or is running already; each needs its own provider.
             ConfigurationError: The provider has no usable target.
         """
-        return self._begin(lambda: self.launch(source or Source(), *args, **options))
+        return self._begin(lambda: self.launch(source or Source(), **options))
 
     def wait_for_ready(self, timeout_s: float | None = None) -> None:
         """Wait until `GET /health` of every server answers `{"status": "healthy"}`.
@@ -133,22 +139,7 @@ class Provider(ABC):
             ProviderStartError: A server ended, or the provider was stopped meanwhile.
             ProviderError: The provider was not started.
         """
-        budget = self.ready_timeout_s if timeout_s is None else timeout_s
-        stopping = self._stopping
-        url = self.base_url
-        problem = wait_until_healthy(
-            self.urls, timeout_s=budget, check_alive=self.check_alive, interrupted=stopping
-        )
-        if problem is None:
-            return
-        if stopping.is_set():
-            raise self.failure(ProviderStartError, f"{self._name} was stopped before it was ready.")
-        self.check_alive()
-        raise self.failure(
-            ProviderNotReadyError,
-            f"{self._name} was not ready within its ready budget of {budget:g} s: at {url}, {problem}. If it "
-            "needs longer, set ready_timeout_s of the provider or call wait_for_ready(timeout_s=...).",
-        )
+        self._wait([self.base_url, *self.urls[1:]], timeout_s)
 
     def stop(self) -> None:
         """End the servers and everything they started, and wait until they are gone.
@@ -207,9 +198,9 @@ class Provider(ABC):
 
     # --- the same for an event loop --------------------------------------------------------------------
 
-    async def astart(self, source: Source | None = None, *args: Any, **options: Any) -> str:
+    async def astart(self, source: Source | None = None, **options: Any) -> str:
         """Do what `start` does, in a thread. If it is cancelled, whatever came up is stopped first."""
-        starting = in_thread(self.start, source, *args, **options)
+        starting = in_thread(self.start, source, **options)
         try:
             return await asyncio.shield(starting)
         except asyncio.CancelledError:
@@ -265,6 +256,8 @@ class Provider(ABC):
             self._owner = os.getpid()
             self._stopping = threading.Event()
             _running[id(self)] = self
+            if not self.ends_with_its_last_reference:
+                _kept[id(self)] = self
             try:
                 self._urls = self._call(launch)
                 return self.base_url
@@ -283,10 +276,28 @@ class Provider(ABC):
             self._owner = None
             self._urls = []
             _running.pop(id(self), None)
+            _kept.pop(id(self), None)
 
     def _is_ours(self) -> bool:
         """Whether this process has started it; a fork holds a mere copy, and must not end what it copied."""
         return self._owner == os.getpid()
+
+    def _wait(self, urls: list[str], timeout_s: float | None) -> None:
+        budget = self.ready_timeout_s if timeout_s is None else timeout_s
+        stopping = self._stopping
+        problem = wait_until_healthy(
+            urls, timeout_s=budget, check_alive=self.check_alive, interrupted=stopping
+        )
+        if problem is None:
+            return
+        if stopping.is_set():
+            raise self.failure(ProviderStartError, f"{self._name} was stopped before it was ready.")
+        self.check_alive()
+        raise self.failure(
+            ProviderNotReadyError,
+            f"{self._name} was not ready within its ready budget of {budget:g} s: at {urls[0]}, {problem}. "
+            "If it needs longer, set ready_timeout_s of the provider or call wait_for_ready(timeout_s=...).",
+        )
 
     def _stop_after(self, error: BaseException) -> None:
         """Stop because of an error, which is the one that people are to see."""
@@ -309,5 +320,5 @@ def _stop_all() -> None:
     for provider in list(_running.values()):
         try:
             provider.stop()
-        except OpenEnvError:  # the next one is to be stopped all the same
-            continue
+        except Exception as error:  # the next one is to be stopped all the same
+            _logger.warning("%s could not be stopped at exit: %s", type(provider).__name__, error)

@@ -52,6 +52,8 @@ class ProcessProvider(Provider):
         ConfigurationError: The target has none of these forms.
     """
 
+    ends_with_its_last_reference = True
+
     def __init__(
         self,
         target: str | os.PathLike[str] | None = None,

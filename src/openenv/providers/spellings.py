@@ -65,12 +65,11 @@ class ContainerProvider(Provider):
             timeout_s: Seconds; None takes `ready_timeout_s`.
         """
         if isinstance(base_url, str):
-            self.base_url = self._urls[0] if base_url in self._urls else base_url
-        elif base_url is not None:
-            timeout_s = base_url
-        super().wait_for_ready(timeout_s)
+            self._wait([base_url], timeout_s)
+        else:
+            super().wait_for_ready(timeout_s if base_url is None else base_url)
 
-    def launch(self, source: Source, *args: Any, **options: Any) -> list[str]:
+    def launch(self, source: Source, *_: Any, **options: Any) -> list[str]:
         """Start a container of the provider's own image, or of the source's."""
         image = self.image or source.image
         if image is None:
@@ -78,7 +77,7 @@ class ContainerProvider(Provider):
                 f"{type(self).__name__} does not know which image to start; give it one: "
                 "start_container('echo-env:latest') or start(Source(image='echo-env:latest'))."
             )
-        return [self.start_container(image, *args, **options)]
+        return [self.start_container(image, **options)]
 
     def shutdown(self) -> None:
         """Stop the container."""
@@ -118,9 +117,9 @@ class RuntimeProvider(Provider):
     def stop(self) -> None:
         """Stop the server; called again it does nothing."""
 
-    def launch(self, source: Source, *args: Any, **options: Any) -> list[str]:
+    def launch(self, source: Source, *_: Any, **options: Any) -> list[str]:
         """Start the server; the source is of no use to a method that never knew one."""
-        return [self.start(*args, **options)]
+        return [self.start(**options)]
 
     def shutdown(self) -> None:
         """Stop the server."""

@@ -111,9 +111,10 @@ class SupervisedProcess:
         When a code is returned, all it started is gone and its last words are in the log.
         """
         code = self._watchdog.poll()
-        if code is not None:
-            self.log.finish(LOG_BUDGET_S)
-        return code
+        if code is None:
+            return None
+        self.log.finish(LOG_BUDGET_S)
+        return code if code >= 0 else 128 - code
 
     def stop(self, grace_s: float) -> None:
         """Ask it to end (SIGTERM to its process group) and kill what is left after `grace_s` seconds.

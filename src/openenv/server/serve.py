@@ -41,6 +41,6 @@ def serve(
         ws="websockets-sansio",
         ws_max_size=settings.max_message_size(),
         ws_per_message_deflate=False,  # costs more CPU than the bytes are worth on the networks this runs on
-        timeout_graceful_shutdown=5,
+        timeout_graceful_shutdown=3,
         access_log=log_level in ("debug", "trace"),
     )

@@ -1,0 +1,447 @@
+"""`EnvClient`: one class for every way of calling.
+
+The client has an async core that lives on one event loop. How it is entered decides which loop, and what a call
+returns; see the table in `EnvClient`. Results can be awaited and give themselves, so the annotations are true
+of all ways.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
+from dataclasses import replace
+from enum import Enum
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
+
+from typing_extensions import Self
+from typing_extensions import TypeVar as DefaultTypeVar
+
+from openenv import settings, values
+from openenv.client.core import Core
+from openenv.client.link import Link, LinkOptions, WebSocketLink, websocket_url
+from openenv.client.pending import Pending
+from openenv.client.portal import Portal
+from openenv.errors import ConfigurationError, OpenEnvError
+from openenv.models import Action, EnvironmentMetadata, Observation, State, StepResult
+from openenv.protocol.codec import ClientCodec, reply_data
+from openenv.protocol.generics import type_arguments
+from openenv.protocol.messages import SchemaResponse, ServerCapacityStatus
+from openenv.providers.source import Source
+
+if TYPE_CHECKING:
+    from openenv.client.launch import Launch
+    from openenv.client.sync import SyncEnvClient
+    from openenv.providers import Provider
+
+T = TypeVar("T")
+ActionT = DefaultTypeVar("ActionT", default=Action)
+ObservationT = DefaultTypeVar("ObservationT", default=Observation)
+StateT = DefaultTypeVar("StateT", default=State)
+
+
+class Face(Enum):
+    """What a call on a client returns."""
+
+    OPEN = "open"
+    ASYNC = "async"
+    BLOCKING = "blocking"
+
+
+class EnvClient(Generic[ActionT, ObservationT, StateT]):
+    """A typed client of one environment, holding one session.
+
+    ```python
+    class EchoEnv(EnvClient[EchoAction, EchoObservation, State]): ...
+
+    async with EchoEnv(base_url="http://localhost:8000") as env:      # async
+        result = await env.reset(seed=1)
+
+    with EchoEnv(base_url="http://localhost:8000") as env:            # blocking; `.sync()` is the same
+        result = env.reset(seed=1)
+    ```
+
+    | entered by | a call returns |
+    |---|---|
+    | `async with`, `await client.connect()`, `await client` | a coroutine |
+    | `with`, `.sync()` | the result |
+    | not at all, no event loop running | the result |
+    | not at all, inside a running event loop | something that can be awaited or used directly (`Pending`) |
+
+    A client that is not entered connects with its first call; close it with `close()`.
+
+    The types come from the type arguments, or from `action_types`, `observation_type` and `state_type`. Override
+    `_step_payload`, `_parse_result` or `_parse_state` only for a wire form of your own.
+
+    Args:
+        base_url: Address of the server, `http://host:port`.
+        connect_timeout_s: Seconds to get a connection.
+        message_timeout_s: Seconds to get an answer.
+        max_message_size_mb: Largest message in either direction, MiB.
+        websocket_ping_interval_s: Seconds between keep-alive pings; None for none.
+        websocket_ping_timeout_s: Seconds without an answer to a ping after which the connection counts as lost.
+        provider: Starts the server when the client connects, and stops it when the client is closed.
+        mode: `simulation` (default) or `production`.
+        headers: HTTP headers of the handshake, such as `Authorization`.
+
+    Raises:
+        ConfigurationError: Neither address nor provider, or an unknown mode.
+    """
+
+    action_types: ClassVar[Sequence[Any]] = ()
+    observation_type: ClassVar[Any] = None
+    state_type: ClassVar[Any] = None
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        connect_timeout_s: float = 10.0,
+        message_timeout_s: float = 60.0,
+        max_message_size_mb: float = 100.0,
+        websocket_ping_interval_s: float | None = 20.0,
+        websocket_ping_timeout_s: float | None = 20.0,
+        provider: Provider | None = None,
+        mode: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        if base_url is None and provider is None:
+            raise ConfigurationError(f"{type(self).__name__} needs a base_url or a provider")
+        mode = mode or settings.client_mode()
+        if mode not in ("simulation", "production"):
+            raise ConfigurationError(f"mode is simulation or production, not {mode!r}")
+        self._options = LinkOptions(
+            connect_timeout_s,
+            message_timeout_s,
+            max_message_size_mb,
+            websocket_ping_interval_s,
+            websocket_ping_timeout_s,
+            dict(headers or {}),
+        )
+        self._mode = mode
+        self._provider = provider
+        self._core = Core(self._make_link, base_url, provider, Source.of(type(self)))
+        self._codec = _codec_of(type(self))
+        self._face = Face.OPEN
+        self._home: asyncio.AbstractEventLoop | None = None
+        self._portal: Portal | None = None
+        self._finalizer: weakref.finalize[..., Any] | None = None
+        self._last: Pending | None = None
+        cls = type(self)
+        self._typed_payload = cls._step_payload is EnvClient._step_payload
+        self._typed_result = cls._parse_result is EnvClient._parse_result
+        self._typed_state = cls._parse_state is EnvClient._parse_state
+
+    # --- the three verbs -----------------------------------------------------------------------------------
+
+    def reset(self, **kwargs: Any) -> StepResult[ObservationT]:
+        """Start a new episode.
+
+        Args:
+            **kwargs: `seed`, `episode_id`, and whatever else the environment's `reset` takes.
+
+        Returns:
+            The first observation. `info["warnings"]` names arguments the environment does not take.
+
+        Raises:
+            RequestError: The server refused it, or the environment failed.
+        """
+        return self._call(lambda: self._reset(kwargs))
+
+    def step(self, action: ActionT, **kwargs: Any) -> StepResult[ObservationT]:
+        """Execute one action.
+
+        Args:
+            action: A model, or a dictionary of its fields.
+            **kwargs: Accepted for older programs; wire version 1 has no place for them.
+
+        Raises:
+            NotResetError: There is no episode yet.
+            EpisodeEndedError: The episode is over.
+            ExecutionError: The environment raised; the message says what.
+            SessionLost: The connection was lost, and the episode with it. Never stepped on a new environment.
+        """
+        return self._call(lambda: self._step(action))
+
+    def state(self) -> StateT:
+        """Return where the episode stands."""
+        return self._call(self._state)
+
+    # --- about the server --------------------------------------------------------------------------------------
+
+    def schema(self) -> SchemaResponse:
+        """Return the JSON Schemas of the environment's types."""
+        return self._call(lambda: self._core.get("/schema", SchemaResponse))
+
+    def metadata(self) -> EnvironmentMetadata:
+        """Return what the environment says about itself."""
+        return self._call(lambda: self._core.get("/metadata", EnvironmentMetadata))
+
+    def capacity(self) -> ServerCapacityStatus:
+        """Return how many sessions the server has and may have."""
+        return self._call(lambda: self._core.get("/capacity", ServerCapacityStatus))
+
+    @property
+    def base_url(self) -> str | None:
+        """Address of the server; None until a provider has started it."""
+        return self._core.base_url
+
+    # --- beginning and end -------------------------------------------------------------------------------------
+
+    def connect(self) -> Self:
+        """Connect and open the session; `await` it in async code. Any call does so when needed."""
+        if self._face is Face.OPEN and _inside_loop():
+            return cast("Self", self._enter_async())
+        return self._call(self._connected)
+
+    def disconnect(self) -> None:
+        """Do what `close` does."""
+        return self.close()
+
+    def close(self) -> None:
+        """End the session, the connection, and the server if this client's provider started it.
+
+        May be called more than once. Afterwards `reset()` would open a new session.
+        """
+        if self._face is not Face.ASYNC and self._portal is None:
+            if self._core.untouched:
+                return cast("None", _Nothing()) if _inside_loop() else None
+        return self._call(self._closed)
+
+    def new_session(self) -> Self:
+        """Return another client of the same server, with a session of its own."""
+        twin = type(self).__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        twin._provider = None
+        twin._core = Core(twin._make_link, self._core.base_url)
+        twin._face, twin._home, twin._portal, twin._finalizer, twin._last = Face.OPEN, None, None, None, None
+        return twin
+
+    def sync(self) -> SyncEnvClient[ActionT, ObservationT, StateT]:
+        """Return the blocking face, in which every call returns its result."""
+        from openenv.client.sync import SyncEnvClient
+
+        return SyncEnvClient(self)
+
+    def __enter__(self) -> Self:
+        self._block()
+        self._call(self._connected)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return await self._enter_async()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._run(self._closed)
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        return self._enter_async().__await__()
+
+    # --- servers of its own ------------------------------------------------------------------------------------
+
+    @classmethod
+    def with_provider(cls, provider: Provider, **kwargs: Any) -> Launch[Self]:
+        """Start servers by a provider, for the length of a `with` or `async with`.
+
+        Args:
+            provider: Starts them. If it was made without a target, it starts this class's own environment.
+            **kwargs: Passed to each client.
+
+        Returns:
+            A context manager that gives a connected client, or a list of `provider.replicas` of them if
+            there are several.
+        """
+        from openenv.client.launch import Launch
+
+        return Launch(cls, provider, kwargs)
+
+    @classmethod
+    def from_docker_image(cls, image: str, provider: Provider | None = None, **kwargs: Any) -> Self:
+        """Start a container and return its client; `await` it, call `.sync()` on it, or just use it.
+
+        Args:
+            image: Name of the image, such as `echo-env:latest`.
+            provider: Starts it; the local Docker engine by default.
+            **kwargs: Passed to the provider's `start`.
+        """
+        from openenv.providers import get_provider
+
+        client = cls(provider=provider or get_provider("docker"))
+        client._core.source = replace(Source.of(cls), image=image)
+        client._core.start_options = kwargs
+        if not _inside_loop():  # nobody can await it, so the container is to be there when this returns
+            client._call(client._connected)
+        return client
+
+    # --- for a wire form of one's own --------------------------------------------------------------------------
+
+    def _step_payload(self, action: ActionT) -> dict[str, Any]:
+        """Return the dictionary to send for an action."""
+        return self._codec.payload(action)
+
+    def _parse_result(self, payload: dict[str, Any]) -> StepResult[ObservationT]:
+        """Return the result that `{"observation", "reward", "done", "metadata"?}` stands for."""
+        return self._codec.parse_result(payload)
+
+    def _parse_state(self, payload: dict[str, Any]) -> StateT:
+        """Return the state that its JSON object stands for."""
+        return cast("StateT", self._codec.parse_state(payload))
+
+    def _make_link(self, base_url: str) -> Link:
+        return WebSocketLink(websocket_url(base_url), self._options)
+
+    @property
+    def _base_url(self) -> str | None:
+        return self._core.base_url
+
+    @property
+    def _ws_url(self) -> str | None:
+        return websocket_url(self._core.base_url) if self._core.base_url else None
+
+    @property
+    def _ws(self) -> Any:
+        return getattr(self._core.link, "socket", None)
+
+    # --- the async core ----------------------------------------------------------------------------------------
+
+    async def _reset(self, arguments: dict[str, Any]) -> StepResult[ObservationT]:
+        return self._result(await self._core.reset(values.dumps(arguments, what="reset arguments")))
+
+    async def _step(self, action: ActionT) -> StepResult[ObservationT]:
+        if self._typed_payload:
+            data = self._codec.payload_json(action)
+        else:
+            data = values.dumps(self._step_payload(action), what="action")
+        return self._result(await self._core.step(data))
+
+    async def _state(self) -> StateT:
+        raw = await self._core.state()
+        if self._typed_state:
+            return cast("StateT", self._codec.state(raw))
+        return self._parse_state(reply_data(raw))
+
+    def _result(self, raw: bytes) -> StepResult[ObservationT]:
+        if self._typed_result:
+            return self._codec.result(raw)
+        return self._parse_result(reply_data(raw))
+
+    async def _connected(self) -> Self:
+        await self._core.connect()
+        return self
+
+    async def _closed(self) -> None:
+        await self._core.close()
+
+    async def _enter_async(self) -> Self:
+        if self._portal is None:  # else it has been used blocking, and lives on the shared loop
+            self._face = Face.ASYNC
+            self._home = asyncio.get_running_loop()
+        return await self._run(self._connected)
+
+    # --- which way a call goes ---------------------------------------------------------------------------------
+
+    def _call(self, function: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Run part of the core in the way this client was entered. The annotation is true once awaited."""
+        if self._face is Face.ASYNC:
+            return cast("T", self._run(function))
+        self._raise_unseen()
+        portal = self._portal_loop()
+        if portal.is_this_thread():
+            raise OpenEnvError("A blocking call from within the client's own loop would wait for itself for ever")
+        future = portal.submit(function())
+        if self._face is Face.OPEN and _inside_loop():
+            self._last = Pending(future, touched=self._block)
+            future.add_done_callback(lambda _: self._release_portal_if_idle())
+            return cast("T", self._last)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+        finally:
+            self._release_portal_if_idle()
+
+    async def _run(self, function: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Run part of the core from a coroutine: here if this is its loop, else over there."""
+        if self._portal is not None:
+            return await asyncio.wrap_future(self._portal.submit(function()))
+        if self._home is asyncio.get_running_loop():
+            return await function()
+        assert self._home is not None
+        if self._home.is_closed():
+            raise OpenEnvError("This client belongs to an event loop that is closed; make a new client")
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(function(), self._home))
+
+    def _block(self) -> None:
+        if self._face is Face.ASYNC:
+            raise OpenEnvError("This client was entered async; use another client for blocking calls")
+        self._face = Face.BLOCKING
+
+    def _portal_loop(self) -> Portal:
+        if self._portal is None:
+            self._portal = Portal.acquire()
+            self._finalizer = weakref.finalize(self, _end, self._portal, self._core)
+        return self._portal
+
+    def _release_portal_if_idle(self) -> None:
+        """Give the shared loop back once nothing of this client lives on it."""
+        if self._core.untouched and self._finalizer is not None and self._finalizer.detach():
+            portal, self._portal = self._portal, None
+            assert portal is not None
+            portal.release()
+
+    def _raise_unseen(self) -> None:
+        last, self._last = self._last, None
+        error = last.unseen_error() if last is not None else None
+        if error is not None:
+            raise error
+
+
+class _Nothing:
+    """None, for a caller who may await it."""
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return None
+        yield
+
+    def __bool__(self) -> bool:
+        return False
+
+
+def _inside_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _end(portal: Portal, core: Core) -> None:
+    """End a client that was dropped without being closed."""
+    if not portal.is_this_thread():
+        try:
+            portal.submit(core.close()).result(timeout=5)
+        except Exception:  # noqa: BLE001, S110 - nobody is left to be told
+            pass
+    portal.release()
+
+
+_codecs: dict[type, ClientCodec] = {}
+
+
+def _codec_of(cls: type[EnvClient[Any, Any, Any]]) -> ClientCodec:
+    """Return the codec of a client class, made once."""
+    if cls not in _codecs:
+        arguments = dict(zip(("action", "observation", "state"), type_arguments(cls, EnvClient), strict=False))
+        action = tuple(cls.action_types) or arguments.get("action")
+        observation = cls.observation_type or arguments.get("observation") or Observation
+        state = cls.state_type or arguments.get("state") or State
+        _codecs[cls] = ClientCodec(action, observation, state)
+    return _codecs[cls]

@@ -1,0 +1,144 @@
+"""What a client does, whichever way it is called: one session on one link, on one event loop.
+
+The rule that shapes it: once a session is lost, only `reset` goes on, on a new one. A step or a state request
+after a loss fails, so nothing ever runs on an environment that this client did not reset.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel
+
+from openenv.client.link import Link
+from openenv.errors import ConnectionFailedError, InvalidReplyError, SessionLost
+
+if TYPE_CHECKING:
+    from openenv.providers import Provider
+    from openenv.providers.source import Source
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+class Core:
+    """The connection of one client.
+
+    Args:
+        make_link: Makes the link to a server, given its address.
+        base_url: Address of the server; None if the provider tells it.
+        provider: Starts the server at the first connect and stops it at close.
+        source: Tells the provider what to start.
+    """
+
+    def __init__(
+        self,
+        make_link: Callable[[str], Link],
+        base_url: str | None,
+        provider: Provider | None = None,
+        source: Source | None = None,
+    ) -> None:
+        self.base_url = base_url.rstrip("/") if base_url else None
+        self.link: Link | None = None
+        self.source = source
+        self.start_options: dict[str, Any] = {}
+        self._make_link = make_link
+        self._provider = provider
+        self._provider_runs = False
+        self._connecting = asyncio.Lock()
+        self._lost: str | None = None
+
+    @property
+    def untouched(self) -> bool:
+        """Whether there is nothing to close."""
+        return self.link is None and not self._provider_runs
+
+    async def connect(self) -> None:
+        """Start the server if that is ours to do, and open a session, unless there is one.
+
+        Raises:
+            ConnectionFailedError: Nobody answers.
+            ProviderError: The server could not be started.
+        """
+        async with self._connecting:
+            if self.link is not None and self.link.connected:
+                return
+            if self._provider is not None and not self._provider_runs:
+                await self._provide(self._provider)
+            assert self.base_url is not None
+            link = self._make_link(self.base_url)
+            await link.connect()
+            self.link = link
+            self._lost = None
+
+    async def reset(self, data: bytes) -> bytes:
+        """Reset, on a new session if the last one is gone, and return the reply frame."""
+        self._lost = None
+        return await self._request("reset", data)
+
+    async def step(self, data: bytes) -> bytes:
+        """Step and return the reply frame."""
+        return await self._request("step", data)
+
+    async def state(self) -> bytes:
+        """Ask for the state and return the reply frame."""
+        return await self._request("state")
+
+    async def get(self, path: str, model: type[ModelT]) -> ModelT:
+        """Return what the server answers to a GET.
+
+        Raises:
+            ConnectionFailedError: Nobody answers, or not with success.
+            InvalidReplyError: The answer is not of this form.
+        """
+        import httpx
+
+        if self.base_url is None:
+            await self.connect()
+        url = f"{self.base_url}{path}".replace("ws://", "http://", 1).replace("wss://", "https://", 1)
+        try:
+            async with httpx.AsyncClient(timeout=30, trust_env=False) as http:
+                response = await http.get(url)
+                response.raise_for_status()
+        except httpx.HTTPError as error:
+            raise ConnectionFailedError(f"GET {url} failed: {error}") from error
+        try:
+            return model.model_validate_json(response.content)
+        except ValueError as error:
+            raise InvalidReplyError(f"GET {url} answered something else: {error}") from error
+
+    async def close(self) -> None:
+        """End the session, the connection, and the server if it is ours."""
+        link, self.link = self.link, None
+        if link is not None:
+            self._lost = "The client was closed, and its session with it; reset() opens a new one"
+        try:
+            if link is not None:
+                await link.close()
+        finally:
+            if self._provider is not None and self._provider_runs:
+                self._provider_runs = False
+                await self._provider.astop()
+
+    async def _request(self, verb: str, data: bytes | None = None) -> bytes:
+        if self._lost is not None:
+            raise SessionLost(self._lost)
+        if self.link is None or not self.link.connected:
+            await self.connect()
+            assert self.link is not None
+        try:
+            return await self.link.request(verb, data)
+        except SessionLost as error:
+            self._lost = error.message
+            raise
+
+    async def _provide(self, provider: Provider) -> None:
+        self._provider_runs = True  # from here on there may be something to stop
+        self.base_url = (await provider.astart(self.source, **self.start_options)).rstrip("/")
+        try:
+            await provider.await_ready()
+        except BaseException:
+            self._provider_runs = False
+            await provider.astop()
+            raise

@@ -1,0 +1,145 @@
+"""`HTTPEnvClient`: the blocking HTTP client of the first generation.
+
+It opens a session of its own at `/sessions`. A server that has none of that gets requests to its one shared
+environment, as the first generation did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from openenv.client.base import ActionT, EnvClient, ObservationT, StateT
+from openenv.client.link import Link, LinkOptions
+from openenv.errors import BudgetExceededError, ConnectionFailedError, SessionLost
+from openenv.protocol import codec
+from openenv.protocol.messages import ErrorData
+
+if TYPE_CHECKING:
+    import httpx
+
+    from openenv.providers import Provider
+
+
+class HTTPEnvClient(EnvClient[ActionT, ObservationT, StateT]):
+    """A client whose every call is one HTTP request and blocks.
+
+    Args:
+        base_url: Address of the server.
+        request_timeout_s: Seconds a request may take.
+        default_headers: HTTP headers of every request.
+        provider: Starts the server when the client connects, and stops it when the client is closed.
+        **options: Those of `EnvClient`.
+    """
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        request_timeout_s: float = 15.0,
+        default_headers: Mapping[str, str] | None = None,
+        provider: Provider | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            base_url,
+            message_timeout_s=request_timeout_s,
+            headers=default_headers,
+            provider=provider,
+            **options,
+        )
+        self._block()
+
+    def _make_link(self, base_url: str) -> Link:
+        return HTTPLink(base_url, self._options)
+
+
+class HTTPLink:
+    """One session over HTTP."""
+
+    def __init__(self, base_url: str, options: LinkOptions) -> None:
+        self.url = base_url.rstrip("/")
+        self.late_replies = 0
+        self._options = options
+        self._http: httpx.AsyncClient | None = None
+        self._session = ""
+
+    @property
+    def connected(self) -> bool:
+        """Whether requests can be sent."""
+        return self._http is not None
+
+    async def connect(self) -> None:
+        """See `Link.connect`."""
+        import httpx
+
+        options = self._options
+        timeout = httpx.Timeout(options.message_timeout_s, connect=options.connect_timeout_s)
+        http = httpx.AsyncClient(
+            base_url=self.url, timeout=timeout, headers=dict(options.headers), trust_env=False
+        )
+        try:
+            response = await http.post("/sessions")
+        except httpx.HTTPError as error:
+            await http.aclose()
+            raise ConnectionFailedError(f"Failed to connect to {self.url}: {error!r}. Is the server running there?") from error
+        if response.status_code == 201:
+            self._session = f"/sessions/{response.json()['session_id']}"
+        elif response.status_code not in (404, 405):
+            await http.aclose()
+            codec.reply_data(_as_frame(response))  # raises what the server answered
+        self._http = http
+
+    async def request(self, verb: str, data: bytes | None = None) -> bytes:
+        """See `Link.request`."""
+        import httpx
+
+        if self._http is None:
+            raise SessionLost("The client was closed")
+        path = f"{self._session}/{verb}"
+        try:
+            if verb == "state":
+                response = await self._http.get(path)
+            else:
+                body = b'{"action":%s}' % data if verb == "step" else data
+                response = await self._http.post(path, content=body, headers={"content-type": "application/json"})
+        except httpx.TimeoutException as error:
+            budget = self._options.message_timeout_s
+            raise BudgetExceededError(
+                f"The {verb} was not answered within the message budget of {budget:g} s and may still be executed; "
+                "raise request_timeout_s if this is normal",
+                budget=verb,
+                seconds=budget,
+            ) from error
+        except httpx.HTTPError as error:
+            raise SessionLost(f"The request to {self.url} failed ({error!r}), so its session is lost") from error
+        return _as_frame(response, verb)
+
+    async def close(self) -> None:
+        """See `Link.close`."""
+        import httpx
+
+        http, self._http = self._http, None
+        if http is None:
+            return
+        try:
+            if self._session:
+                await http.delete(self._session)
+        except httpx.HTTPError:
+            pass
+        finally:
+            await http.aclose()
+
+
+def _as_frame(response: httpx.Response, verb: str = "") -> bytes:
+    """Return an HTTP answer in the form of a WebSocket frame."""
+    if response.status_code < 400:
+        return codec.frame("state" if verb == "state" else "observation", response.content)
+    try:
+        body = response.json()
+    except ValueError:
+        body = None
+    if not isinstance(body, dict) or "code" not in body:
+        detail = body.get("detail") if isinstance(body, dict) else response.text[:500]
+        body = {"message": f"HTTP {response.status_code}: {detail}", "code": "HTTP_ERROR"}
+    body.pop("detail", None)
+    return codec.frame("error", ErrorData.model_validate(body).model_dump_json(exclude_none=True).encode())

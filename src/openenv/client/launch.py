@@ -1,0 +1,88 @@
+"""`with_provider`: servers and their clients for the length of a `with` or `async with`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+from openenv.providers.source import Source
+
+if TYPE_CHECKING:
+    from openenv.client.base import EnvClient
+    from openenv.providers import Provider
+
+ClientT = TypeVar("ClientT", bound="EnvClient[Any, Any, Any]")
+
+
+class Launch(Generic[ClientT]):
+    """Starts a provider's servers and connects a client to each; ends both on the way out.
+
+    Entering gives the client, or a list of them if the provider has several replicas.
+
+    Args:
+        client_class: The class of the clients.
+        provider: Starts the servers.
+        options: Keyword arguments of each client.
+    """
+
+    def __init__(self, client_class: type[ClientT], provider: Provider, options: Mapping[str, Any]) -> None:
+        self._client_class = client_class
+        self._provider = provider
+        self._options = options
+        self._clients: list[ClientT] = []
+
+    async def __aenter__(self) -> ClientT:
+        try:
+            await self._provider.astart(Source.of(self._client_class))
+            await self._provider.await_ready()
+            self._make_clients()
+            await asyncio.gather(*(client.connect() for client in self._clients))
+        except BaseException:
+            await self._aend()
+            raise
+        return self._entered()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._aend()
+
+    def __enter__(self) -> ClientT:
+        try:
+            self._provider.start(Source.of(self._client_class))
+            self._provider.wait_for_ready()
+            self._make_clients()
+            for client in self._clients:
+                client.__enter__()
+        except BaseException:
+            self._end()
+            raise
+        return self._entered()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end()
+
+    def _make_clients(self) -> None:
+        self._clients = [self._client_class(base_url=url, **self._options) for url in self._provider.urls]
+
+    def _entered(self) -> ClientT:
+        if self._provider.replicas == 1:
+            return self._clients[0]
+        return cast("ClientT", self._clients)
+
+    async def _aend(self) -> None:
+        try:
+            await asyncio.gather(*(client.close() for client in self._clients), return_exceptions=True)
+        finally:
+            await self._provider.astop()
+
+    def _end(self) -> None:
+        try:
+            for client in self._clients:
+                client.close()
+        finally:
+            self._provider.stop()

@@ -1,0 +1,86 @@
+"""`SyncEnvClient`: the blocking face of a client, with types that say so."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic
+
+from typing_extensions import Self
+
+from openenv.client.base import ActionT, ObservationT, StateT
+from openenv.models import EnvironmentMetadata, StepResult
+from openenv.protocol.messages import SchemaResponse, ServerCapacityStatus
+
+if TYPE_CHECKING:
+    from openenv.client.base import EnvClient
+
+
+class SyncEnvClient(Generic[ActionT, ObservationT, StateT]):
+    """A client whose every call blocks and returns its result. Get one by `client.sync()`.
+
+    Attributes and methods that a client class adds are found here too.
+
+    Args:
+        client: The client to call.
+    """
+
+    def __init__(self, client: EnvClient[ActionT, ObservationT, StateT]) -> None:
+        client._block()
+        self._client = client
+
+    @property
+    def async_client(self) -> EnvClient[ActionT, ObservationT, StateT]:
+        """The client behind this face."""
+        return self._client
+
+    def reset(self, **kwargs: Any) -> StepResult[ObservationT]:
+        """Start a new episode; see `EnvClient.reset`."""
+        return self._client.reset(**kwargs)
+
+    def step(self, action: ActionT, **kwargs: Any) -> StepResult[ObservationT]:
+        """Execute one action; see `EnvClient.step`."""
+        return self._client.step(action, **kwargs)
+
+    def state(self) -> StateT:
+        """Return where the episode stands."""
+        return self._client.state()
+
+    def schema(self) -> SchemaResponse:
+        """Return the JSON Schemas of the environment's types."""
+        return self._client.schema()
+
+    def metadata(self) -> EnvironmentMetadata:
+        """Return what the environment says about itself."""
+        return self._client.metadata()
+
+    def capacity(self) -> ServerCapacityStatus:
+        """Return how many sessions the server has and may have."""
+        return self._client.capacity()
+
+    def connect(self) -> Self:
+        """Connect now rather than with the first call."""
+        self._client.connect()
+        return self
+
+    def disconnect(self) -> None:
+        """Do what `close` does."""
+        self._client.close()
+
+    def close(self) -> None:
+        """End the session and the connection; see `EnvClient.close`."""
+        self._client.close()
+
+    def new_session(self) -> SyncEnvClient[ActionT, ObservationT, StateT]:
+        """Return the blocking face of another session on the same server."""
+        return self._client.new_session().sync()
+
+    def __enter__(self) -> Self:
+        return self.connect()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)

@@ -1,0 +1,132 @@
+"""`openenv serve` as a person runs it: a real server, and a plain sentence when there can be none."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+import pytest
+from click.testing import CliRunner
+
+from openenv.cli.serve import serve
+
+SOURCE = str(Path(__file__).parents[2] / "src")
+
+
+@contextmanager
+def served(*arguments: str, fds: tuple[int, ...] = ()) -> Iterator["subprocess.Popen[str]"]:
+    """Run `python -m openenv serve` and end it as Ctrl+C does."""
+    server = subprocess.Popen(
+        [sys.executable, "-m", "openenv", "serve", *arguments],
+        env={**os.environ, "PYTHONPATH": SOURCE, "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        pass_fds=fds,
+    )
+    try:
+        yield server
+    finally:
+        server.send_signal(signal.SIGINT)
+        try:
+            server.communicate(timeout=15)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.communicate()
+            raise
+
+
+def url_of(server: "subprocess.Popen[str]") -> str:
+    """Return the address that the server announced; its socket takes connections from then on."""
+    line = server.stdout.readline()
+    assert "/docs" in line, server.communicate(timeout=5)
+    return next(word for word in line.split() if word.startswith("http://"))
+
+
+def ask(url: str, body: object = None) -> dict:
+    data = None if body is None else json.dumps(body).encode()
+    with urlopen(
+        Request(url, data=data, headers={"content-type": "application/json"}), timeout=15
+    ) as response:
+        return json.load(response)
+
+
+def test_a_folder_is_served_and_announced_and_ends_with_ctrl_c(make_environment):
+    with served(str(make_environment()), "--port", "0") as server:
+        url = url_of(server)
+        assert url.startswith("http://127.0.0.1:")
+        assert ask(f"{url}/health") == {"status": "healthy"}
+        ask(f"{url}/reset", {})
+        assert ask(f"{url}/step", {"action": {"amount": 3}})["observation"]["total"] == 3
+    assert server.returncode == 0
+
+
+def test_an_open_socket_can_be_handed_over(make_environment):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.set_inheritable(True)
+        fd = listener.fileno()
+        with served(str(make_environment()), "--fd", str(fd), fds=(fd,)):
+            assert ask(f"http://127.0.0.1:{listener.getsockname()[1]}/health") == {"status": "healthy"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("option", [["--workers", "2"], ["--reload"]])
+def test_worker_processes_find_a_folder_that_is_not_installed(make_environment, option):
+    with served(str(make_environment()), "--port", "0", *option) as server:
+        url = url_of(server)
+        assert ask(f"{url}/health") == {"status": "healthy"}
+
+
+def test_a_taken_port_is_told_before_anything_is_loaded():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        result = CliRunner().invoke(serve, ["no/such/folder", "--port", str(port)])
+    assert result.exit_code == 1
+    assert f"Port {port} of 127.0.0.1 is taken" in result.output
+
+
+def test_an_unknown_host_is_told():
+    result = CliRunner().invoke(serve, ["--host", "no host at all", "--port", "0"])
+    assert result.exit_code == 1
+    assert "no host 'no host at all'" in result.output
+
+
+@pytest.mark.usefixtures("clean_imports")
+def test_an_import_error_is_one_sentence_and_a_traceback_only_when_asked_for(make_environment):
+    folder = str(make_environment(files={"server/app.py": "raise RuntimeError('broken on purpose')"}))
+    short = CliRunner().invoke(serve, [folder, "--port", "0"])
+    assert short.exit_code == 1
+    assert "RuntimeError: broken on purpose (server/app.py, line 1)" in short.output
+    assert "Traceback" not in short.output
+    long = CliRunner().invoke(serve, [folder, "--port", "0", "--log-level", "debug"])
+    assert "Traceback" in long.output
+
+
+@pytest.mark.usefixtures("clean_imports")
+def test_workers_need_an_app_that_they_can_import(make_environment, monkeypatch):
+    monkeypatch.chdir(make_environment().parent)
+    result = CliRunner().invoke(
+        serve, ["counter_env.server.environment:Counter", "--port", "0", "--workers", "2"]
+    )
+    assert result.exit_code == 1
+    assert "create_app" in result.output
+
+
+@pytest.mark.usefixtures("clean_imports")
+def test_workers_need_a_folder_of_another_name_to_be_installed(make_environment):
+    result = CliRunner().invoke(
+        serve, [str(make_environment("counter-env")), "--port", "0", "--workers", "2"]
+    )
+    assert result.exit_code == 1
+    assert "pip install -e" in result.output
+
+
+def test_reload_and_workers_exclude_each_other():
+    result = CliRunner().invoke(serve, ["--reload", "--workers", "2"])
+    assert result.exit_code == 2
