@@ -190,7 +190,12 @@ class SessionCapacityError(SessionError):
     wire_fields = (*SessionError.wire_fields, "active_sessions", "max_sessions")
 
     def __init__(
-        self, message: str = "", *, active_sessions: int | None = None, max_sessions: int | None = None, **known: Any
+        self,
+        message: str = "",
+        *,
+        active_sessions: int | None = None,
+        max_sessions: int | None = None,
+        **known: Any,
     ) -> None:
         super().__init__(message, **known)
         self.active_sessions = active_sessions

@@ -7,11 +7,10 @@ oldest way of writing them, `@dataclass class MyAction(Action)`, mean the same.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import Annotated, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema
-from typing_extensions import Self
 
 from openenv import values
 
@@ -24,15 +23,27 @@ __all__ = [
     "StepResult",
 ]
 
-# The metaclass of pydantic's models under its public roof: what `type(BaseModel)` is.
-_ModelMeta: Any = type(BaseModel)
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass as _ModelMeta
+else:
+    _ModelMeta = type(BaseModel)  # its public name, at run time
 
 _DATACLASS_METHODS = frozenset(
-    {"__init__", "__repr__", "__eq__", "__hash__", "__setattr__", "__delattr__", "__match_args__", "__replace__", "__doc__"}
+    {
+        "__init__",
+        "__repr__",
+        "__eq__",
+        "__hash__",
+        "__setattr__",
+        "__delattr__",
+        "__match_args__",
+        "__replace__",
+        "__doc__",
+    }
 )
 
 
-class _DataclassTolerantMeta(_ModelMeta):  # type: ignore[misc]
+class _DataclassTolerantMeta(_ModelMeta):
     """Makes `@dataclass` on a model keep the model, adding only its positional arguments.
 
     The decorator runs after the class is made and assigns `__dataclass_fields__`, then the methods it
@@ -40,10 +51,10 @@ class _DataclassTolerantMeta(_ModelMeta):  # type: ignore[misc]
     in their order of definition is put in their place.
     """
 
-    def __setattr__(cls, name: str, value: Any) -> None:
+    def __setattr__(cls, name: str, value: Any) -> None:  # noqa: N805 - the instance is a class
         if name == "__dataclass_fields__":
             super().__setattr__(name, value)
-            own = [f.name for f in value.values() if f.name in cls.model_fields and not f.kw_only]
+            own = [f.name for f in value.values() if f.name in cls.__pydantic_fields__ and not f.kw_only]
             super().__setattr__("__init__", _positional_init(own))
         elif name in _DATACLASS_METHODS and "__dataclass_fields__" in cls.__dict__:
             return
@@ -102,14 +113,12 @@ class Settled:
 
     def __await__(self) -> Generator[Any, None, Self]:
         return self
-        yield
+        yield  # type: ignore[unreachable]  # makes it a generator
 
 
 def _same(a: Any, b: Any) -> bool:
     if values.is_array(a) or values.is_array(b):
-        return (
-            type(a) is type(b) and a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
-        )
+        return type(a) is type(b) and a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
     if isinstance(a, dict) and isinstance(b, dict):
         return a.keys() == b.keys() and all(_same(item, b[key]) for key, item in a.items())
     if isinstance(a, list | tuple) and isinstance(b, list | tuple):

@@ -97,17 +97,16 @@ def decode_array(tagged: Mapping[str, Any]) -> np.ndarray[Any, Any]:
         ValueError: A key is missing, the dtype is not plain, or shape and data do not agree.
         ConfigurationError: NumPy is not installed.
     """
-    np = _numpy()
+    numpy = _numpy()
     try:
-        dtype = np.dtype(tagged["dtype"])
+        dtype = numpy.dtype(tagged["dtype"])
         if dtype.hasobject or dtype.names:
             raise ValueError(f"dtype {dtype} is not accepted")
         buffer = bytearray(_from_base64(tagged[ARRAY]))
-        array = np.frombuffer(buffer, dtype=dtype) if buffer else np.empty(0, dtype)
-        result: np.ndarray[Any, Any] = array.reshape([int(n) for n in tagged["shape"]])
+        array = numpy.frombuffer(buffer, dtype=dtype) if buffer else numpy.empty(0, dtype)
+        return array.reshape([int(n) for n in tagged["shape"]])  # type: ignore[no-any-return]
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a valid {ARRAY} object: {error}") from error
-    return result
 
 
 def _from_base64(text: str) -> bytes:
@@ -154,9 +153,7 @@ def array_schema() -> core_schema.CoreSchema:
     """Return the schema of a field typed `numpy.ndarray`."""
     return core_schema.no_info_plain_validator_function(
         _to_array,
-        serialization=core_schema.plain_serializer_function_ser_schema(
-            encode_array, when_used="json-unless-none"
-        ),
+        serialization=core_schema.plain_serializer_function_ser_schema(encode_array, when_used="json-unless-none"),
         metadata={"pydantic_js_functions": [lambda _schema, _handler: dict(_ARRAY_JSON_SCHEMA)]},
     )
 
@@ -172,8 +169,19 @@ def any_schema() -> core_schema.CoreSchema:
 
 
 _NESTED = frozenset(
-    "schema fields items_schema keys_schema values_schema choices python_schema json_schema steps "
-    "definitions extras_schema".split()
+    (
+        "schema",
+        "fields",
+        "items_schema",
+        "keys_schema",
+        "values_schema",
+        "choices",
+        "python_schema",
+        "json_schema",
+        "steps",
+        "definitions",
+        "extras_schema",
+    )
 )
 
 
@@ -206,7 +214,7 @@ def _is_array_class(cls: Any) -> bool:
     return getattr(cls, "__name__", "") == "ndarray" and getattr(cls, "__module__", "") == "numpy"
 
 
-# --- the text itself ---------------------------------------------------------------------------------
+# --- the text itself ----------------------------------------------------------------------------
 
 
 def dumps(value: Any, *, what: str = "value") -> bytes:
@@ -286,5 +294,6 @@ fallback = _refuse
 
 
 def reason(error: BaseException) -> str:
+    """Return why a serialiser failed, without the library's own wrapping."""
     text = str(error)
     return text.removeprefix("Error calling function `fallback`: ").removeprefix("ValueError: ")

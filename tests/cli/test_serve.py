@@ -51,9 +51,7 @@ def url_of(server: "subprocess.Popen[str]") -> str:
 
 def ask(url: str, body: object = None) -> dict:
     data = None if body is None else json.dumps(body).encode()
-    with urlopen(
-        Request(url, data=data, headers={"content-type": "application/json"}), timeout=15
-    ) as response:
+    with urlopen(Request(url, data=data, headers={"content-type": "application/json"}), timeout=15) as response:
         return json.load(response)
 
 
@@ -111,18 +109,14 @@ def test_an_import_error_is_one_sentence_and_a_traceback_only_when_asked_for(mak
 @pytest.mark.usefixtures("clean_imports")
 def test_workers_need_an_app_that_they_can_import(make_environment, monkeypatch):
     monkeypatch.chdir(make_environment().parent)
-    result = CliRunner().invoke(
-        serve, ["counter_env.server.environment:Counter", "--port", "0", "--workers", "2"]
-    )
+    result = CliRunner().invoke(serve, ["counter_env.server.environment:Counter", "--port", "0", "--workers", "2"])
     assert result.exit_code == 1
     assert "create_app" in result.output
 
 
 @pytest.mark.usefixtures("clean_imports")
 def test_workers_need_a_folder_of_another_name_to_be_installed(make_environment):
-    result = CliRunner().invoke(
-        serve, [str(make_environment("counter-env")), "--port", "0", "--workers", "2"]
-    )
+    result = CliRunner().invoke(serve, [str(make_environment("counter-env")), "--port", "0", "--workers", "2"])
     assert result.exit_code == 1
     assert "pip install -e" in result.output
 

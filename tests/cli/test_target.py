@@ -59,9 +59,7 @@ def test_a_folder_that_is_no_package_is_served_from_within(make_environment):
     sample = make_environment("sample") / "server"
     files = {
         "__init__.py": None,
-        "server/app.py": (sample / "app.py")
-        .read_text()
-        .replace("from .environment", "from server.environment"),
+        "server/app.py": (sample / "app.py").read_text().replace("from .environment", "from server.environment"),
         "server/environment.py": (sample / "environment.py").read_text().replace("..models", "models"),
     }
     folder = make_environment(files=files)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -67,7 +68,7 @@ class Row(NamedTuple):
     episode: int
     action: str
     observation: str
-    reward: float | None
+    reward: float
 
 
 @click.command()
@@ -83,7 +84,7 @@ def demo() -> None:
             for doing, row in play(act):
                 progress.update(bars[act.name], doing=doing, advance=row is not None)
                 rows += [row] if row else []
-    console.print(_table(rows))
+    console.print(_table(rows, console.width))
     episodes, seconds = sum(len(act.episodes) for act in acts), time.monotonic() - started
     console.print(
         f"{len(rows)} steps, {episodes} episodes, {len(acts)} servers, {seconds:.1f} s. All servers ended."
@@ -128,7 +129,7 @@ def _runs(pid: int) -> bool:
     return True
 
 
-# --- what is played ----------------------------------------------------------------------------------
+# --- what is played -----------------------------------------------------------------------------
 
 
 def echo() -> Act:
@@ -146,7 +147,7 @@ def echo() -> Act:
     return Act(
         package,
         package.EchoEnv,
-        [[say("Hello, World!"), call("Tools work too")], [say("A new episode")]],
+        [[say("Hello, World!"), call("a tool")], [say("Once more")]],
         lambda seen: repr(seen.echoed_message or seen.result),
     )
 
@@ -164,10 +165,10 @@ def python_exec() -> Act:
         [
             [
                 run("print(sum(range(101)))", 1.0),
-                run("open('note', 'w').write('x')", 1.0),
+                run("open('f', 'w').write('x')", 1.0),
                 run("print(1 / 0)", -0.5),
             ],
-            [run("print(open('note').read())", -0.5), run("while True: pass", -1.0, timeout=0.5)],
+            [run("print(open('f').read())", -0.5), run("while True: pass", -1.0, timeout=0.5)],
         ],
         lambda seen: f"exit {seen.exit_code}: {_last_line(seen.stdout or seen.stderr)}",
     )
@@ -196,7 +197,7 @@ def _import(package: str) -> Any:
     )
 
 
-# --- how it is shown ---------------------------------------------------------------------------------
+# --- how it is shown ----------------------------------------------------------------------------
 
 
 def _steps(act: Act) -> int:
@@ -214,17 +215,16 @@ def _progress(console: Console) -> Progress:
     )
 
 
-def _table(rows: list[Row]) -> Table:
-    table = Table()
-    # Where there is no room for all, the end of an observation is what can be missed.
-    for name, width in {"Environment": 15, "Ep.": 3, "Action": 28, "Observation": None, "Reward": 6}.items():
-        right = name in ("Ep.", "Reward")
-        table.add_column(name, min_width=width, no_wrap=True, justify="right" if right else "left")
-    shown = ""
-    for row in rows:
-        if shown and row.environment != shown:
-            table.add_section()
-        shown = row.environment
-        reward = "none" if row.reward is None else f"{row.reward:+.1f}"
-        table.add_row(shown, str(row.episode), Text(row.action), Text(row.observation), reward)
+def _table(rows: list[Row], width: int) -> Table:
+    cells = [(row.environment, str(row.episode), row.action, f"{row.reward:+.1f}", row.observation) for row in rows]
+    headings = ("Environment", "Episode", "Action", "Reward", "Observation")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for heading, *column in zip(headings, *cells, strict=True):
+        # Where there is no room for all, the ends of the observations are what can be missed.
+        fits = max(len(heading), *map(len, column)) if heading != headings[-1] else max(width, 20)
+        width -= fits + 2
+        right = heading in ("Episode", "Reward")
+        table.add_column(heading, width=fits, no_wrap=True, justify="right" if right else "left")
+    for cell in cells:
+        table.add_row(*map(Text, cell))
     return table

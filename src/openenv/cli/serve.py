@@ -24,15 +24,11 @@ LOG_LEVELS = ("critical", "error", "warning", "info", "debug", "trace")
 @click.argument("target", default=".")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0: a free one.")
-@click.option(
-    "--fd", type=click.IntRange(min=0), help="Serve on this open socket instead of --host and --port."
-)
+@click.option("--fd", type=click.IntRange(min=0), help="Serve on this open socket instead of --host and --port.")
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(min=1), help="Server processes.")
 @click.option("--reload", is_flag=True, help="Start again whenever a source file changes.")
 @click.option("--log-level", default="info", show_default=True, type=click.Choice(LOG_LEVELS))
-def serve(
-    target: str, host: str, port: int, fd: int | None, workers: int, reload: bool, log_level: str
-) -> None:
+def serve(target: str, host: str, port: int, fd: int | None, workers: int, reload: bool, log_level: str) -> None:
     """Serve an environment over WebSocket and HTTP.
 
     TARGET is an environment's folder (by default this one), the name of an installed environment package, or
@@ -82,9 +78,7 @@ def listen(host: str, port: int) -> socket.socket:
         raise click.ClickException(f"There is no host {host!r} to listen on: {error.strerror}") from error
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            reason = (
-                f"is taken. Stop what uses it, or choose another: --port {_next(port)}, or 0 for a free one."
-            )
+            reason = f"is taken. Stop what uses it, or choose another: --port {_next(port)}, or 0 for a free one."
         else:
             reason = f"cannot be listened on: {error.strerror}."
         raise click.ClickException(f"Port {port} of {host} {reason}") from error

@@ -13,9 +13,8 @@ from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from dataclasses import replace
 from enum import Enum
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, cast
 
-from typing_extensions import Self
 from typing_extensions import TypeVar as DefaultTypeVar
 
 from openenv import settings, values
@@ -132,7 +131,7 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
         self._typed_result = cls._parse_result is EnvClient._parse_result
         self._typed_state = cls._parse_state is EnvClient._parse_state
 
-    # --- the three verbs -----------------------------------------------------------------------------------
+    # --- the three verbs -------------------------------------------------------------------------
 
     def reset(self, **kwargs: Any) -> StepResult[ObservationT]:
         """Start a new episode.
@@ -167,7 +166,7 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
         """Return where the episode stands."""
         return self._call(self._state)
 
-    # --- about the server --------------------------------------------------------------------------------------
+    # --- about the server ------------------------------------------------------------------------
 
     def schema(self) -> SchemaResponse:
         """Return the JSON Schemas of the environment's types."""
@@ -186,7 +185,7 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
         """Address of the server; None until a provider has started it."""
         return self._core.base_url
 
-    # --- beginning and end -------------------------------------------------------------------------------------
+    # --- beginning and end -----------------------------------------------------------------------
 
     def connect(self) -> Self:
         """Connect and open the session; `await` it in async code. Any call does so when needed."""
@@ -203,9 +202,8 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
 
         May be called more than once. Afterwards `reset()` would open a new session.
         """
-        if self._face is not Face.ASYNC and self._portal is None:
-            if self._core.untouched:
-                return cast("None", _Nothing()) if _inside_loop() else None
+        if self._face is not Face.ASYNC and self._portal is None and self._core.untouched:
+            return cast("None", _Nothing()) if _inside_loop() else None
         return self._call(self._closed)
 
     def new_session(self) -> Self:
@@ -244,7 +242,7 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
     def __await__(self) -> Generator[Any, None, Self]:
         return self._enter_async().__await__()
 
-    # --- servers of its own ------------------------------------------------------------------------------------
+    # --- servers of its own ----------------------------------------------------------------------
 
     @classmethod
     def with_provider(cls, provider: Provider, **kwargs: Any) -> Launch[Self]:
@@ -280,7 +278,7 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
             client._call(client._connected)
         return client
 
-    # --- for a wire form of one's own --------------------------------------------------------------------------
+    # --- for a wire form of one's own ------------------------------------------------------------
 
     def _step_payload(self, action: ActionT) -> dict[str, Any]:
         """Return the dictionary to send for an action."""
@@ -309,7 +307,7 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
     def _ws(self) -> Any:
         return getattr(self._core.link, "socket", None)
 
-    # --- the async core ----------------------------------------------------------------------------------------
+    # --- the async core --------------------------------------------------------------------------
 
     async def _reset(self, arguments: dict[str, Any]) -> StepResult[ObservationT]:
         return self._result(await self._core.reset(values.dumps(arguments, what="reset arguments")))
@@ -345,7 +343,7 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
             self._home = asyncio.get_running_loop()
         return await self._run(self._connected)
 
-    # --- which way a call goes ---------------------------------------------------------------------------------
+    # --- which way a call goes -------------------------------------------------------------------
 
     def _call(self, function: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Run part of the core in the way this client was entered. The annotation is true once awaited."""
@@ -428,7 +426,7 @@ def _end(portal: Portal, core: Core) -> None:
     if not portal.is_this_thread():
         try:
             portal.submit(core.close()).result(timeout=5)
-        except Exception:  # noqa: BLE001, S110 - nobody is left to be told
+        except Exception:  # noqa: S110 - nobody is left to be told
             pass
     portal.release()
 

@@ -74,14 +74,14 @@ class HTTPLink:
 
         options = self._options
         timeout = httpx.Timeout(options.message_timeout_s, connect=options.connect_timeout_s)
-        http = httpx.AsyncClient(
-            base_url=self.url, timeout=timeout, headers=dict(options.headers), trust_env=False
-        )
+        http = httpx.AsyncClient(base_url=self.url, timeout=timeout, headers=dict(options.headers), trust_env=False)
         try:
             response = await http.post("/sessions")
         except httpx.HTTPError as error:
             await http.aclose()
-            raise ConnectionFailedError(f"Failed to connect to {self.url}: {error!r}. Is the server running there?") from error
+            raise ConnectionFailedError(
+                f"Failed to connect to {self.url}: {error!r}. Is the server running there?"
+            ) from error
         if response.status_code == 201:
             self._session = f"/sessions/{response.json()['session_id']}"
         elif response.status_code not in (404, 405):

@@ -38,7 +38,7 @@ class Launch(Generic[ClientT]):
             await self._provider.astart(Source.of(self._client_class))
             await self._provider.await_ready()
             self._make_clients()
-            await asyncio.gather(*(client.connect() for client in self._clients))
+            await asyncio.gather(*(client.__aenter__() for client in self._clients))
         except BaseException:
             await self._aend()
             raise
@@ -76,7 +76,8 @@ class Launch(Generic[ClientT]):
 
     async def _aend(self) -> None:
         try:
-            await asyncio.gather(*(client.close() for client in self._clients), return_exceptions=True)
+            leaving = (client.__aexit__(None, None, None) for client in self._clients)
+            await asyncio.gather(*leaving, return_exceptions=True)
         finally:
             await self._provider.astop()
 

@@ -137,7 +137,9 @@ class WebSocketLink:
 
     async def request(self, verb: str, data: bytes | None = None) -> bytes:
         """See `Link.request`."""
-        raw = b'{"type":"%s"}' % verb.encode() if data is None else b'{"type":"%s","data":%s}' % (verb.encode(), data)
+        raw = (
+            b'{"type":"%s"}' % verb.encode() if data is None else b'{"type":"%s","data":%s}' % (verb.encode(), data)
+        )
         if len(raw) > self._limit:
             raise MessageTooLargeError(
                 f"The {verb} request has {len(raw):,} bytes and the limit is {self._limit:,}; "

@@ -36,7 +36,7 @@ class Pending(Coroutine[Any, Any, Any]):
             return None
         return self._future.exception()
 
-    # --- awaited -------------------------------------------------------------------------------------------
+    # --- awaited ---------------------------------------------------------------------------------
 
     def __await__(self) -> Generator[Any, None, Any]:
         return self._wait().__await__()
@@ -63,7 +63,7 @@ class Pending(Coroutine[Any, Any, Any]):
         self._seen = True
         return await asyncio.wrap_future(self._future)
 
-    # --- used directly ---------------------------------------------------------------------------------------
+    # --- used directly ---------------------------------------------------------------------------
 
     def _value(self) -> Any:
         if not self._seen:

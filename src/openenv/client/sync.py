@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic
-
-from typing_extensions import Self
+from typing import TYPE_CHECKING, Any, Generic, Self
 
 from openenv.client.base import ActionT, ObservationT, StateT
 from openenv.models import EnvironmentMetadata, StepResult

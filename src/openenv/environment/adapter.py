@@ -69,25 +69,27 @@ class Shape:
     types: Mapping[str, Any]
 
     @staticmethod
-    def of(cls: type) -> Shape:
+    def of(environment_class: type) -> Shape:
         """Read the shape of a class.
 
         Raises:
             ConfigurationError: A verb is missing.
         """
         for verb in ("reset", "step"):
-            if not callable(getattr(cls, verb, None)):
-                raise ConfigurationError(f"{cls.__name__} has no {verb}(); an environment needs reset and step")
-        reset_name, step_name = _preferred(cls, "reset"), _preferred(cls, "step")
-        reset, step = getattr(cls, reset_name), getattr(cls, step_name)
+            if not callable(getattr(environment_class, verb, None)):
+                raise ConfigurationError(
+                    f"{environment_class.__name__} has no {verb}(); an environment needs reset and step"
+                )
+        reset_name, step_name = _preferred(environment_class, "reset"), _preferred(environment_class, "step")
+        reset, step = getattr(environment_class, reset_name), getattr(environment_class, step_name)
         return Shape(
-            cls=cls,
+            cls=environment_class,
             reset_name=reset_name,
             step_name=step_name,
-            coroutines=_coroutines(cls, reset=reset, step=step),
+            coroutines=_coroutines(environment_class, reset=reset, step=step),
             reset=Signature.of(reset),
             step=Signature.of(step),
-            types=_declared_types(cls, reset, step),
+            types=_declared_types(environment_class, reset, step),
         )
 
     @cached_property
@@ -261,7 +263,10 @@ class Adapter:
         if unknown and self.strict:
             raise InvalidRequestError(
                 f"{name}.{verb}() does not take {', '.join(unknown)}",
-                errors=[{"loc": [n], "msg": "not an argument of this environment", "type": "unexpected"} for n in unknown],
+                errors=[
+                    {"loc": [n], "msg": "not an argument of this environment", "type": "unexpected"}
+                    for n in unknown
+                ],
             )
         self._warnings = [
             f"{n} was not used: {name}.{verb}() does not declare it"

@@ -155,7 +155,11 @@ class ModelTokenizer(Protocol):
     """What an environment that speaks in tokens needs of a tokenizer."""
 
     def apply_chat_template(
-        self, conversation: list[Message], tokenize: bool = True, return_tensors: str | None = None, **kwargs: Any
+        self,
+        conversation: list[Message],
+        tokenize: bool = True,
+        return_tensors: str | None = None,
+        **kwargs: Any,
     ) -> Any:
         """Return the conversation as token ids."""
 

@@ -5,7 +5,7 @@ Listing tools and calling one are actions like any other, told apart by their `t
 
 from __future__ import annotations
 
-from enum import Enum, IntEnum
+from enum import IntEnum, StrEnum
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -30,7 +30,7 @@ class Tool(Model):
     input_schema: dict[str, Any] = Field(default_factory=dict)
 
 
-class ToolErrorType(str, Enum):
+class ToolErrorType(StrEnum):
     """Why a tool call failed."""
 
     EXECUTION_ERROR = "execution_error"
@@ -86,7 +86,7 @@ class CallToolObservation(Observation):
     error: ToolError | None = None
 
 
-class McpMethod(str, Enum):
+class McpMethod(StrEnum):
     """The JSON-RPC methods an environment answers."""
 
     TOOLS_LIST = "tools/list"

@@ -151,11 +151,13 @@ def _resolve(node: Any, definitions: dict[str, Any], within: tuple[str, ...] = (
             return {"type": "object", "title": name}
         return _resolve(definitions[name], definitions, (*within, name))
     return {
-        key: _resolve(item, definitions, within) for key, item in node.items() if key not in ("$defs", "discriminator")
+        key: _resolve(item, definitions, within)
+        for key, item in node.items()
+        if key not in ("$defs", "discriminator")
     }
 
 
-# --- replies --------------------------------------------------------------------------------------------------------
+# --- replies ------------------------------------------------------------------------------------
 
 
 def encode_result(result: StepResult[Any]) -> bytes:
@@ -248,7 +250,7 @@ def to_lenient_json(value: Any) -> bytes:
     return to_json(value, fallback=repr, inf_nan_mode="strings")
 
 
-# --- the other side -------------------------------------------------------------------------------------------------------
+# --- the other side -----------------------------------------------------------------------------
 
 
 class ClientCodec:
@@ -349,9 +351,11 @@ def _valid_reply(read: Callable[[], T]) -> T:
     try:
         return read()
     except ValueError as error:
-        found = error.errors(include_url=False, include_context=False, include_input=False) if isinstance(
-            error, ValidationError
-        ) else []
+        found = (
+            error.errors(include_url=False, include_context=False, include_input=False)
+            if isinstance(error, ValidationError)
+            else []
+        )
         where = ".".join(map(str, found[0]["loc"])) if found else ""
         why = f"{where}: {found[0]['msg']}" if found else str(error)
         raise InvalidReplyError(

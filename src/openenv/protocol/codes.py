@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 
 
-class WSErrorCode(str, Enum):
+class WSErrorCode(StrEnum):
     """What the `code` of an error says. The session goes on unless noted."""
 
     INVALID_JSON = "INVALID_JSON"
@@ -34,7 +34,7 @@ class WSErrorCode(str, Enum):
     """No session has this id."""
 
 
-class ServerMode(str, Enum):
+class ServerMode(StrEnum):
     """Who a server is for."""
 
     SIMULATION = "simulation"
@@ -43,7 +43,7 @@ class ServerMode(str, Enum):
     """An agent at work: only tools are served."""
 
 
-class HealthStatus(str, Enum):
+class HealthStatus(StrEnum):
     """What `/health` answers."""
 
     HEALTHY = "healthy"

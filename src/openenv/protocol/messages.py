@@ -17,7 +17,7 @@ ActionT = TypeVar("ActionT", default=dict[str, Any])
 ObservationT = TypeVar("ObservationT", default=dict[str, Any])
 StateT = TypeVar("StateT", default=dict[str, Any])
 
-# --- bodies shared by WebSocket and HTTP -----------------------------------------------------------------
+# --- bodies shared by WebSocket and HTTP ---------------------------------------------------------
 
 
 class ResetRequest(Model):
@@ -87,7 +87,7 @@ class ErrorData(Model):
     retry_after: float | None = None
 
 
-# --- WebSocket frames, to the server -------------------------------------------------------------------------
+# --- WebSocket frames, to the server ------------------------------------------------------------
 
 
 class BaseMessage(Model):
@@ -134,7 +134,7 @@ WSIncomingMessage = Annotated[
     Field(discriminator="type"),
 ]
 
-# --- WebSocket frames, to the client ----------------------------------------------------------------------------
+# --- WebSocket frames, to the client -------------------------------------------------------------
 
 
 class WSObservationResponse(Model, Generic[ObservationT]):
@@ -165,7 +165,7 @@ class WSMCPResponse(Model):
     data: dict[str, Any]
 
 
-# --- what a server says about itself ---------------------------------------------------------------------------------
+# --- what a server says about itself ------------------------------------------------------------
 
 
 class HealthResponse(BaseModel):

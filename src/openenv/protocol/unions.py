@@ -73,9 +73,7 @@ class _ByKeys:
         self.keys = {c: _wire_names(c) for c in classes}
 
     def __get_pydantic_core_schema__(self, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_plain_validator_function(
-            self.select, serialization=core_schema.to_string_ser_schema(when_used="never")
-        )
+        return core_schema.no_info_plain_validator_function(self.select)
 
     def __get_pydantic_json_schema__(self, _schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         return {"anyOf": [handler(c.__pydantic_core_schema__) for c in self.classes]}
@@ -85,7 +83,8 @@ class _ByKeys:
             return payload
         if not isinstance(payload, dict):
             raise PydanticCustomError("dict_type", "Input should be a valid dictionary")
-        named = self.by_name.get(payload.get(TAG, None)) if isinstance(payload.get(TAG), str) else None
+        tag = payload.get(TAG)
+        named = self.by_name.get(tag) if isinstance(tag, str) else None
         if named is not None and TAG not in self.keys[named]:
             return named.model_validate({k: v for k, v in payload.items() if k != TAG})
         fitting = [c for c in self.classes if self._fits(c, payload)]

@@ -79,7 +79,7 @@ class Provider(ABC):
         self._busy_thread = None  # the thread that is in `launch` or `shutdown`
         return self
 
-    # --- what a provider implements --------------------------------------------------------------------
+    # --- what a provider implements --------------------------------------------------------------
 
     @abstractmethod
     def launch(self, source: Source, *args: Any, **options: Any) -> list[str]:
@@ -110,7 +110,7 @@ class Provider(ABC):
         """Return the last lines the servers wrote, secrets and all; empty if they cannot be read."""
         return ""
 
-    # --- what callers use ------------------------------------------------------------------------------
+    # --- what callers use ------------------------------------------------------------------------
 
     def start(self, source: Source | None = None, **options: Any) -> str:
         """Start the servers and return the base URL of the first.
@@ -196,7 +196,7 @@ class Provider(ABC):
     ) -> None:
         self.stop()
 
-    # --- the same for an event loop --------------------------------------------------------------------
+    # --- the same for an event loop --------------------------------------------------------------
 
     async def astart(self, source: Source | None = None, **options: Any) -> str:
         """Do what `start` does, in a thread. If it is cancelled, whatever came up is stopped first."""
@@ -236,7 +236,7 @@ class Provider(ABC):
     ) -> None:
         await self.astop()
 
-    # --- the life of a provider ------------------------------------------------------------------------
+    # --- the life of a provider ------------------------------------------------------------------
 
     @property
     def _name(self) -> str:

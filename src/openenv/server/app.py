@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -80,9 +80,7 @@ class HTTPEnvServer:
             expose_errors=self.mode is ServerMode.SIMULATION,
         )
         self._shared_environment = env if shared else None
-        self._context = ServerContext(
-            self.manager, codec, codec.schema(), self.mode, settings.max_message_size()
-        )
+        self._context = ServerContext(self.manager, codec, codec.schema(), self.mode, settings.max_message_size())
 
     def register_routes(self, app: FastAPI) -> None:
         """Add the routes of this environment to an application."""
@@ -98,7 +96,7 @@ class HTTPEnvServer:
         await self.manager.close()
         close = getattr(self._shared_environment, "close", None)
         closing = close() if callable(close) else None
-        if hasattr(closing, "__await__"):
+        if isinstance(closing, Awaitable):
             await closing
 
 

@@ -7,6 +7,7 @@ an unattached one goes away, so those end after a while without a request.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import time
 from collections.abc import Callable
@@ -50,7 +51,7 @@ def as_factory(env: Any) -> tuple[Factory, bool]:
     if inspect.isclass(env):
         Shape.of(env)  # a class that can not be an environment is refused now, not at the first session
         if inspect.isabstract(env):
-            missing = ", ".join(sorted(env.__abstractmethods__))
+            missing = ", ".join(sorted(getattr(env, "__abstractmethods__", ())))
             raise ConfigurationError(f"{env.__name__} does not define {missing}")
         return env, False
     if callable(env):
@@ -117,6 +118,7 @@ class SessionManager:
         self._pool: ThreadPool | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._default: Session | None = None
+        self._all_gone: asyncio.Event | None = None
 
     def open(self, *, attached: bool = True, on_end: Callable[[RequestError], None] | None = None) -> Session:
         """Open a session; its environment is constructed in the background.
@@ -219,17 +221,17 @@ class SessionManager:
         """End all sessions and wait until their environments are closed, for the grace time at most."""
         for session in self.sessions():
             session.end(SessionLost("The server is shutting down"))
-        deadline = time.monotonic() + grace_s
-        while self._slots and time.monotonic() < deadline:
-            await asyncio.sleep(0.01)
+        if self._slots:
+            self._all_gone = asyncio.Event()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(grace_s):
+                    await self._all_gone.wait()
         if self._sweeper is not None:
             self._sweeper.cancel()
         if self._pool is not None:
             self._pool.close()
 
-    def _ended(
-        self, session: Session, reason: RequestError, tell: Callable[[RequestError], None] | None
-    ) -> None:
+    def _ended(self, session: Session, reason: RequestError, tell: Callable[[RequestError], None] | None) -> None:
         """Forget an ended session; its slot stays taken until its environment is closed or the grace is over."""
         self._sessions.pop(session.id, None)
         self._unattached.pop(session.id, None)
@@ -242,6 +244,8 @@ class SessionManager:
 
     def _gone(self, session: Session) -> None:
         self._slots.discard(session.id)
+        if self._all_gone is not None and not self._slots:
+            self._all_gone.set()
 
     def _sweep_later(self) -> None:
         if self._sweeper is None:

@@ -109,7 +109,7 @@ class Runner:
     def _direct(self, function: Callable[[], Any], done: Done) -> None:
         try:
             value = function()
-        except BaseException as error:  # noqa: BLE001 - an environment's sys.exit() must not end the server
+        except BaseException as error:
             done(None, error)
         else:
             self._returned(value, None, done)

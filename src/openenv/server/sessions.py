@@ -134,7 +134,7 @@ class Session:
         self._pumping = False
         self._ended: RequestError | None = None
 
-    # --- what can be asked ---------------------------------------------------------------------------------
+    # --- what can be asked -----------------------------------------------------------------------
 
     def open(self) -> None:
         """Start constructing the environment. Requests wait until it is there."""
@@ -163,11 +163,21 @@ class Session:
         )
 
     def step(
-        self, reply: OnReply, action: Any, *, timeout_s: float | None = None, options: dict[str, Any] | None = None
+        self,
+        reply: OnReply,
+        action: Any,
+        *,
+        timeout_s: float | None = None,
+        options: dict[str, Any] | None = None,
     ) -> None:
         """Take a step with a validated action."""
         self.submit(
-            Request("step", lambda adapter: adapter.bind_step(action, timeout_s, options), self._finish_step, reply)
+            Request(
+                "step",
+                lambda adapter: adapter.bind_step(action, timeout_s, options),
+                self._finish_step,
+                reply,
+            )
         )
 
     def state(self, reply: OnReply) -> None:
@@ -215,7 +225,7 @@ class Session:
             environment_type=adapter.shape.cls.__name__ if adapter else "",
         )
 
-    # --- one request at a time -------------------------------------------------------------------------------
+    # --- one request at a time -------------------------------------------------------------------
 
     def submit(self, request: Request) -> None:
         """Run the request after those before it."""
@@ -264,7 +274,7 @@ class Session:
                 reply = request.finish(value)
             except RequestError as refused:
                 reply = Reply.failed(refused)
-            except Exception as raised:  # noqa: BLE001 - a value with hostile methods
+            except Exception as raised:
                 reply = Reply.failed(self._failure(request.verb, raised))
         else:
             if request.verb == "reset":
@@ -282,7 +292,7 @@ class Session:
         name = type(error).__name__
         return ExecutionError(f"{name}: {_text(error)}", exception=name, error_id=error_id)
 
-    # --- answers -------------------------------------------------------------------------------------------------
+    # --- answers ---------------------------------------------------------------------------------
 
     def _finish_reset(self, episode: Episode, returned: Any) -> Reply:
         self.phase = Phase.READY
@@ -326,7 +336,7 @@ class Session:
         assert self._runner.adapter is not None
         return self._runner.adapter
 
-    # --- beginning and end ---------------------------------------------------------------------------------------
+    # --- beginning and end -----------------------------------------------------------------------
 
     def _opened(self, _adapter: Any, error: BaseException | None) -> None:
         self._busy = False
@@ -360,5 +370,5 @@ class Session:
 def _text(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception:  # noqa: BLE001 - an exception whose __str__ raises
+    except Exception:
         return "(its message could not be read)"

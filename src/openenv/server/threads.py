@@ -44,7 +44,7 @@ class Thread:
             value, error = None, None
             try:
                 value = function()
-            except BaseException as raised:  # noqa: BLE001 - an environment may raise anything, SystemExit too
+            except BaseException as raised:
                 error = raised
             try:
                 self._loop.call_soon_threadsafe(done, value, error)

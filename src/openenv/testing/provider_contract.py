@@ -42,7 +42,7 @@ class ProviderContract:
     loopback: bool = True
     last_words: str = "the weights are missing"
 
-    # --- to override -----------------------------------------------------------------------------------
+    # --- to override -----------------------------------------------------------------------------
 
     def make_provider(self) -> Provider:
         """Return a new provider of a server that works."""
@@ -60,7 +60,7 @@ class ProviderContract:
         """Return what a stopped provider has left behind in its backend: processes, containers, volumes."""
         return ()
 
-    # --- the contract ----------------------------------------------------------------------------------
+    # --- the contract ----------------------------------------------------------------------------
 
     def test_it_starts_and_becomes_healthy(self) -> None:
         """`start` gives the first base URL, and `wait_for_ready` returns once every server is healthy."""

@@ -153,10 +153,7 @@ def _documents(context: ServerContext, body: type[BaseModel] | None, verb: str) 
     """Return what a route says about itself in the OpenAPI document."""
     schema = context.schema
     answers = {"reset": schema.reset_observation, "step": schema.observation}
-    if verb == "state":
-        answer = schema.state
-    else:
-        answer = wire.inline_schema(m.ResultData, observation=answers[verb])
+    answer = wire.inline_schema(m.ResultData, observation=answers[verb]) if verb in answers else schema.state
     extra: dict[str, Any] = {
         "responses": {
             "200": {"description": "OK", "content": {"application/json": {"schema": answer}}},
