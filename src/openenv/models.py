@@ -54,7 +54,7 @@ class _DataclassTolerantMeta(_ModelMeta):
     def __setattr__(cls, name: str, value: Any) -> None:  # noqa: N805 - the instance is a class
         if name == "__dataclass_fields__":
             super().__setattr__(name, value)
-            own = [f.name for f in value.values() if f.name in cls.__pydantic_fields__ and not f.kw_only]
+            own = [f.name for f in value.values() if f.name in vars(cls)["__pydantic_fields__"] and not f.kw_only]
             super().__setattr__("__init__", _positional_init(own))
         elif name in _DATACLASS_METHODS and "__dataclass_fields__" in cls.__dict__:
             return

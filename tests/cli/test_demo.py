@@ -1,5 +1,6 @@
 """`openenv demo` on the real environments of the checkout."""
 
+import re
 from dataclasses import replace
 
 import click
@@ -14,8 +15,17 @@ pytestmark = pytest.mark.usefixtures("clean_imports")
 def test_the_demo_plays_both_environments_and_shows_every_step(run_openenv, tmp_path):
     ran = run_openenv("demo", cwd=tmp_path)
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    rows = [line.split() for line in ran.stdout.splitlines() if line.startswith((" echo_env", " python_exec_env"))]
-    assert rows
+    rows = re.findall(r"^(\w+) +(\d) .* ([+-]\d\.\d) ", ran.stdout, re.MULTILINE)
+    assert rows == [
+        ("echo_env", "1", "+1.3"),
+        ("echo_env", "1", "+1.0"),
+        ("echo_env", "2", "+0.9"),
+        ("python_exec_env", "1", "+1.0"),
+        ("python_exec_env", "1", "+1.0"),
+        ("python_exec_env", "1", "-0.5"),
+        ("python_exec_env", "2", "-0.5"),
+        ("python_exec_env", "2", "-1.0"),
+    ]
     assert "8 steps, 4 episodes, 2 servers" in ran.stdout
     assert "done" in ran.stdout  # the progress display's last word, printed once where there is no terminal
 

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -84,11 +83,10 @@ def demo() -> None:
             for doing, row in play(act):
                 progress.update(bars[act.name], doing=doing, advance=row is not None)
                 rows += [row] if row else []
-    console.print(_table(rows, console.width))
     episodes, seconds = sum(len(act.episodes) for act in acts), time.monotonic() - started
-    console.print(
-        f"{len(rows)} steps, {episodes} episodes, {len(acts)} servers, {seconds:.1f} s. All servers ended."
-    )
+    console.print("\n", _table(rows, console.width), "\n", sep="", end="")
+    told = f"{len(rows)} steps, {episodes} episodes, {len(acts)} servers, {seconds:.1f} s. All servers have ended."
+    console.print(told, highlight=False)
 
 
 def play(act: Act) -> Iterator[tuple[str, Row | None]]:
@@ -218,7 +216,7 @@ def _progress(console: Console) -> Progress:
 def _table(rows: list[Row], width: int) -> Table:
     cells = [(row.environment, str(row.episode), row.action, f"{row.reward:+.1f}", row.observation) for row in rows]
     headings = ("Environment", "Episode", "Action", "Reward", "Observation")
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for heading, *column in zip(headings, *cells, strict=True):
         # Where there is no room for all, the ends of the observations are what can be missed.
         fits = max(len(heading), *map(len, column)) if heading != headings[-1] else max(width, 20)
