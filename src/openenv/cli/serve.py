@@ -43,7 +43,7 @@ def serve(target: str, host: str, port: int, fd: int | None, workers: int, reloa
             fd = listener.fileno()
             _announce(found, listener)
 
-        from openenv.server.serve import serve as run
+        from openenv.server.serving import serve as run
 
         run(app, host=host, port=port, fd=fd, workers=workers, reload=reload, log_level=log_level)
 

@@ -1,13 +1,14 @@
 """How a client reaches a server: `Link`, and the version 1 WebSocket.
 
-Version 1 has no request ids; a session answers in order. So a link has one request under way, and knows by
-counting which replies belong to requests that nobody waits for any more. Those are dropped, never handed to the
-next caller.
+Version 1 has no request ids, but a session answers in order. So replies are matched by order: the first waits
+for the first. A reply whose caller has given up is dropped when it comes, never handed to the next.
 """
 
 from __future__ import annotations
 
 import asyncio
+import urllib.request
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -22,7 +23,7 @@ from openenv.errors import (
 from openenv.settings import DEFAULT_MAX_MESSAGE_SIZE_MB, MIB
 
 if TYPE_CHECKING:
-    from websockets.asyncio.client import ClientConnection
+    from openenv.client.socket import Socket
 
 MAX_SIZE_HEADER = "x-openenv-max-message-size"
 _TOO_LARGE_CLOSE = 1009
@@ -90,10 +91,9 @@ class WebSocketLink:
     def __init__(self, url: str, options: LinkOptions) -> None:
         self.url = url
         self.late_replies = 0
-        self.socket: ClientConnection | None = None
+        self.socket: Socket | None = None
         self._options = options
-        self._turn = asyncio.Lock()
-        self._abandoned = 0
+        self._waiting: deque[asyncio.Future[bytes]] = deque()
         self._limit = int(options.max_message_size_mb * MIB)
 
     @property
@@ -103,22 +103,21 @@ class WebSocketLink:
 
     async def connect(self) -> None:
         """See `Link.connect`."""
-        from websockets.asyncio.client import connect
-        from websockets.exceptions import WebSocketException
+        from openenv.client.socket import Socket, SocketError
 
-        options = self._options
-        budget = options.connect_timeout_s
+        options, budget = self._options, self._options.connect_timeout_s
         try:
-            self.socket = await connect(
-                self.url,
-                open_timeout=budget,
-                max_size=self._limit,
-                ping_interval=options.ping_interval_s,
-                ping_timeout=options.ping_timeout_s,
-                additional_headers=dict(options.headers),
-                compression=None,
-                proxy=None if _is_loopback(self.url) else True,
-            )
+            async with asyncio.timeout(budget):
+                self.socket = await Socket.open(
+                    self.url,
+                    received=self._received,
+                    lost=self._lost,
+                    headers=options.headers,
+                    max_size=self._limit,
+                    ping_interval_s=options.ping_interval_s,
+                    ping_timeout_s=options.ping_timeout_s,
+                    proxy=_proxy(self.url),
+                )
         except TimeoutError as error:
             raise BudgetExceededError(
                 f"{self.url} did not answer within the connect budget of {budget:g} s; "
@@ -126,83 +125,89 @@ class WebSocketLink:
                 budget="connect",
                 seconds=budget,
             ) from error
-        except (OSError, WebSocketException) as error:
+        except (OSError, SocketError) as error:
             raise ConnectionFailedError(
                 f"Failed to connect to {self.url}: {error}. Is the server running there?"
             ) from error
-        response = self.socket.response
-        theirs = response.headers.get(MAX_SIZE_HEADER, "") if response is not None else ""
+        theirs = self.socket.response_header(MAX_SIZE_HEADER)
         if theirs.isdigit():
             self._limit = min(self._limit, int(theirs))
 
     async def request(self, verb: str, data: bytes | None = None) -> bytes:
         """See `Link.request`."""
-        raw = (
-            b'{"type":"%s"}' % verb.encode() if data is None else b'{"type":"%s","data":%s}' % (verb.encode(), data)
-        )
+        if self.socket is None:
+            raise SessionLost("The connection was closed")
+        kind = verb.encode()
+        raw = b'{"type":"%s"}' % kind if data is None else b'{"type":"%s","data":%s}' % (kind, data)
         if len(raw) > self._limit:
             raise MessageTooLargeError(
                 f"The {verb} request has {len(raw):,} bytes and the limit is {self._limit:,}; "
                 "send less, or raise max_message_size_mb on both sides"
             )
-        budget = self._options.message_timeout_s
+        loop = asyncio.get_running_loop()
+        reply: asyncio.Future[bytes] = loop.create_future()
+        self._waiting.append(reply)
+        budget = loop.call_later(self._options.message_timeout_s, self._expire, reply, verb)
         try:
-            async with asyncio.timeout(budget), self._turn:
-                return await self._exchange(raw)
-        except TimeoutError as error:
-            raise BudgetExceededError(
-                f"The {verb} was not answered within the message budget of {budget:g} s. It may still be executed; "
-                "its answer will be dropped. Raise message_timeout_s if this is normal",
+            self.socket.send(raw)
+            return await reply
+        finally:
+            budget.cancel()
+
+    def _received(self, raw: bytes) -> None:
+        if not self._waiting:
+            self.late_replies += 1  # nothing was asked
+            return
+        reply = self._waiting.popleft()
+        if reply.done():
+            self.late_replies += 1
+        else:
+            reply.set_result(raw)
+
+    def _expire(self, reply: asyncio.Future[bytes], verb: str) -> None:
+        if reply.done():
+            return
+        seconds = self._options.message_timeout_s
+        reply.set_exception(
+            BudgetExceededError(
+                f"The {verb} was not answered within the message budget of {seconds:g} s. It may still be "
+                "executed; its answer will be dropped. Raise message_timeout_s if this is normal",
                 budget=verb,
-                seconds=budget,
-            ) from error
+                seconds=seconds,
+            )
+        )
 
-    async def _exchange(self, raw: bytes) -> bytes:
-        from websockets.exceptions import ConnectionClosed
-
-        socket = self.socket
-        if socket is None:
-            raise SessionLost("The connection was closed")
-        try:
-            self._abandoned += 1  # until its reply is here
-            await socket.send(raw, text=True)
-            while True:
-                reply = await socket.recv(decode=False)
-                self._abandoned -= 1
-                if self._abandoned == 0:
-                    return reply
-                self.late_replies += 1
-        except ConnectionClosed as error:
-            raise self._lost(error) from error
-
-    def _lost(self, error: Exception) -> Exception:
+    def _lost(self, code: int | None, reason: str) -> None:
         self.socket = None
-        self._abandoned = 0
-        received = getattr(error, "rcvd", None) or getattr(error, "sent", None)
-        if received is not None and received.code == _TOO_LARGE_CLOSE:
+        waiting, self._waiting = self._waiting, deque()
+        for reply in waiting:
+            if not reply.done():
+                reply.set_exception(self._loss(code, reason))
+
+    def _loss(self, code: int | None, reason: str) -> Exception:
+        if code == _TOO_LARGE_CLOSE:
             return MessageTooLargeError(
                 "A message was over the size limit, so the connection was closed and its session is lost; "
                 "raise max_message_size_mb on both sides"
             )
+        why = f"close code {code} {reason}".rstrip() if code is not None else "no close frame"
         return SessionLost(
-            f"The connection to {self.url} was lost ({error}), and with it the session and its episode; "
+            f"The connection to {self.url} was lost ({why}), and with it the session and its episode; "
             "reset() starts a new one"
         )
 
     async def close(self) -> None:
         """See `Link.close`."""
-        from websockets.exceptions import ConnectionClosed
-
         socket, self.socket = self.socket, None
-        self._abandoned = 0
         if socket is not None:
-            try:
-                await socket.send('{"type":"close"}')
-            except ConnectionClosed:
-                pass
+            socket.send(b'{"type":"close"}')
             await socket.close()
 
 
-def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    return host in ("localhost", "::1") or host.startswith("127.")
+def _proxy(url: str) -> str | None:
+    """Return the proxy that the usual environment variables name for a WebSocket, none for loopback."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if host in ("localhost", "::1") or host.startswith("127.") or urllib.request.proxy_bypass(host):
+        return None
+    return urllib.request.getproxies().get("https" if parts.scheme == "wss" else "http")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from openenv.server.app import HTTPEnvServer, create_app, create_fastapi_app
-    from openenv.server.serve import serve
+    from openenv.server.serving import serve
 
 __all__ = ["HTTPEnvServer", "create_app", "create_fastapi_app", "serve"]
 
@@ -17,7 +17,7 @@ __all__ = ["HTTPEnvServer", "create_app", "create_fastapi_app", "serve"]
 def __getattr__(name: str) -> Any:
     # Loaded on first use: the session core must be importable without FastAPI.
     if name == "serve":
-        from openenv.server.serve import serve
+        from openenv.server.serving import serve
 
         return serve
     if name in __all__:

@@ -35,6 +35,8 @@ class _Link:
         self._max_size = context.max_message_size
         self._outbox: deque[bytes] = deque()
         self._wake = asyncio.Event()
+        self._receiving = False
+        self._flushing = False
         self._close_code: int | None = None
         self._connection = Connection(
             context.manager,
@@ -62,13 +64,20 @@ class _Link:
 
     def _send(self, raw: bytes) -> None:
         self._outbox.append(raw)
-        self._wake.set()
+        if not self._receiving:  # else the reader sends it itself, a turn of the loop sooner
+            self._wake.set()
 
     def _close(self, code: int) -> None:
         self._close_code = code
         self._wake.set()
 
     async def _read(self) -> None:
+        try:
+            await self._receive()
+        except (WebSocketDisconnect, RuntimeError, OSError):
+            return  # the client went away while it was being answered
+
+    async def _receive(self) -> None:
         connection, receive = self._connection, self._websocket.receive
         while (message := await receive())["type"] == "websocket.receive":
             text = message.get("text")
@@ -78,17 +87,30 @@ class _Link:
             elif len(text) > self._max_size:
                 connection.refused(too_large(len(text), self._max_size, "message"))
             else:
+                self._receiving = True
                 connection.received(text)
+                self._receiving = False
+                if self._outbox:
+                    await self._flush()
 
     async def _write(self) -> None:
         try:
             while True:
                 await self._wake.wait()
                 self._wake.clear()
-                while self._outbox:
-                    await self._websocket.send_text(self._outbox.popleft().decode())
+                await self._flush()
                 if self._close_code is not None:
                     await self._websocket.close(self._close_code)
                     return
         except (WebSocketDisconnect, RuntimeError, OSError):
             return  # the client went away while it was being answered
+
+    async def _flush(self) -> None:
+        if self._flushing:  # whoever is at it sends these as well
+            return
+        self._flushing = True
+        try:
+            while self._outbox:
+                await self._websocket.send_text(self._outbox.popleft().decode())
+        finally:
+            self._flushing = False

@@ -9,6 +9,16 @@ import uvicorn
 from openenv import settings
 
 
+def wire_options() -> dict[str, Any]:
+    """Return the uvicorn settings the wire relies on, for a program that runs uvicorn itself."""
+    return {
+        "ws": "websockets-sansio",
+        "ws_max_size": settings.max_message_size(),
+        "ws_per_message_deflate": False,  # costs more CPU than the bytes are worth where this runs
+        "timeout_graceful_shutdown": 3,
+    }
+
+
 def serve(
     app: Any,
     *,
@@ -38,9 +48,6 @@ def serve(
         workers=workers,
         reload=reload,
         log_level=log_level,
-        ws="websockets-sansio",
-        ws_max_size=settings.max_message_size(),
-        ws_per_message_deflate=False,  # costs more CPU than the bytes are worth on the networks this runs on
-        timeout_graceful_shutdown=3,
         access_log=log_level in ("debug", "trace"),
+        **wire_options(),
     )
