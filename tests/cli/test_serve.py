@@ -14,7 +14,8 @@ from urllib.request import Request, urlopen
 import pytest
 from click.testing import CliRunner
 
-from openenv.cli.serve import serve
+from openenv.cli.serve import announce, serve
+from openenv.cli.target import Target
 
 SOURCE = str(Path(__file__).parents[2] / "src")
 
@@ -119,6 +120,29 @@ def test_workers_need_a_folder_of_another_name_to_be_installed(make_environment)
     result = CliRunner().invoke(serve, [str(make_environment("counter-env")), "--port", "0", "--workers", "2"])
     assert result.exit_code == 1
     assert "pip install -e" in result.output
+
+
+class Bound:
+    """What a listening socket says of itself; binding all interfaces for a test would be too open."""
+
+    def __init__(self, *address: object) -> None:
+        self.getsockname = lambda: address
+
+
+@pytest.mark.parametrize(
+    ("address", "shown", "reachable"),
+    [
+        (("127.0.0.1", 80), "http://127.0.0.1:80 ", False),
+        (("::1", 80, 0, 0), "http://[::1]:80 ", False),
+        (("0.0.0.0", 80), "http://127.0.0.1:80 ", True),
+        (("192.0.2.7", 80), "http://192.0.2.7:80 ", True),
+    ],
+)
+def test_a_server_that_others_can_reach_says_so(capsys, address, shown, reachable):
+    announce(Target("counter_env", "m", "a"), Bound(*address))
+    printed = capsys.readouterr()
+    assert shown in printed.out
+    assert ("Other machines" in printed.err) is reachable
 
 
 def test_reload_and_workers_exclude_each_other():

@@ -50,9 +50,7 @@ class Installation:
 
 def clean_environ() -> dict[str, str]:
     """Return this process's environment without what would make the checkout importable."""
-    return {
-        name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))
-    }
+    return {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
 
 
 @pytest.fixture(scope="module")
@@ -69,24 +67,16 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Installation:
 
 
 def test_the_base_install_is_small(installation):
-    new = [
-        entry
-        for entry in installation.site_packages.iterdir()
-        if entry.name not in installation.brought_along
-    ]
+    new = [entry for entry in installation.site_packages.iterdir() if entry.name not in installation.brought_along]
     packages = [entry.name for entry in new if entry.name.endswith(".dist-info")]
     assert len(packages) <= MOST_PACKAGES, sorted(packages)
-    files = [
-        file for entry in new for file in ([entry] if entry.is_file() else entry.rglob("*")) if file.is_file()
-    ]
+    files = [file for entry in new for file in ([entry] if entry.is_file() else entry.rglob("*")) if file.is_file()]
     assert sum(file.stat().st_size for file in files) / 1e6 <= MOST_MEGABYTES
 
 
 def test_the_command_runs(installation):
     assert "serve" in installation.run("openenv", "--help")
-    assert installation.run("openenv", "--version") == installation.run(
-        "python", "-m", "openenv", "--version"
-    )
+    assert installation.run("openenv", "--version") == installation.run("python", "-m", "openenv", "--version")
 
 
 def test_importing_the_client_is_light_and_reaches_no_web_framework(installation):

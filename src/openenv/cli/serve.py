@@ -41,7 +41,7 @@ def serve(target: str, host: str, port: int, fd: int | None, workers: int, reloa
         found, app = _load(target, by_name=several, with_traceback=log_level in ("debug", "trace"))
         if listener is not None:
             fd = listener.fileno()
-            _announce(found, listener)
+            announce(found, listener)
 
         from openenv.server.serving import serve as run
 
@@ -88,7 +88,8 @@ def _next(port: int) -> int:
     return port + 1 if port < 65535 else 8000
 
 
-def _announce(target: Target, listener: socket.socket) -> None:
+def announce(target: Target, listener: socket.socket) -> None:
+    """Print where the server is, and a warning if that is not this machine alone."""
     host, port = listener.getsockname()[:2]
     address = ipaddress.ip_address(host)
     shown = "127.0.0.1" if address.is_unspecified else f"[{host}]" if address.version == 6 else host

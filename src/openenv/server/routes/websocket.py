@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
@@ -25,6 +26,10 @@ def router(context: ServerContext) -> APIRouter:
         await _Link(websocket, context, session_id).run()
 
     return routes
+
+
+# What sending raises then; starlette and the servers do not agree on one exception.
+_CLIENT_IS_GONE = (WebSocketDisconnect, RuntimeError, OSError)
 
 
 class _Link:
@@ -72,12 +77,6 @@ class _Link:
         self._wake.set()
 
     async def _read(self) -> None:
-        try:
-            await self._receive()
-        except (WebSocketDisconnect, RuntimeError, OSError):
-            return  # the client went away while it was being answered
-
-    async def _receive(self) -> None:
         connection, receive = self._connection, self._websocket.receive
         while (message := await receive())["type"] == "websocket.receive":
             text = message.get("text")
@@ -94,16 +93,12 @@ class _Link:
                     await self._flush()
 
     async def _write(self) -> None:
-        try:
-            while True:
-                await self._wake.wait()
-                self._wake.clear()
-                await self._flush()
-                if self._close_code is not None:
-                    await self._websocket.close(self._close_code)
-                    return
-        except (WebSocketDisconnect, RuntimeError, OSError):
-            return  # the client went away while it was being answered
+        while self._close_code is None:
+            await self._wake.wait()
+            self._wake.clear()
+            await self._flush()
+        with contextlib.suppress(*_CLIENT_IS_GONE):
+            await self._websocket.close(self._close_code)
 
     async def _flush(self) -> None:
         if self._flushing:  # whoever is at it sends these as well
@@ -112,5 +107,7 @@ class _Link:
         try:
             while self._outbox:
                 await self._websocket.send_text(self._outbox.popleft().decode())
+        except _CLIENT_IS_GONE:
+            self._outbox.clear()  # the reader is about to hear of it
         finally:
             self._flushing = False
