@@ -182,8 +182,6 @@ class State(Settled, Model):
 
     model_config = ConfigDict(extra="allow", validate_assignment=True)
 
-    __pydantic_extra__: dict[str, Any] = Field(init=False)
-
     episode_id: str | None = None
     step_count: int = Field(default=0, ge=0)
     elapsed_time: float | None = None

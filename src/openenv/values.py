@@ -181,6 +181,7 @@ _NESTED = frozenset(
         "steps",
         "definitions",
         "extras_schema",
+        "serialization",
     )
 )
 
@@ -191,17 +192,29 @@ def adapt(schema: Any) -> Any:
         return [adapt(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    kind = schema.get("type")
-    if kind == "any" and "serialization" not in schema:
+    kind, serialization = schema.get("type"), schema.get("serialization")
+    if kind == "any" and serialization is None:
         return any_schema()
     if kind == "is-instance" and _is_array_class(schema["cls"]):
         return array_schema()
-    if kind in ("json-or-python", "custom-error"):  # already a codec of its own
+    if serialization is not None and serialization.get("function") is encode:  # adapted already
         return schema
-    return {
+    adapted = {
         key: _adapt_members(value) if key in ("fields", "choices") else adapt(value) if key in _NESTED else value
         for key, value in schema.items()
     }
+    if kind == "model" and schema.get("config", {}).get("extra_fields_behavior") == "allow":
+        _adapt_extras(adapted["schema"])
+    return adapted
+
+
+def _adapt_extras(schema: dict[str, Any]) -> None:
+    """Give the fields that a model accepts without having declared them the codec of `Any`."""
+    while schema.get("type") != "model-fields":
+        if not isinstance(schema.get("schema"), dict):
+            return
+        schema = schema["schema"]
+    schema.setdefault("extras_schema", any_schema())
 
 
 def _adapt_members(members: Any) -> Any:

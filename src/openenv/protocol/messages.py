@@ -24,7 +24,6 @@ class ResetRequest(Model):
     """The body of a reset. Keys beside these two go to the environment's `reset` as keyword arguments."""
 
     model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, Any] = Field(init=False)
 
     seed: int | None = Field(default=None, ge=0, description="Seed of the episode.")
     episode_id: str | None = Field(default=None, max_length=255, description="Id the episode shall have.")
@@ -34,7 +33,6 @@ class StepRequest(Model, Generic[ActionT]):
     """The body of `POST /step`. Further keys go to the environment's `step` as keyword arguments."""
 
     model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, Any] = Field(init=False)
 
     action: ActionT
     timeout_s: float | None = Field(default=None, gt=0, description="Seconds the step may take.")

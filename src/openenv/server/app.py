@@ -86,6 +86,7 @@ class HTTPEnvServer:
         """Add the routes of this environment to an application."""
         routers = [info.router(self._context)]
         if self.mode is ServerMode.SIMULATION:
+            app.state.openenv_fast = self._context  # `/ws` may take the way of `server.fast`
             routers += [*http.routers(self._context), websocket.router(self._context)]
         for router in routers:
             app.include_router(router)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from openenv.errors import MessageTooLargeError, RequestError
+from openenv.errors import InvalidRequestError, MessageTooLargeError, RequestError
 from openenv.protocol.codec import ServerCodec
 from openenv.protocol.messages import WSCloseMessage
 from openenv.server.dispatch import dispatch
@@ -98,6 +98,13 @@ class Connection:
             self._answer(Reply.failed(reason))
             self._lost = True
             self._close(NORMAL_CLOSURE)
+
+
+def binary_frame() -> InvalidRequestError:
+    """Return the error for a frame that is not text."""
+    return InvalidRequestError(
+        "A binary frame is not part of protocol version 1; send JSON as a text frame", code="INVALID_JSON"
+    )
 
 
 def too_large(size: int, limit: int, what: str) -> MessageTooLargeError:

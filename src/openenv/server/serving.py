@@ -12,11 +12,19 @@ from openenv import settings
 def wire_options() -> dict[str, Any]:
     """Return the uvicorn settings the wire relies on, for a program that runs uvicorn itself."""
     return {
-        "ws": "websockets-sansio",
+        "ws": _websocket_class(),
         "ws_max_size": settings.max_message_size(),
         "ws_per_message_deflate": False,  # costs more CPU than the bytes are worth where this runs
         "timeout_graceful_shutdown": 3,
     }
+
+
+def _websocket_class() -> Any:
+    try:
+        from openenv.server import fast
+    except ImportError:  # no picows, or a uvicorn of another shape
+        return "websockets-sansio"
+    return fast.FastWebSocket if fast.available() else "websockets-sansio"
 
 
 def serve(

@@ -8,10 +8,10 @@ from collections import deque
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
-from openenv.errors import InvalidRequestError
 from openenv.server.config import ServerContext
-from openenv.server.connection import Connection, too_large
+from openenv.server.connection import Connection, binary_frame, too_large
 
+PATH = "/ws"
 MAX_SIZE_HEADER = "x-openenv-max-message-size"
 
 
@@ -19,7 +19,7 @@ def router(context: ServerContext) -> APIRouter:
     """Return the route, serving the given sessions."""
     routes = APIRouter()
 
-    @routes.websocket("/ws")
+    @routes.websocket(PATH)
     async def ws(websocket: WebSocket, session_id: str | None = None) -> None:
         limit = str(context.max_message_size).encode()
         await websocket.accept(headers=[(MAX_SIZE_HEADER.encode(), limit)])
@@ -81,8 +81,7 @@ class _Link:
         while (message := await receive())["type"] == "websocket.receive":
             text = message.get("text")
             if text is None:
-                error = "A binary frame is not part of protocol version 1; send JSON as a text frame"
-                connection.refused(InvalidRequestError(error, code="INVALID_JSON"))
+                connection.refused(binary_frame())
             elif len(text) > self._max_size:
                 connection.refused(too_large(len(text), self._max_size, "message"))
             else:

@@ -1,0 +1,99 @@
+"""The command `python -m benchmarks`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import signal
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks import _report
+from benchmarks._figures import Bench, BenchmarkError, Figure
+from benchmarks._peer import VERSION, Peer
+
+NAMES = (
+    "import_client",
+    "cli_help",
+    "install",
+    "env_memory",
+    "async_client",
+    "blocking_client",
+    "clients_32",
+)
+RESULTS = Path(__file__).with_name("RESULTS.md")
+_NARROWEST = 150  # columns that the table needs to have a line for each figure
+
+
+def main() -> int:
+    """Measure, print, and return 0 unless something could not be measured."""
+    options = _options()
+    errors = Console(stderr=True, highlight=False)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that children are stopped then, too
+
+    def say(text: str) -> None:
+        errors.print(text, style="dim", markup=False)
+
+    bench = Bench(
+        Peer(options.peer_venv, wanted=not options.no_peer, say=say), options.rounds, options.seconds, say
+    )
+    where = _report.machine()
+    groups, failed = _measure(bench, options.names or NAMES)
+    console = Console()
+    if not console.is_terminal:
+        console.width = max(console.width, _NARROWEST)
+    _report.show(groups, where, console)
+    for name, error in failed.items():
+        errors.print(f"{name} could not be measured: {error}", style="red", markup=False)
+    if options.json:
+        options.json.write_text(_report.as_json(groups, where))
+    if options.write and not failed:
+        RESULTS.write_text(_report.markdown(groups, where, "python -m benchmarks --write", bench.peer.absent))
+        say(f"Written: {RESULTS.parent.name}/{RESULTS.name}")
+    return 1 if failed else 0
+
+
+def _measure(bench: Bench, names: tuple[str, ...]) -> tuple[dict[str, list[Figure]], dict[str, str]]:
+    groups: dict[str, list[Figure]] = {}
+    failed: dict[str, str] = {}
+    for name in names:
+        module = importlib.import_module(f"benchmarks.{name}")
+        bench.say(f"{name}: {(module.__doc__ or '').partition(chr(10))[0]}")
+        try:
+            groups[name] = module.run(bench)
+        except BenchmarkError as error:
+            failed[name] = str(error)
+    return groups, failed
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure, and print the figures.")
+    parser.add_argument("names", nargs="*", metavar="name", help=f"which; all by default: {', '.join(NAMES)}")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to a file for programs")
+    parser.add_argument("--write", action="store_true", help="write benchmarks/RESULTS.md; for a run of all")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of a comparison (default 5)")
+    parser.add_argument("--seconds", type=float, default=2.0, help="length of a round (default 2)")
+    parser.add_argument(
+        "--peer-venv",
+        type=Path,
+        metavar="PATH",
+        help=f"a virtual environment that has openenv {VERSION} (default: benchmarks/.peer-venv, made on demand)",
+    )
+    parser.add_argument("--no-peer", action="store_true", help=f"do not compare with release {VERSION}")
+    options = parser.parse_args()
+    unknown = [name for name in options.names if name not in NAMES]
+    if unknown:
+        parser.error(f"no benchmark is called {', '.join(unknown)}; there are {', '.join(NAMES)}")
+    if options.write and options.names:
+        parser.error("--write is for a run of all benchmarks: leave out the names")
+    if options.rounds < 1 or options.seconds <= 0:
+        parser.error("--rounds and --seconds are more than nothing")
+    return options
+
+
+try:
+    sys.exit(main())
+except KeyboardInterrupt:
+    sys.exit(130)

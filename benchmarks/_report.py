@@ -1,0 +1,120 @@
+"""Figures as a table for people, as Markdown for `RESULTS.md`, and as JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks._figures import Figure
+from benchmarks._peer import VERSION
+
+COLUMNS = ("what", "this project", f"release {VERSION}", "ratio", "limit", "verdict", "rounds, notes")
+_COLOURS = {"meets": "green", "misses": "red", "not compared": "yellow"}
+
+
+def machine() -> str:
+    """Return one line that says what this was measured on, and when."""
+    return ", ".join(
+        [
+            _cpu(),
+            f"{os.cpu_count()} cores",
+            f"{platform.system()} {platform.release().partition('-')[0]}",
+            f"{platform.python_implementation()} {platform.python_version()}",
+            f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        ]
+    )
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def row(figure: Figure) -> tuple[str, ...]:
+    """Return the cells of a figure, in the order of `COLUMNS`."""
+    return (
+        figure.what,
+        _number(figure.value, figure),
+        "" if figure.peer is None else _number(figure.peer, figure),
+        "" if figure.ratio is None else f"{figure.ratio:.2f}",
+        _limit(figure),
+        figure.verdict,
+        figure.note,
+    )
+
+
+def _number(value: float, figure: Figure) -> str:
+    return f"{value:,.{figure.digits}f}{'' if figure.unit == '/s' else ' '}{figure.unit}".strip()
+
+
+def _limit(figure: Figure) -> str:
+    limit = figure.limit
+    if limit is None:
+        return ""
+    sign = "≤" if limit.kind == "most" else "≥"
+    return (
+        f"ratio {sign} {limit.bound:g}" if limit.of == "ratio" else f"{sign} {limit.bound:g} {figure.unit}".strip()
+    )
+
+
+def show(groups: dict[str, list[Figure]], where: str, console: Console) -> None:
+    """Print the figures of each benchmark."""
+    table = Table(caption=where, caption_justify="left", pad_edge=False)
+    for column in COLUMNS:
+        numeric = column not in (COLUMNS[0], COLUMNS[-1], "verdict")
+        table.add_column(column, justify="right" if numeric else "left")
+    for figures in groups.values():
+        for figure in figures:
+            *cells, verdict, note = row(figure)
+            colour = _COLOURS.get(verdict)
+            table.add_row(*cells, f"[{colour}]{verdict}[/]" if colour else verdict, note)
+        table.add_section()
+    console.print(table)
+
+
+def markdown(groups: dict[str, list[Figure]], where: str, command: str, absent: str) -> str:
+    """Return the document that stands in the repository."""
+    lines = [
+        "# Measured figures",
+        "",
+        f"Made by `{command}`; do not edit. Measured on: {where}.",
+        "",
+        "Throughput is the median of the rounds; the lowest and highest round stand beside it. Both implementations",
+        "ran in the same rounds, one after the other, each with its own client and server, in processes of their own",
+        "on one loopback. A ratio is this project's figure divided by the other's.",
+        "",
+    ]
+    if absent:
+        lines += [f"Release {VERSION} was not compared: {absent.splitlines()[0]}", ""]
+    for name, figures in groups.items():
+        lines += [f"## {name}", "", _line(COLUMNS), _line(["---"] * len(COLUMNS))]
+        lines += [_line(row(figure)) for figure in figures]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def as_json(groups: dict[str, list[Figure]], where: str) -> str:
+    """Return everything that was measured, for programs."""
+    figures: list[dict[str, Any]] = [
+        {"benchmark": name, **asdict(figure), "ratio": figure.ratio, "verdict": figure.verdict}
+        for name, measured in groups.items()
+        for figure in measured
+    ]
+    return json.dumps({"machine": where, "figures": figures}, indent=2) + "\n"

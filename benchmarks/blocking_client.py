@@ -1,0 +1,19 @@
+"""Steps per second of one blocking client (`.sync()`) on loopback, beside release 0.10.0."""
+
+from __future__ import annotations
+
+from benchmarks._figures import Bench, Figure
+from benchmarks._rounds import Contestant, compare
+
+
+def run(bench: Bench) -> list[Figure]:
+    """Measure a sync environment and one that never blocks."""
+    lines = [
+        ("blocking client, sync environment", Contestant("ours", face="blocking"), None),
+        (
+            "blocking client, NON_BLOCKING environment (peer: sync)",
+            Contestant("ours", "non-blocking", face="blocking"),
+            None,
+        ),
+    ]
+    return compare(bench, lines, bench.seconds / 2)[0]

@@ -1,0 +1,198 @@
+"""`/ws` without ASGI: uvicorn hands the socket of an upgrade request over, and picows takes it.
+
+uvicorn makes an instance of its WebSocket class for each upgrade request and gives it the transport. This class
+looks at the request. If it is for our own `/ws`, and nothing stands between (an application with middleware of
+its own wants to see every request), it lets picows' protocol have the transport; else uvicorn's usual
+implementation. The sessions, the frames and the errors are the same either way, only the carrier differs.
+
+picows' server protocol has no public constructor. If it ever looks different, `available` says no and every
+socket takes the usual way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import picows
+from fastapi import FastAPI
+from picows import (
+    WSAutoPingStrategy,
+    WSMsgType,
+    WSTransport,
+    WSUpgradeRequest,
+    WSUpgradeResponse,
+    WSUpgradeResponseWithListener,
+)
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from openenv.protocol.sockets import FRAME_OVERHEAD, MessageListener
+from openenv.server.config import ServerContext
+from openenv.server.connection import Connection, binary_frame
+from openenv.server.routes.websocket import MAX_SIZE_HEADER, PATH
+
+logger = logging.getLogger("openenv.server")
+
+PING_IDLE_S, PING_REPLY_S = 20.0, 20.0
+
+
+def available() -> bool:
+    """Return whether picows' server protocol is what this module was written for."""
+    return picows.__version__.startswith("2.3.") and hasattr(picows.picows, "WSProtocol")
+
+
+class FastWebSocket(asyncio.Protocol):
+    """What uvicorn makes for an upgrade request; see the module.
+
+    Args:
+        config: uvicorn's configuration.
+        server_state: uvicorn's list of connections, which it closes at shutdown.
+        app_state: The application's lifespan state.
+    """
+
+    def __init__(self, config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> None:
+        self._config = config
+        self._server_state = server_state
+        self._app_state = app_state
+        self._inner: Any = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the transport."""
+        self.transport: Any = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Take the upgrade request, and whatever comes before the transport has its new owner."""
+        if self._inner is not None:
+            self._feed(data)
+            return
+        context = self._context(data)
+        if context is None:
+            self._inner = WebSocketsSansIOProtocol(self._config, self._server_state, self._app_state)
+        else:
+            self._inner = _protocol(lambda request: self._accept(context, request))
+        self._inner.connection_made(self.transport)
+        self._feed(data)
+        # uvicorn makes this object the transport's protocol as soon as this returns.
+        asyncio.get_running_loop().call_soon(self._hand_over)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Pass it on, if it comes before the hand-over."""
+        if self._inner is not None:
+            self._inner.connection_lost(error)
+
+    def _hand_over(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.set_protocol(self._inner)
+
+    def _feed(self, data: bytes) -> None:
+        if isinstance(self._inner, asyncio.BufferedProtocol):
+            while data:
+                buffer = self._inner.get_buffer(len(data))
+                size = min(len(buffer), len(data))
+                buffer[:size] = data[:size]
+                self._inner.buffer_updated(size)
+                data = data[size:]
+        else:
+            self._inner.data_received(data)
+
+    def _context(self, data: bytes) -> ServerContext | None:
+        """Return what to serve if this request may take the fast way."""
+        target = data.split(b" ", 2)[1].decode("latin-1")
+        if urlsplit(target).path != PATH or self._config.root_path:
+            return None
+        app = self._config.loaded_app
+        while not isinstance(app, FastAPI):  # uvicorn wraps the application in middleware of its own
+            app = getattr(app, "app", None)
+            if app is None:
+                return None
+        if app.user_middleware or app.router.dependencies:
+            return None
+        return getattr(app.state, "openenv_fast", None)
+
+    def _accept(self, context: ServerContext, request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
+        query = parse_qs(urlsplit(request.path.decode("latin-1")).query)
+        listener = _Listener(context, query.get("session_id", [None])[0], self._server_state.connections)
+        headers = {MAX_SIZE_HEADER: str(context.max_message_size)}
+        return WSUpgradeResponseWithListener(WSUpgradeResponse.create_101_response(headers), listener)
+
+
+def _protocol(factory: Callable[[WSUpgradeRequest], WSUpgradeResponseWithListener]) -> Any:
+    return picows.picows.WSProtocol(
+        None,  # host and port: a client's
+        None,  # path: likewise
+        False,  # is_client_side
+        factory,
+        logging.getLogger("picows.server"),
+        True,  # disconnect_on_exception
+        10.0,  # websocket_handshake_timeout
+        True,  # enable_auto_ping
+        PING_IDLE_S,
+        PING_REPLY_S,
+        WSAutoPingStrategy.PING_WHEN_IDLE,
+        True,  # enable_auto_pong
+        _largest_frame(),
+        None,  # extra_headers
+        16384,  # read_buffer_init_size
+    )
+
+
+def _largest_frame() -> int:
+    from openenv import settings
+
+    return settings.max_message_size() + FRAME_OVERHEAD
+
+
+class _Listener(MessageListener):
+    """Carries frames between picows and a `Connection`."""
+
+    def __init__(self, context: ServerContext, session_id: str | None, connections: set[Any]) -> None:
+        super().__init__(context.max_message_size)
+        self._connections = connections
+        self._connection = Connection(
+            context.manager,
+            context.codec,
+            self._send,
+            self._close,
+            max_size=context.max_message_size,
+            session_id=session_id,
+        )
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        """Open the session."""
+        super().on_ws_connected(transport)
+        self._connections.add(self)
+        self._connection.opened()
+
+    def message(self, raw: bytes, binary: bool) -> None:
+        """Answer it."""
+        if binary:
+            self._connection.refused(binary_frame())
+        else:
+            self._connection.received(raw)
+
+    def ended(self, code: int | None, reason: str) -> None:
+        """End the session."""
+        self._connections.discard(self)
+        self._connection.lost()
+
+    def pause_writing(self) -> None:
+        """Stop listening to a client that does not read its answers."""
+        self.transport.underlying_transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Listen again."""
+        self.transport.underlying_transport.resume_reading()
+
+    def shutdown(self) -> None:
+        """Close as the server goes down; called by uvicorn."""
+        self._close(1012)
+
+    def _send(self, raw: bytes) -> None:
+        self.transport.send(WSMsgType.TEXT, raw)
+
+    def _close(self, code: int) -> None:
+        self.transport.send_close(code)
+        self.transport.disconnect()
