@@ -30,15 +30,9 @@ _NARROWEST = 150  # columns that the table needs to have a line for each figure
 def main() -> int:
     """Measure, print, and return 0 unless something could not be measured."""
     options = _options()
-    errors = Console(stderr=True, highlight=False)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that children are stopped then, too
-
-    def say(text: str) -> None:
-        errors.print(text, style="dim", markup=False)
-
-    bench = Bench(
-        Peer(options.peer_venv, wanted=not options.no_peer, say=say), options.rounds, options.seconds, say
-    )
+    peer = Peer(options.peer_venv, wanted=not options.no_peer, say=_say)
+    bench = Bench(peer, options.rounds, options.seconds, _say)
     where = _report.machine()
     groups, failed = _measure(bench, options.names or NAMES)
     console = Console()
@@ -46,13 +40,17 @@ def main() -> int:
         console.width = max(console.width, _NARROWEST)
     _report.show(groups, where, console)
     for name, error in failed.items():
-        errors.print(f"{name} could not be measured: {error}", style="red", markup=False)
+        _say(f"{name} could not be measured: {error}")
     if options.json:
         options.json.write_text(_report.as_json(groups, where))
     if options.write and not failed:
-        RESULTS.write_text(_report.markdown(groups, where, "python -m benchmarks --write", bench.peer.absent))
-        say(f"Written: {RESULTS.parent.name}/{RESULTS.name}")
+        RESULTS.write_text(_report.markdown(groups, where, "python -m benchmarks --write", peer.absent))
+        _say(f"Written: {RESULTS.parent.name}/{RESULTS.name}")
     return 1 if failed else 0
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _measure(bench: Bench, names: tuple[str, ...]) -> tuple[dict[str, list[Figure]], dict[str, str]]:

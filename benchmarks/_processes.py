@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -113,6 +114,14 @@ class Child:
             self._unread += chunk
         line, _, self._unread = self._unread.partition(b"\n")
         return line.decode()
+
+    def cpu_seconds(self) -> float | None:
+        """Return the CPU time it has used so far, its threads included; None where there is no `/proc`."""
+        try:
+            after_name = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return None
+        return (int(after_name[11]) + int(after_name[12])) / os.sysconf("SC_CLK_TCK")
 
     def failed(self, what: str) -> BenchmarkError:
         """Return the error for something it did wrong, with the last lines it wrote."""

@@ -26,7 +26,7 @@ def machine() -> str:
     return ", ".join(
         [
             _cpu(),
-            f"{os.cpu_count()} cores",
+            f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before",
             f"{platform.system()} {platform.release().partition('-')[0]}",
             f"{platform.python_implementation()} {platform.python_version()}",
             f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",

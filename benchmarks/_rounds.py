@@ -10,7 +10,7 @@ import json
 import statistics
 import sys
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -78,47 +78,101 @@ def peer_of(contestant: Contestant) -> Contestant:
     return Contestant("peer", environment, contestant.face, contestant.clients, hooks=True)
 
 
-def alternate(bench: Bench, contestants: list[Contestant], seconds: float) -> dict[Contestant, list[float]]:
-    """Return the steps per second of each contestant in each round.
+@dataclass
+class Measured:
+    """What the rounds of one contestant gave.
+
+    Attributes:
+        rates: Steps per second, one for each round.
+        client_us: CPU microseconds of the client process for a step; None where the system does not tell.
+        server_us: The same of the server process.
+    """
+
+    rates: list[float]
+    client_us: float | None = None
+    server_us: float | None = None
+
+    def spread(self) -> str:
+        """Return the lowest and highest rate, and the CPU time of a step as client + server."""
+        text = f"{min(self.rates):,.0f} to {max(self.rates):,.0f}"
+        if self.client_us is None or self.server_us is None:
+            return text
+        return f"{text}, CPU {self.client_us:.0f} + {self.server_us:.0f} µs"
+
+
+@dataclass
+class _Pair:
+    """A running contestant."""
+
+    server: Server
+    client: Child
+    rates: list[float] = field(default_factory=list)
+    steps: int = 0
+
+    def play(self, seconds: float) -> None:
+        self.client.tell(str(seconds))
+        answer = json.loads(self.client.hear(seconds + _START_S))
+        if answer["steps"] == 0:
+            raise BenchmarkError(f"{self.client.name} made no step in {seconds:g} s")
+        self.steps += answer["steps"]
+        self.rates.append(answer["steps"] / answer["seconds"])
+
+    def forget(self) -> None:
+        """Count from here on."""
+        self.rates, self.steps = [], 0
+        self._before = self.client.cpu_seconds(), self.server.cpu_seconds()
+
+    def measured(self) -> Measured:
+        after = self.client.cpu_seconds(), self.server.cpu_seconds()
+        client, server = (
+            None if now is None or then is None else (now - then) / self.steps * 1e6
+            for now, then in zip(after, self._before, strict=True)
+        )
+        return Measured(self.rates, client, server)
+
+
+def alternate(bench: Bench, contestants: list[Contestant], seconds: float) -> dict[Contestant, Measured]:
+    """Return what each contestant reached.
 
     Contestants of a peer that is not to be had are left out.
+
+    Args:
+        bench: How many rounds, and where the peer is.
+        contestants: Who plays.
+        seconds: Length of a round.
     """
-    pythons = {"ours": sys.executable, "socket": sys.executable, "peer": None}
+    pythons: dict[str, str | None] = {"ours": sys.executable, "socket": sys.executable}
     if any(contestant.side == "peer" for contestant in contestants):
         pythons["peer"] = bench.peer.python()
     with ExitStack() as stack:
-        servers: dict[Contestant, Server] = {}
-        for contestant in contestants:
-            if python := pythons[contestant.side]:
-                servers[contestant] = stack.enter_context(contestant.server(python))
-        clients: dict[Contestant, Child] = {}
-        for contestant, server in servers.items():
-            server.wait_until_healthy(_START_S)
-            python = pythons[contestant.side] or ""
-            clients[contestant] = stack.enter_context(contestant.client(python, server.port))
-        for client in clients.values():
-            if client.hear(_START_S) != "ready":
-                raise client.failed("is not ready")
-            _round(client, _WARM_UP_S)
-        rates: dict[Contestant, list[float]] = {contestant: [] for contestant in clients}
+        pairs = _started(stack, {c: python for c in contestants if (python := pythons[c.side])})
+        for pair in pairs.values():
+            pair.play(_WARM_UP_S)
+            pair.forget()
         for number in range(bench.rounds):
-            order = list(clients) if number % 2 == 0 else list(reversed(clients))
-            for contestant in order:
-                rates[contestant].append(_round(clients[contestant], seconds))
-        return rates
+            order = list(pairs.values())
+            for pair in order if number % 2 == 0 else reversed(order):
+                pair.play(seconds)
+        return {contestant: pair.measured() for contestant, pair in pairs.items()}
 
 
-def _round(client: Child, seconds: float) -> float:
-    client.tell(str(seconds))
-    answer = json.loads(client.hear(seconds + _START_S))
-    if answer["steps"] == 0:
-        raise BenchmarkError(f"{client.name} made no step in {seconds:g} s")
-    return float(answer["steps"] / answer["seconds"])
+def _started(stack: ExitStack, pythons: dict[Contestant, str]) -> dict[Contestant, _Pair]:
+    """Start everybody, servers first and all at once, and wait until all are ready."""
+    servers = {c: stack.enter_context(c.server(python)) for c, python in pythons.items()}
+    pairs = {}
+    for contestant, server in servers.items():
+        server.wait_until_healthy(_START_S)
+        client = stack.enter_context(contestant.client(pythons[contestant], server.port))
+        pairs[contestant] = _Pair(server, client)
+    for pair in pairs.values():
+        if pair.client.hear(_START_S) != "ready":
+            raise pair.client.failed("is not ready")
+    return pairs
 
 
 def compare(
     bench: Bench, lines: list[tuple[str, Contestant, Limit | None]], seconds: float, *others: Contestant
-) -> tuple[list[Figure], dict[Contestant, list[float]]]:
+) -> tuple[list[Figure], dict[Contestant, Measured]]:
     """Measure contestants of ours, each beside its peer.
 
     Args:
@@ -128,26 +182,23 @@ def compare(
         *others: More to measure in the same rounds.
 
     Returns:
-        A figure for each line, and the rates of everybody.
+        A figure for each line, and what everybody reached.
     """
     wanted = dict.fromkeys([c for _, line, _ in lines for c in (line, peer_of(line))] + list(others))
-    rates = alternate(bench, list(wanted), seconds)
-    figures = [rate(what, rates[line], rates.get(peer_of(line)), limit) for what, line, limit in lines]
-    return figures, rates
+    reached = alternate(bench, list(wanted), seconds)
+    figures = [rate(what, reached[line], reached.get(peer_of(line)), limit) for what, line, limit in lines]
+    return figures, reached
 
 
-def rate(what: str, ours: list[float], peers: list[float] | None = None, limit: Limit | None = None) -> Figure:
+def rate(what: str, ours: Measured, peers: Measured | None = None, limit: Limit | None = None) -> Figure:
     """Return the figure of a throughput: medians, with the spread of the rounds."""
-    note = f"{min(ours):,.0f} to {max(ours):,.0f}"
-    if peers:
-        note += f"; peer {min(peers):,.0f} to {max(peers):,.0f}"
     return Figure(
         what,
-        statistics.median(ours),
+        statistics.median(ours.rates),
         "/s",
-        peer=statistics.median(peers) if peers else None,
+        peer=statistics.median(peers.rates) if peers else None,
         limit=limit,
-        low=min(ours),
-        high=max(ours),
-        note=note,
+        low=min(ours.rates),
+        high=max(ours.rates),
+        note=ours.spread() + (f"; peer {peers.spread()}" if peers else ""),
     )

@@ -12,9 +12,9 @@ def run(bench: Bench) -> list[Figure]:
     """Measure the three kinds of environment, an old client class, and what a socket alone can do."""
     lines = [
         ("async client, sync environment", Contestant("ours"), Limit("least", 1.5, "ratio")),
-        ("async client, NON_BLOCKING environment (peer: sync)", Contestant("ours", "non-blocking"), None),
+        ("async client, NON_BLOCKING (peer: sync)", Contestant("ours", "non-blocking"), None),
         ("async client, async environment", Contestant("ours", "async"), None),
-        ("async client of a class with the old hooks, sync environment", Contestant("ours", hooks=True), None),
+        ("async client with the old hooks, sync environment", Contestant("ours", hooks=True), None),
     ]
     figures, rates = compare(bench, lines, bench.seconds, SOCKET)
-    return [*figures, rate("limit of the socket: websockets echo, no environment", rates[SOCKET])]
+    return [*figures, rate("limit of the socket: websockets echo", rates[SOCKET])]

@@ -11,7 +11,7 @@ def run(bench: Bench) -> list[Figure]:
     lines = [
         ("blocking client, sync environment", Contestant("ours", face="blocking"), None),
         (
-            "blocking client, NON_BLOCKING environment (peer: sync)",
+            "blocking client, NON_BLOCKING (peer: sync)",
             Contestant("ours", "non-blocking", face="blocking"),
             None,
         ),

@@ -23,7 +23,5 @@ def run(_bench: Bench) -> list[Figure]:
     median, low, high = spread(taken)
     note = f"{low:.3f} to {high:.3f}"
     return [
-        Figure(
-            "openenv --help", median, "s", digits=3, limit=Limit("most", 0.5), low=low, high=high, note=note
-        )
+        Figure("openenv --help", median, "s", digits=3, limit=Limit("most", 0.5), low=low, high=high, note=note)
     ]

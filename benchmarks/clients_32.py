@@ -13,7 +13,7 @@ def run(bench: Bench) -> list[Figure]:
     lines = [
         (f"{CLIENTS} async clients, sync environment", Contestant("ours", clients=CLIENTS), None),
         (
-            f"{CLIENTS} async clients, NON_BLOCKING environment (peer: sync)",
+            f"{CLIENTS} async clients, NON_BLOCKING (peer: sync)",
             Contestant("ours", "non-blocking", clients=CLIENTS),
             None,
         ),

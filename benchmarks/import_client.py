@@ -41,16 +41,16 @@ def run(bench: Bench) -> list[Figure]:
                 note=f"{low:.3f} to {high:.3f}",
             ),
             Figure(
-                f"modules after {statement}",
+                f"{statement}: modules",
                 len(modules),
                 peer=peer[1] if peer else None,
                 limit=Limit("most", 400),
             ),
             Figure(
-                f"web libraries after {statement}",
+                f"{statement}: web",
                 len(web),
                 limit=Limit("most", 0),
-                note=", ".join(web) or f"none of {', '.join(WEB)}",
+                note=", ".join(web) or "no " + ", ".join(WEB),
             ),
         ]
     note = f"{around[0]:.3f} to {around[1]:.3f}; part of the figures above"

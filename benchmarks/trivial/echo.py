@@ -17,9 +17,7 @@ from websockets.http11 import Request, Response
 
 HOST = "127.0.0.1"
 STEP = '{"type":"step","data":{"value":7}}'
-REPLY = (
-    '{"type":"observation","data":{"observation":{"metadata":{},"value":7,"text":"step"},"reward":1.0,"done":false}}'
-)
+REPLY = '{"type":"observation","data":{"observation":{"metadata":{},"value":7,"text":"step"},"reward":1.0,"done":false}}'
 
 
 async def answer(socket: ServerConnection) -> None:

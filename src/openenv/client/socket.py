@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 import picows
-from picows import WSMsgType
+from picows import WSCloseCode, WSMsgType
 
 from openenv.protocol.sockets import FRAME_OVERHEAD, MessageListener
 
@@ -82,7 +82,7 @@ class Socket(MessageListener):
     async def close(self) -> None:
         """Close normally; wait a little for the other side to agree."""
         self._on_lost = _ignore
-        self.transport.send_close(1000)
+        self.transport.send_close(WSCloseCode.OK)
         try:
             async with asyncio.timeout(CLOSE_WAIT_S):
                 await self._gone.wait()

@@ -5,14 +5,14 @@ Import it where a socket is opened: picows is a compiled module that only a runn
 
 from __future__ import annotations
 
-from picows import WSFrame, WSListener, WSMsgType, WSTransport
+from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
-TOO_LARGE = 1009
+TOO_LARGE = WSCloseCode.MESSAGE_TOO_BIG
 FRAME_OVERHEAD = 1024
 """Bytes a frame may have beyond the size limit of a message."""
 
 
-class MessageListener(WSListener):  # type: ignore[misc]
+class MessageListener(WSListener):
     """Puts the frames of messages together. Subclass it and define `message` and `ended`.
 
     Args:
@@ -50,7 +50,7 @@ class MessageListener(WSListener):  # type: ignore[misc]
             self.message(frame.get_payload_as_bytes(), True)
         elif kind == WSMsgType.CLOSE:
             code = frame.get_close_code()
-            self._close_code = int(code) if code is not None else None
+            self._close_code = None if code is None else getattr(code, "value", code)
             self._close_reason = frame.get_close_reason() or ""
             transport.send_close(code)
             transport.disconnect()
@@ -66,7 +66,7 @@ class MessageListener(WSListener):  # type: ignore[misc]
             self._parts, self._parts_binary = [], frame.msg_type == WSMsgType.BINARY
         self._parts.append(frame.get_payload_as_bytes())
         if sum(map(len, self._parts)) > self._max_size + FRAME_OVERHEAD:
-            self._close_code = TOO_LARGE
+            self._close_code = TOO_LARGE.value
             transport.send_close(TOO_LARGE)
             transport.disconnect()
         elif frame.fin:

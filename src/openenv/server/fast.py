@@ -14,19 +14,21 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from importlib.metadata import version
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import picows
 from fastapi import FastAPI
 from picows import (
     WSAutoPingStrategy,
+    WSCloseCode,
     WSMsgType,
     WSTransport,
     WSUpgradeRequest,
     WSUpgradeResponse,
     WSUpgradeResponseWithListener,
 )
+from picows import picows as picows_core
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from openenv.protocol.sockets import FRAME_OVERHEAD, MessageListener
@@ -34,14 +36,14 @@ from openenv.server.config import ServerContext
 from openenv.server.connection import Connection, binary_frame
 from openenv.server.routes.websocket import MAX_SIZE_HEADER, PATH
 
-logger = logging.getLogger("openenv.server")
+_WSProtocol: Any = getattr(picows_core, "WSProtocol", None)
 
 PING_IDLE_S, PING_REPLY_S = 20.0, 20.0
 
 
 def available() -> bool:
     """Return whether picows' server protocol is what this module was written for."""
-    return picows.__version__.startswith("2.3.") and hasattr(picows.picows, "WSProtocol")
+    return version("picows").startswith("2.3.") and _WSProtocol is not None
 
 
 class FastWebSocket(asyncio.Protocol):
@@ -90,7 +92,7 @@ class FastWebSocket(asyncio.Protocol):
     def _feed(self, data: bytes) -> None:
         if isinstance(self._inner, asyncio.BufferedProtocol):
             while data:
-                buffer = self._inner.get_buffer(len(data))
+                buffer = memoryview(self._inner.get_buffer(len(data)))
                 size = min(len(buffer), len(data))
                 buffer[:size] = data[:size]
                 self._inner.buffer_updated(size)
@@ -120,7 +122,7 @@ class FastWebSocket(asyncio.Protocol):
 
 
 def _protocol(factory: Callable[[WSUpgradeRequest], WSUpgradeResponseWithListener]) -> Any:
-    return picows.picows.WSProtocol(
+    return _WSProtocol(
         None,  # host and port: a client's
         None,  # path: likewise
         False,  # is_client_side
@@ -194,5 +196,5 @@ class _Listener(MessageListener):
         self.transport.send(WSMsgType.TEXT, raw)
 
     def _close(self, code: int) -> None:
-        self.transport.send_close(code)
+        self.transport.send_close(WSCloseCode(code))
         self.transport.disconnect()
