@@ -90,6 +90,7 @@ def _version(python: Path) -> str | None:
     try:
         ran = subprocess.run(
             [str(python), "-c", program],
+            check=False,
             env=environ(python_path=""),
             capture_output=True,
             text=True,

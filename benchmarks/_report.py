@@ -92,9 +92,10 @@ def markdown(groups: dict[str, list[Figure]], where: str, command: str, absent: 
         "",
         f"Made by `{command}`; do not edit. Measured on: {where}.",
         "",
-        "Throughput is the median of the rounds; the lowest and highest round stand beside it. Both implementations",
-        "ran in the same rounds, one after the other, each with its own client and server, in processes of their own",
-        "on one loopback. A ratio is this project's figure divided by the other's.",
+        "Throughput is the median of the rounds; beside it stand the lowest and highest round, and the CPU time",
+        "of a step in the client and in the server process. Both implementations ran in the same rounds, one",
+        "after the other, each with its own library on both ends of one loopback. A ratio is this project's",
+        "figure divided by the other's.",
         "",
     ]
     if absent:

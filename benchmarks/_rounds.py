@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import statistics
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -171,7 +172,7 @@ def _started(stack: ExitStack, pythons: dict[Contestant, str]) -> dict[Contestan
 
 
 def compare(
-    bench: Bench, lines: list[tuple[str, Contestant, Limit | None]], seconds: float, *others: Contestant
+    bench: Bench, lines: Sequence[tuple[str, Contestant, Limit | None]], seconds: float, *others: Contestant
 ) -> tuple[list[Figure], dict[Contestant, Measured]]:
     """Measure contestants of ours, each beside its peer.
 

@@ -12,7 +12,7 @@ __all__ = ["Action", "EnvClient", "Environment", "Observation", "State", "StepRe
 
 
 def serve(environment: Any, action: Any, observation: Any, *, sessions: int, port: int) -> None:
-    """Serve an environment until the process is told to end, as that release's own templates do: uvicorn as it is."""
+    """Serve an environment until the process is told to end: uvicorn as it is, as people run that release."""
     import uvicorn
     from openenv.core.env_server import create_app
 

@@ -12,6 +12,7 @@ from time import perf_counter
 from typing import Any
 
 import orders
+
 from environment import CLIENTS, TrivialAction
 
 ACTION = TrivialAction(value=7)

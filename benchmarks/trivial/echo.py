@@ -1,4 +1,4 @@
-"""What a WebSocket alone can do: `echo.py serve PORT` and `echo.py call PORT`, the `websockets` library on both ends.
+"""What a WebSocket alone can do, by the `websockets` library: `echo.py serve PORT` and `echo.py call PORT`.
 
 The frames are those of a trivial step; nothing reads them.
 """
@@ -17,7 +17,8 @@ from websockets.http11 import Request, Response
 
 HOST = "127.0.0.1"
 STEP = '{"type":"step","data":{"value":7}}'
-REPLY = '{"type":"observation","data":{"observation":{"metadata":{},"value":7,"text":"step"},"reward":1.0,"done":false}}'
+OBSERVATION = '{"metadata":{},"value":7,"text":"step"}'
+REPLY = '{"type":"observation","data":{"observation":' + OBSERVATION + ',"reward":1.0,"done":false}}'
 
 
 async def answer(socket: ServerConnection) -> None:

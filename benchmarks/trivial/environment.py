@@ -24,7 +24,7 @@ class TrivialObservation(Observation):
     text: str
 
 
-class SyncEnvironment(Environment):
+class SyncEnvironment(Environment[TrivialAction, TrivialObservation, State]):
     """Answers every step at once with what it was given."""
 
     SUPPORTS_CONCURRENT_SESSIONS = True

@@ -6,6 +6,7 @@ import sys
 
 import library
 import orders
+
 from environment import ENVIRONMENTS, TrivialAction, TrivialObservation
 
 variant, port = sys.argv[1:]

@@ -5,6 +5,8 @@ Import it where a socket is opened: picows is a compiled module that only a runn
 
 from __future__ import annotations
 
+from typing import cast
+
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
 TOO_LARGE = WSCloseCode.MESSAGE_TOO_BIG
@@ -50,7 +52,7 @@ class MessageListener(WSListener):
             self.message(frame.get_payload_as_bytes(), True)
         elif kind == WSMsgType.CLOSE:
             code = frame.get_close_code()
-            self._close_code = None if code is None else getattr(code, "value", code)
+            self._close_code = cast("int | None", code)  # an IntEnum that takes any number
             self._close_reason = frame.get_close_reason() or ""
             transport.send_close(code)
             transport.disconnect()
