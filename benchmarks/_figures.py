@@ -76,7 +76,7 @@ class Bench:
     Attributes:
         peer: Where release 0.10.0 is to be had.
         rounds: Rounds of each throughput comparison.
-        seconds: Length of a round of the comparison with the tightest limit; others take half.
+        seconds: Length of a round for what has a limit; others play half as long.
         say: Tells whoever waits what is being done.
     """
 

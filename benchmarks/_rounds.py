@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +33,7 @@ class Contestant:
     Attributes:
         side: Whose library both ends use; `socket` is no library at all.
         environment: Which variant of the trivial environment.
+        route: `own` is what `openenv serve` runs, `asgi` is uvicorn with its defaults.
         face: How the client is called.
         clients: Clients in the one client process, each with a session of its own.
         hooks: Whether the client class parses results itself, as classes written for release 0.10.0 do.
@@ -40,6 +41,7 @@ class Contestant:
 
     side: Literal["ours", "peer", "socket"]
     environment: Environment = "sync"
+    route: Literal["own", "asgi"] = "own"
     face: Literal["async", "blocking"] = "async"
     clients: int = 1
     hooks: bool = False
@@ -47,14 +49,14 @@ class Contestant:
     @property
     def name(self) -> str:
         """What to call it in errors."""
-        return f"{self.side} ({self.environment} environment, {self.clients} {self.face})"
+        return f"{self.side} ({self.environment} environment, {self.route} route, {self.clients} {self.face})"
 
     def server(self, python: str) -> Server:
         """Return its server, not started yet."""
         if self.side == "socket":
             command = [python, str(_PROGRAMS / "echo.py"), "serve"]
         else:
-            command = [python, str(_PROGRAMS / "server.py"), self.environment]
+            command = [python, str(_PROGRAMS / "server.py"), self.environment, self.route]
         return Server(f"The server of {self.name}", command, self._environ())
 
     def client(self, python: str, port: int) -> Child:
@@ -74,9 +76,12 @@ class Contestant:
 
 
 def peer_of(contestant: Contestant) -> Contestant:
-    """Return what release 0.10.0 has to set against it: it knows no `NON_BLOCKING`, and hooks are a must there."""
+    """Return what release 0.10.0 has to set against it.
+
+    It knows no `NON_BLOCKING`, it has no server of its own, and its client classes must have the hooks.
+    """
     environment: Environment = "async" if contestant.environment == "async" else "sync"
-    return Contestant("peer", environment, contestant.face, contestant.clients, hooks=True)
+    return Contestant("peer", environment, "asgi", contestant.face, contestant.clients, hooks=True)
 
 
 @dataclass
@@ -132,28 +137,27 @@ class _Pair:
         return Measured(self.rates, client, server)
 
 
-def alternate(bench: Bench, contestants: list[Contestant], seconds: float) -> dict[Contestant, Measured]:
+def alternate(bench: Bench, seconds: Mapping[Contestant, float]) -> dict[Contestant, Measured]:
     """Return what each contestant reached.
 
     Contestants of a peer that is not to be had are left out.
 
     Args:
         bench: How many rounds, and where the peer is.
-        contestants: Who plays.
-        seconds: Length of a round.
+        seconds: Who plays, and how long in a round.
     """
     pythons: dict[str, str | None] = {"ours": sys.executable, "socket": sys.executable}
-    if any(contestant.side == "peer" for contestant in contestants):
+    if any(contestant.side == "peer" for contestant in seconds):
         pythons["peer"] = bench.peer.python()
     with ExitStack() as stack:
-        pairs = _started(stack, {c: python for c in contestants if (python := pythons[c.side])})
+        pairs = _started(stack, {c: python for c in seconds if (python := pythons[c.side])})
         for pair in pairs.values():
             pair.play(_WARM_UP_S)
             pair.forget()
         for number in range(bench.rounds):
-            order = list(pairs.values())
-            for pair in order if number % 2 == 0 else reversed(order):
-                pair.play(seconds)
+            order = list(pairs.items())
+            for contestant, pair in order if number % 2 == 0 else reversed(order):
+                pair.play(seconds[contestant])
         return {contestant: pair.measured() for contestant, pair in pairs.items()}
 
 
@@ -172,21 +176,23 @@ def _started(stack: ExitStack, pythons: dict[Contestant, str]) -> dict[Contestan
 
 
 def compare(
-    bench: Bench, lines: Sequence[tuple[str, Contestant, Limit | None]], seconds: float, *others: Contestant
+    bench: Bench, lines: Sequence[tuple[str, Contestant, Limit | None]], *others: Contestant
 ) -> tuple[list[Figure], dict[Contestant, Measured]]:
     """Measure contestants of ours, each beside its peer.
 
     Args:
         bench: How to measure.
-        lines: What each is called in the report, the contestant, and what it should reach.
-        seconds: Length of a round.
+        lines: What each is called in the report, the contestant, and what it should reach. Those that should
+            reach something, and their peers, play full rounds; the others half as long.
         *others: More to measure in the same rounds.
 
     Returns:
         A figure for each line, and what everybody reached.
     """
-    wanted = dict.fromkeys([c for _, line, _ in lines for c in (line, peer_of(line))] + list(others))
-    reached = alternate(bench, list(wanted), seconds)
+    seconds = dict.fromkeys(others, bench.seconds / 2)
+    for _, line, limit in sorted(lines, key=lambda line: line[2] is not None):
+        seconds |= dict.fromkeys((line, peer_of(line)), bench.seconds if limit else bench.seconds / 2)
+    reached = alternate(bench, seconds)
     figures = [rate(what, reached[line], reached.get(peer_of(line)), limit) for what, line, limit in lines]
     return figures, reached
 

@@ -6,15 +6,17 @@ from benchmarks._figures import Bench, Figure, Limit
 from benchmarks._rounds import Contestant, compare, rate
 
 SOCKET = Contestant("socket")
+AT_LEAST = Limit("least", 1.5, "ratio")
 
 
 def run(bench: Bench) -> list[Figure]:
-    """Measure the three kinds of environment, an old client class, and what a socket alone can do."""
+    """Measure both routes, the kinds of environment, an old client class, and what a socket alone can do."""
     lines = [
-        ("async client, sync environment", Contestant("ours"), Limit("least", 1.5, "ratio")),
+        ("async client, sync environment, plain ASGI", Contestant("ours", route="asgi"), AT_LEAST),
+        ("async client, sync environment", Contestant("ours"), AT_LEAST),
         ("async client, NON_BLOCKING (peer: sync)", Contestant("ours", "non-blocking"), None),
         ("async client, async environment", Contestant("ours", "async"), None),
-        ("async client with the old hooks, sync environment", Contestant("ours", hooks=True), None),
+        ("async client with the old hooks, sync", Contestant("ours", hooks=True), None),
     ]
-    figures, rates = compare(bench, lines, bench.seconds, SOCKET)
-    return [*figures, rate("limit of the socket: websockets echo", rates[SOCKET])]
+    figures, reached = compare(bench, lines, SOCKET)
+    return [*figures, rate("limit of the socket: websockets echo", reached[SOCKET])]

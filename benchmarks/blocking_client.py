@@ -16,4 +16,4 @@ def run(bench: Bench) -> list[Figure]:
             None,
         ),
     ]
-    return compare(bench, lines, bench.seconds / 2)[0]
+    return compare(bench, lines)[0]

@@ -13,7 +13,7 @@ from benchmarks._commands import output, seconds, spread
 from benchmarks._figures import Bench, Figure, Limit
 from benchmarks._processes import environ
 
-RUNS, PEER_RUNS = 9, 3
+RUNS, PEER_RUNS = 9, 2
 WEB = ("fastapi", "starlette", "uvicorn", "gradio", "mcp")
 _LIST = "; import json, sys; print(json.dumps(sorted(sys.modules)))"
 

@@ -18,7 +18,8 @@ hypothesis.settings.register_profile(
     max_examples=40,
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
-hypothesis.settings.load_profile("deterministic")
+hypothesis.settings.register_profile("thorough", deadline=None, max_examples=2000, database=None)
+hypothesis.settings.load_profile("deterministic")  # pytest --hypothesis-profile=thorough looks for more
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -8,13 +8,18 @@ from openenv.client import EnvClient
 from openenv.environment import Environment
 from openenv.models import Action, Observation, State, StepResult
 
-__all__ = ["Action", "EnvClient", "Environment", "Observation", "State", "StepResult", "serve"]
+__all__ = ["Action", "EnvClient", "Environment", "Observation", "State", "StepResult", "application", "serve"]
 
 
-def serve(environment: Any, action: Any, observation: Any, *, sessions: int, port: int) -> None:
-    """Serve an environment until the process is told to end."""
+def application(environment: Any, action: Any, observation: Any, *, sessions: int) -> Any:
+    """Return the ASGI application of an environment."""
     from openenv.server import create_app
+
+    return create_app(environment, action, observation, max_concurrent_envs=sessions)
+
+
+def serve(app: Any, *, port: int) -> None:
+    """Serve an application in the implementation's own way, until the process is told to end."""
     from openenv.server import serve as run
 
-    app = create_app(environment, action, observation, max_concurrent_envs=sessions)
     run(app, port=port, log_level="warning")

@@ -8,13 +8,11 @@ from openenv.core.client_types import StepResult
 from openenv.core.env_client import EnvClient
 from openenv.core.env_server import Action, Environment, Observation, State
 
-__all__ = ["Action", "EnvClient", "Environment", "Observation", "State", "StepResult", "serve"]
+__all__ = ["Action", "EnvClient", "Environment", "Observation", "State", "StepResult", "application"]
 
 
-def serve(environment: Any, action: Any, observation: Any, *, sessions: int, port: int) -> None:
-    """Serve an environment until the process is told to end: uvicorn as it is, as people run that release."""
-    import uvicorn
+def application(environment: Any, action: Any, observation: Any, *, sessions: int) -> Any:
+    """Return the ASGI application of an environment."""
     from openenv.core.env_server import create_app
 
-    app = create_app(environment, action, observation, env_name="trivial", max_concurrent_envs=sessions)
-    uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning")
+    return create_app(environment, action, observation, env_name="trivial", max_concurrent_envs=sessions)

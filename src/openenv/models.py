@@ -13,13 +13,17 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchem
 from pydantic_core import CoreSchema
 
 from openenv import values
+from openenv.outcomes import Cause, Outcome, Status
 
 __all__ = [
     "Action",
+    "Cause",
     "EnvironmentMetadata",
     "Observation",
+    "Outcome",
     "Reward",
     "State",
+    "Status",
     "StepResult",
 ]
 
@@ -201,6 +205,7 @@ class StepResult(Settled, Model, Generic[ObservationT_co]):
         done: The episode is over, for whatever reason.
         terminated: It ended by the rules of the task.
         truncated: It was cut off by a limit of the task, such as a step count.
+        outcome: How it came out, and whether the reward is to be trained on.
         info: Extras beside the observation, for debugging; `warnings` lists what the server wants noticed.
         metadata: The observation's metadata.
     """
@@ -210,6 +215,7 @@ class StepResult(Settled, Model, Generic[ObservationT_co]):
     done: bool = False
     terminated: bool = False
     truncated: bool = False
+    outcome: Outcome = Outcome(Status.OK)
     info: dict[str, Any] = Field(default_factory=dict)
     metadata: dict[str, Any] = Field(default_factory=dict)
 
@@ -221,15 +227,21 @@ class StepResult(Settled, Model, Generic[ObservationT_co]):
         *,
         terminated: bool = False,
         truncated: bool = False,
+        outcome: Outcome | None = None,
         info: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> None:
+        if outcome is None:
+            done = done or terminated or truncated
+            terminated = terminated or (done and not truncated)
+            outcome = Outcome.of(done, truncated, reward is not None)
         super().__init__(
             observation=observation,
             reward=reward,
-            done=done or terminated or truncated,
-            terminated=terminated or (done and not truncated),
+            done=done or terminated or truncated or outcome.is_fault,
+            terminated=terminated,
             truncated=truncated,
+            outcome=outcome,
             info=info or {},
             metadata=metadata or getattr(observation, "metadata", None) or {},
         )

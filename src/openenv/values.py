@@ -16,7 +16,10 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
+import re
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import core_schema, from_json, to_json
@@ -53,8 +56,36 @@ def encode(value: Any) -> Any:
     if cls in (bytes, bytearray, memoryview):
         return {BYTES: base64.b64encode(value).decode("ascii")}
     if cls.__module__ == "numpy":
-        return encode_array(value) if is_array(value) else value.item()
+        return encode_array(value) if is_array(value) else encode(_python_scalar(value))
+    return _encode_other(value)
+
+
+def _encode_other(value: Any) -> Any:
+    """Return what a container or record of another class holds, encoded; anything else as it is."""
+    cls = type(value)
+    if isinstance(value, dict):
+        return encode(dict(value))
+    if isinstance(value, list | tuple | set | frozenset | deque):
+        return [encode(item) for item in value]
+    if hasattr(cls, "__pydantic_serializer__"):
+        if getattr(cls, "model_config", {}).get("ser_json_inf_nan") == "constants":
+            return value  # one of ours: its own serialiser does all this
+        return encode(cls.__pydantic_serializer__.to_python(value))
+    if is_dataclass(value) and not isinstance(value, type):
+        return encode({f.name: getattr(value, f.name) for f in fields(value)})
     return value
+
+
+def _python_scalar(value: Any) -> Any:
+    """Return the Python number, text or time of a NumPy scalar.
+
+    Raises:
+        ValueError: It has none, as a long double.
+    """
+    item = value.item() if getattr(value, "shape", None) == () else value
+    if type(item).__module__ == "numpy":
+        raise ValueError(_no_form(value))
+    return item
 
 
 def decode(value: Any) -> Any:
@@ -97,16 +128,25 @@ def decode_array(tagged: Mapping[str, Any]) -> np.ndarray[Any, Any]:
         ValueError: A key is missing, the dtype is not plain, or shape and data do not agree.
         ConfigurationError: NumPy is not installed.
     """
-    numpy = _numpy()
     try:
-        dtype = numpy.dtype(tagged["dtype"])
-        if dtype.hasobject or dtype.names:
-            raise ValueError(f"dtype {dtype} is not accepted")
-        buffer = bytearray(_from_base64(tagged[ARRAY]))
-        array = numpy.frombuffer(buffer, dtype=dtype) if buffer else numpy.empty(0, dtype)
-        return array.reshape([int(n) for n in tagged["shape"]])  # type: ignore[no-any-return]
+        return array_from_buffer(bytearray(_from_base64(tagged[ARRAY])), tagged["dtype"], tagged["shape"])
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a valid {ARRAY} object: {error}") from error
+
+
+def array_from_buffer(buffer: bytearray, dtype: str, shape: Iterable[int]) -> np.ndarray[Any, Any]:
+    """Return an array over a buffer in C order, writable and not copied.
+
+    Raises:
+        ValueError: The dtype is not plain, or shape and buffer do not agree.
+        ConfigurationError: NumPy is not installed.
+    """
+    numpy = _numpy()
+    plain = numpy.dtype(dtype)
+    if plain.hasobject or plain.names:
+        raise ValueError(f"dtype {plain} is not accepted")
+    array = numpy.frombuffer(buffer, dtype=plain) if buffer else numpy.empty(0, plain)
+    return array.reshape([int(n) for n in shape])  # type: ignore[no-any-return]
 
 
 def _from_base64(text: str) -> bytes:
@@ -237,7 +277,9 @@ def dumps(value: Any, *, what: str = "value") -> bytes:
         SerializationError: A value has no JSON form; the message names `what` and the reason.
     """
     try:
-        raw = to_json(encode(value), fallback=_refuse)
+        # At the top a dictionary is an object whose members the reader knows by name, so it is never wrapped.
+        top = {key: encode(item) for key, item in value.items()} if type(value) is dict else encode(value)
+        raw = to_json(top, fallback=_refuse)
     except Exception as error:  # pydantic-core passes through whatever a serialiser raises
         raise SerializationError(f"The {what} cannot be serialised: {reason(error)}") from error
     refuse_non_finite(raw, what=what)
@@ -293,10 +335,14 @@ def _non_finite_path(value: Any, path: str = "") -> str | None:
 def _refuse(value: Any) -> Any:
     if is_array(value):
         return encode_array(value)
-    if type(value).__module__ == "numpy" and hasattr(value, "item"):
-        return value.item()
+    if type(value).__module__ == "numpy":
+        return _python_scalar(value)
+    raise ValueError(_no_form(value))
+
+
+def _no_form(value: Any) -> str:
     cls = type(value)
-    raise ValueError(
+    return (
         f"a value of class {cls.__module__}.{cls.__qualname__} has no JSON form; "
         "make it numbers, text, bytes, a NumPy array or a pydantic model"
     )
@@ -306,7 +352,11 @@ fallback = _refuse
 """For pydantic's `to_json(fallback=)`: encodes arrays and NumPy scalars met outside a typed field."""
 
 
+_WRAPPING = re.compile(
+    r"^(Error serializing to JSON: |PydanticSerializationError: |Error calling function `\w+`: |ValueError: )+"
+)
+
+
 def reason(error: BaseException) -> str:
     """Return why a serialiser failed, without the library's own wrapping."""
-    text = str(error)
-    return text.removeprefix("Error calling function `fallback`: ").removeprefix("ValueError: ")
+    return _WRAPPING.sub("", str(error))

@@ -45,7 +45,16 @@ def serve(target: str, host: str, port: int, fd: int | None, workers: int, reloa
 
         from openenv.server.serving import serve as run
 
-        run(app, host=host, port=port, fd=fd, workers=workers, reload=reload, log_level=log_level)
+        run(
+            app,
+            host=host,
+            port=port,
+            fd=fd,
+            workers=workers,
+            reload=reload,
+            reload_dirs=[str(found.folder)] if found.folder else None,
+            log_level=log_level,
+        )
 
 
 def _load(text: str, *, by_name: bool, with_traceback: bool) -> tuple[Target, Any]:

@@ -116,7 +116,7 @@ class WebSocketLink:
                     max_size=self._limit,
                     ping_interval_s=options.ping_interval_s,
                     ping_timeout_s=options.ping_timeout_s,
-                    proxy=_proxy(self.url),
+                    proxy=proxy_of(self.url),
                 )
         except TimeoutError as error:
             raise BudgetExceededError(
@@ -204,7 +204,7 @@ class WebSocketLink:
             await socket.close()
 
 
-def _proxy(url: str) -> str | None:
+def proxy_of(url: str) -> str | None:
     """Return the proxy that the usual environment variables name for a WebSocket, none for loopback."""
     parts = urlsplit(url)
     host = parts.hostname or ""

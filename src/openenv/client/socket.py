@@ -70,9 +70,13 @@ class Socket(MessageListener):
         assert isinstance(socket, Socket)
         return socket
 
-    def send(self, raw: bytes) -> None:
-        """Send a text message. Does nothing on a socket that has ended; `lost` tells."""
-        self.transport.send(WSMsgType.TEXT, raw)
+    def send(self, raw: bytes, *, binary: bool = False) -> None:
+        """Send a message. Does nothing on a socket that has ended; `lost` tells."""
+        self.transport.send(WSMsgType.BINARY if binary else WSMsgType.TEXT, raw)
+
+    def abort(self) -> None:
+        """Give the connection up; `lost` follows."""
+        self.transport.disconnect(False)
 
     def response_header(self, name: str) -> str:
         """Return a header of the handshake's response, or an empty text."""

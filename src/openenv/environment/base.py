@@ -77,23 +77,22 @@ class Environment(ABC, Generic[ActionT, ObservationT, StateT]):
         self.rubric = rubric
 
     @abstractmethod
-    def reset(self, seed: int | None = None, episode_id: str | None = None, **kwargs: Any) -> Any:
+    def reset(self, *args: Any, **kwargs: Any) -> Any:
         """Start a new episode and return its first observation.
 
-        Args:
-            seed: Makes the episode reproducible: the same seed gives the same episode.
-            episode_id: The id the episode shall have.
-            **kwargs: Whatever else the environment declares, such as a task.
+        Declare what you take by name: `seed: int | None = None` (the same seed gives the same episode),
+        `episode_id: str | None = None` (the id the episode shall have), and whatever else, such as a task. What
+        is not declared is not passed; the trainer is warned about it.
         """
 
     @abstractmethod
-    def step(self, action: ActionT, timeout_s: float | None = None, **kwargs: Any) -> Any:
+    def step(self, action: ActionT, *args: Any, **kwargs: Any) -> Any:
         """Execute one action and return what the agent sees next, with reward and done.
 
         Args:
             action: A validated action.
-            timeout_s: Seconds the step may take, if the environment can honour it.
-            **kwargs: Whatever else the environment declares.
+            *args: Not used; declare by name what you take.
+            **kwargs: `timeout_s: float | None = None` (seconds the step may take), and whatever else is declared.
         """
 
     async def reset_async(self, *args: Any, **kwargs: Any) -> Any:

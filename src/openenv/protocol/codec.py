@@ -13,7 +13,7 @@ from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
-from pydantic_core import ErrorDetails, core_schema, from_json, to_json
+from pydantic_core import ErrorDetails, core_schema, to_json
 
 from openenv import values
 from openenv.errors import InvalidReplyError, InvalidRequestError, RequestError, SerializationError
@@ -279,7 +279,7 @@ class ClientCodec:
             InvalidRequestError: It is neither a model nor a mapping.
         """
         if isinstance(action, BaseModel):
-            return from_json(self.payload_json(action))  # type: ignore[no-any-return]
+            return values.loads(self.payload_json(action))  # type: ignore[no-any-return]
         try:
             return dict(action)
         except (TypeError, ValueError) as error:
@@ -313,11 +313,13 @@ class ClientCodec:
 
     def parse_result(self, data: dict[str, Any]) -> StepResult[Any]:
         """Return the result that the `data` of an observation frame stands for."""
-        return step_result(_valid_reply(lambda: self._result_data.validate_python(data)))
+        raw = values.dumps(data, what="reply")
+        return step_result(_valid_reply(lambda: self._result_data.validate_json(raw)))
 
     def parse_state(self, data: dict[str, Any]) -> Any:
         """Return the state that the `data` of a state frame stands for."""
-        return _valid_reply(lambda: self._state_data.validate_python(data))
+        raw = values.dumps(data, what="reply")
+        return _valid_reply(lambda: self._state_data.validate_json(raw))
 
     @staticmethod
     def _answer(adapter: TypeAdapter[Any], raw: bytes) -> Any:

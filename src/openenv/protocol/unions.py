@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.fields import FieldInfo
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema, to_json
 
 TAG = "type"
 
@@ -73,23 +73,36 @@ class _ByKeys:
         self.keys = {c: _wire_names(c) for c in classes}
 
     def __get_pydantic_core_schema__(self, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_plain_validator_function(self.select)
+        return core_schema.json_or_python_schema(
+            json_schema=core_schema.no_info_plain_validator_function(self.select_json),
+            python_schema=core_schema.no_info_plain_validator_function(self.select),
+        )
 
     def __get_pydantic_json_schema__(self, _schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         return {"anyOf": [handler(c.__pydantic_core_schema__) for c in self.classes]}
 
     def select(self, payload: Any) -> BaseModel:
+        """Return a Python value as the member it is or fits."""
         if isinstance(payload, self.classes):
             return payload
+        cls, payload = self._decide(payload)
+        return cls.model_validate(payload)
+
+    def select_json(self, payload: Any) -> BaseModel:
+        """Return what was JSON as the member it fits; as text again, for arrays and bytes have a form there."""
+        cls, payload = self._decide(payload)
+        return cls.model_validate_json(to_json(payload))
+
+    def _decide(self, payload: Any) -> tuple[type[BaseModel], dict[str, Any]]:
         if not isinstance(payload, dict):
             raise PydanticCustomError("dict_type", "Input should be a valid dictionary")
         tag = payload.get(TAG)
         named = self.by_name.get(tag) if isinstance(tag, str) else None
         if named is not None and TAG not in self.keys[named]:
-            return named.model_validate({k: v for k, v in payload.items() if k != TAG})
+            return named, {k: v for k, v in payload.items() if k != TAG}
         fitting = [c for c in self.classes if self._fits(c, payload)]
         if len(fitting) == 1:
-            return fitting[0].model_validate(payload)
+            return fitting[0], payload
         raise self._refusal(payload, fitting)
 
     def _fits(self, cls: type[BaseModel], payload: dict[str, Any]) -> bool:

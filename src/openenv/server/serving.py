@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Sequence
 from typing import Any
 
 import uvicorn
@@ -35,6 +37,7 @@ def serve(
     fd: int | None = None,
     workers: int = 1,
     reload: bool = False,
+    reload_dirs: Sequence[str] | None = None,
     log_level: str = "info",
 ) -> None:
     """Serve until interrupted.
@@ -46,8 +49,14 @@ def serve(
         fd: File descriptor of a listening socket to use instead of host and port.
         workers: Server processes.
         reload: Restart when a source file changes.
+        reload_dirs: Folders to watch; the current one by default.
         log_level: One of uvicorn's: `critical`, `error`, `warning`, `info`, `debug`, `trace`.
     """
+    options = {"log_level": log_level, "access_log": log_level in ("debug", "trace"), **wire_options()}
+    if fd is not None and workers == 1 and not reload:
+        # uvicorn takes any descriptor for a Unix socket, and so leaves Nagle's delay on for TCP.
+        uvicorn.Server(uvicorn.Config(app, **options)).run(sockets=[socket.socket(fileno=fd)])
+        return
     uvicorn.run(
         app,
         host=host,
@@ -55,7 +64,6 @@ def serve(
         fd=fd,
         workers=workers,
         reload=reload,
-        log_level=log_level,
-        access_log=log_level in ("debug", "trace"),
-        **wire_options(),
+        reload_dirs=list(reload_dirs) if reload_dirs else None,
+        **options,
     )

@@ -1,0 +1,178 @@
+"""The two encodings of wire version 2: JSON in text frames, MessagePack in binary frames.
+
+The data of a message is encoded by whoever has it, and the frame is put around it without looking inside. In
+MessagePack an array is an extension of type 1 that holds the MessagePack list `[dtype, shape, C-order buffer]`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol
+
+from openenv import values
+from openenv.errors import InvalidReplyError, SerializationError
+from openenv.protocol.v2 import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
+
+ARRAY_EXTENSION = 1
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """A frame from the server.
+
+    Attributes:
+        id: Of the request it answers; None for a notice.
+        kind: Its type.
+        raw: The frame: JSON text, or the decoded object of a MessagePack frame.
+    """
+
+    id: int | None
+    kind: str
+    raw: bytes | dict[str, Any]
+
+    @cached_property
+    def data(self) -> dict[str, Any]:
+        """The whole frame as plain values."""
+        return values.loads(self.raw) if isinstance(self.raw, bytes) else self.raw
+
+
+class Format(Protocol):
+    """How frames are encoded."""
+
+    subprotocol: str
+    binary: bool
+
+    def encode(self, message: Mapping[str, Any]) -> bytes:
+        """Return a frame of plain values."""
+
+    def request(
+        self, number: int, verb: str, session: str, seq: int | None = None, data: bytes | None = None
+    ) -> bytes:
+        """Return a request frame around encoded data."""
+
+    def read(self, raw: bytes) -> Incoming:
+        """Look at a frame from the server.
+
+        Raises:
+            InvalidReplyError: It is not a frame.
+        """
+
+    def pack(self, value: Any, what: str) -> bytes:
+        """Encode data: plain values, bytes, arrays.
+
+        Raises:
+            SerializationError: A value has no form on the wire.
+        """
+
+
+class _Json:
+    subprotocol = SUBPROTOCOL_JSON
+    binary = False
+
+    def encode(self, message: Mapping[str, Any]) -> bytes:
+        return values.dumps(dict(message), what="message")
+
+    def request(
+        self, number: int, verb: str, session: str, seq: int | None = None, data: bytes | None = None
+    ) -> bytes:
+        head = b'{"id":%d,"type":"%s","session":"%s"' % (number, verb.encode(), session.encode())
+        if seq is not None:
+            head += b',"seq":%d' % seq
+        return head + b"}" if data is None else head + b',"data":' + data + b"}"
+
+    def read(self, raw: bytes) -> Incoming:
+        # The order that our own server writes in; any other is parsed.
+        if raw.startswith(b'{"id":'):
+            end = raw.find(b',"type":"', 6, 40)
+            if end > 0 and (number := raw[6:end]).isdigit():
+                return Incoming(int(number), raw[end + 9 : raw.index(b'"', end + 9)].decode(), raw)
+        return _read(raw, values.loads)
+
+    def pack(self, value: Any, what: str) -> bytes:
+        return values.dumps(value, what=what)
+
+
+class _MessagePack:
+    subprotocol = SUBPROTOCOL_MSGPACK
+    binary = True
+
+    def encode(self, message: Mapping[str, Any]) -> bytes:
+        import msgspec
+
+        return msgspec.msgpack.encode(dict(message), enc_hook=_to_extension)
+
+    def request(
+        self, number: int, verb: str, session: str, seq: int | None = None, data: bytes | None = None
+    ) -> bytes:
+        import msgspec
+
+        message: dict[str, Any] = {"id": number, "type": verb, "session": session}
+        if seq is not None:
+            message["seq"] = seq
+        if data is not None:
+            message["data"] = msgspec.Raw(data)
+        return msgspec.msgpack.encode(message)
+
+    def read(self, raw: bytes) -> Incoming:
+        message = _read(raw, unpack)
+        return Incoming(message.id, message.kind, message.data)
+
+    def pack(self, value: Any, what: str) -> bytes:
+        import msgspec
+
+        values.refuse_non_finite_tree(value, what=what)
+        try:
+            return msgspec.msgpack.encode(value, enc_hook=_to_extension)
+        except Exception as error:  # whatever a value's own methods raise
+            raise SerializationError(f"The {what} cannot be serialised: {values.reason(error)}") from error
+
+
+JSON: Format = _Json()
+MSGPACK: Format = _MessagePack()
+FORMATS = {format_.subprotocol: format_ for format_ in (JSON, MSGPACK)}
+
+
+def unpack(raw: bytes) -> Any:
+    """Return the plain values, bytes and arrays of a MessagePack text.
+
+    Raises:
+        ValueError: It is not MessagePack, or an extension in it is unknown or malformed.
+    """
+    import msgspec
+
+    return msgspec.msgpack.decode(raw, ext_hook=_from_extension)
+
+
+def _read(raw: bytes, parse: Any) -> Incoming:
+    try:
+        message = parse(raw)
+        number, kind = message.get("id"), message["type"]
+    except (ValueError, KeyError, AttributeError) as error:
+        raise InvalidReplyError(f"The server sent something that is no message: {raw[:200]!r}") from error
+    incoming = Incoming(number if isinstance(number, int) else None, str(kind), raw)
+    incoming.__dict__["data"] = message  # parsed already
+    return incoming
+
+
+def _to_extension(value: Any) -> Any:
+    import msgspec
+
+    if values.is_array(value):
+        if value.dtype.hasobject or value.dtype.names:
+            raise ValueError(f"an array of dtype {value.dtype} has no wire form; use a numeric dtype")
+        plain = (value.dtype.str, value.shape, value.tobytes())
+        return msgspec.msgpack.Ext(ARRAY_EXTENSION, msgspec.msgpack.encode(plain))
+    if hasattr(value, "model_dump"):
+        return value.model_dump()
+    return values.fallback(value)
+
+
+def _from_extension(code: int, data: memoryview) -> Any:
+    import msgspec
+
+    if code != ARRAY_EXTENSION:
+        raise ValueError(f"unknown extension type {code}")
+    dtype, shape, buffer = msgspec.msgpack.decode(data, type=tuple[str, tuple[int, ...], bytearray])
+    return values.array_from_buffer(buffer, dtype, shape)
