@@ -10,6 +10,11 @@ OpenEnvError
 │   ├── NotResetError                         NOT_RESET
 │   ├── EpisodeEndedError                     EPISODE_ENDED
 │   ├── ExecutionError                        EXECUTION_ERROR
+│   │   └── EnvironmentDiedError              ENVIRONMENT_DIED
+│   ├── BudgetExceededError (TimeoutError)    BUDGET_EXCEEDED
+│   ├── RequestCancelledError                 CANCELLED
+│   ├── SequenceError                         SEQUENCE_ERROR
+│   ├── UnsupportedVersionError               UNSUPPORTED_VERSION
 │   ├── InvalidReplyError                     INVALID_REPLY
 │   ├── SerializationError (ValueError)       SERIALIZATION_ERROR
 │   └── SessionError                          SESSION_ERROR
@@ -19,7 +24,6 @@ OpenEnvError
 │       └── SessionCreationError              SESSION_ERROR
 │           └── EnvironmentFactoryError       FACTORY_ERROR
 ├── ConnectionFailedError (ConnectionError)   no server could be reached
-├── BudgetExceededError (TimeoutError)        a named time budget ran out
 └── ProviderError (RuntimeError)              an environment could not be started or stopped
     ├── ProviderStartError
     └── ProviderNotReadyError (TimeoutError)
@@ -33,6 +37,8 @@ and the client raises the class that the code stands for. Classes that also deri
 from __future__ import annotations
 
 from typing import Any, ClassVar
+
+from openenv.outcomes import Cause, Outcome, Status
 
 
 class OpenEnvError(Exception):
@@ -73,6 +79,9 @@ class RequestError(OpenEnvError, RuntimeError):
     """
 
     code = "REQUEST_ERROR"
+    cause: ClassVar[Cause] = Cause.PROTOCOL
+    retryable: ClassVar[bool] = True
+    blames_policy: ClassVar[bool] = False
     wire_fields: ClassVar[tuple[str, ...]] = ("errors", "error_id", "exception", "retry_after")
     by_code: ClassVar[dict[str, type[RequestError]]] = {}
 
@@ -100,6 +109,12 @@ class RequestError(OpenEnvError, RuntimeError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.to_wire())
+
+    @property
+    def outcome(self) -> Outcome:
+        """What the failed request means to a trainer: whose fault it is, and that there is no reward."""
+        status = Status.POLICY_FAULT if self.blames_policy else Status.INFRA_FAULT
+        return Outcome(status, self.cause, self.retryable, reward_valid=False)
 
     def to_wire(self) -> dict[str, Any]:
         """Return the `data` of an error frame: `message`, `code` and whatever else is known."""
@@ -142,30 +157,93 @@ def _carries(*codes: str) -> Any:
 class InvalidRequestError(RequestError):
     """The message was not understood or its fields are wrong; nothing was executed."""
 
+    cause = Cause.INVALID_ACTION
+    retryable = False
+    blames_policy = True
+
 
 @_carries("MESSAGE_TOO_LARGE")
 class MessageTooLargeError(RequestError):
     """A message is over the size limit that both ends agreed on."""
 
+    cause = Cause.SERIALIZATION
+    retryable = False
+
 
 @_carries("NOT_RESET")
 class NotResetError(RequestError):
-    """A step or state was asked for before the first reset of the session."""
+    """A step was asked for before the first reset of the session."""
+
+    cause = Cause.OUT_OF_TURN
 
 
 @_carries("EPISODE_ENDED")
 class EpisodeEndedError(RequestError):
     """A step was asked for after the episode had ended; reset first."""
 
+    cause = Cause.OUT_OF_TURN
+
 
 @_carries("EXECUTION_ERROR")
 class ExecutionError(RequestError):
     """The environment's own code raised; `exception` and the message say what."""
 
+    cause = Cause.ENVIRONMENT_ERROR
+
+
+@_carries("ENVIRONMENT_DIED")
+class EnvironmentDiedError(ExecutionError):
+    """The environment's process ended; the message has its exit code and the last lines it wrote."""
+
+    cause = Cause.ENVIRONMENT_DIED
+
+
+@_carries("BUDGET_EXCEEDED")
+class BudgetExceededError(RequestError, TimeoutError):
+    """A named time budget ran out; the message names it and how to change it.
+
+    Attributes:
+        budget: Which one: `connect`, `create`, `reset`, `step`, `state`, `idle`, `lifetime`.
+        seconds: How long it was.
+    """
+
+    cause = Cause.BUDGET
+    wire_fields = (*RequestError.wire_fields, "budget", "seconds")
+
+    def __init__(self, message: str = "", *, budget: str = "", seconds: float | None = None, **known: Any) -> None:
+        super().__init__(message, **known)
+        self.budget = budget
+        self.seconds = seconds
+
+
+@_carries("CANCELLED")
+class RequestCancelledError(RequestError):
+    """The caller cancelled the request while it was under way."""
+
+    cause = Cause.CANCELLED
+
+
+@_carries("SEQUENCE_ERROR")
+class SequenceError(RequestError):
+    """A state-changing request came out of its order; nothing was executed."""
+
+    cause = Cause.OUT_OF_TURN
+    retryable = False
+
+
+@_carries("UNSUPPORTED_VERSION")
+class UnsupportedVersionError(RequestError):
+    """The other side does not speak this version of the protocol."""
+
+    retryable = False
+
 
 @_carries("SERIALIZATION_ERROR")
 class SerializationError(RequestError, ValueError):
     """A value has no JSON form: NaN, infinity, or an object of a foreign class."""
+
+    cause = Cause.SERIALIZATION
+    retryable = False
 
 
 @_carries("INVALID_REPLY")
@@ -177,6 +255,8 @@ class InvalidReplyError(RequestError):
 class SessionError(RequestError):
     """A session could not be made, found or kept."""
 
+    cause = Cause.SESSION_LOST
+
 
 @_carries("CAPACITY_REACHED")
 class SessionCapacityError(SessionError):
@@ -187,6 +267,7 @@ class SessionCapacityError(SessionError):
         max_sessions: How many there may be.
     """
 
+    cause = Cause.CAPACITY
     wire_fields = (*SessionError.wire_fields, "active_sessions", "max_sessions")
 
     def __init__(
@@ -215,6 +296,8 @@ class SessionLost(SessionError, ConnectionError):
 class SessionCreationError(SessionError):
     """A session could not be made."""
 
+    cause = Cause.CREATE_FAILED
+
 
 @_carries("FACTORY_ERROR")
 class EnvironmentFactoryError(SessionCreationError):
@@ -225,22 +308,6 @@ class ConnectionFailedError(OpenEnvError, ConnectionError):
     """No server could be reached at the address."""
 
     code = "CONNECTION_FAILED"
-
-
-class BudgetExceededError(OpenEnvError, TimeoutError):
-    """A named time budget ran out; the message names it and how to change it.
-
-    Attributes:
-        budget: Which one: `connect`, `create`, `reset`, `step`, `state`, `ready`.
-        seconds: How long it was.
-    """
-
-    code = "BUDGET_EXCEEDED"
-
-    def __init__(self, message: str = "", *, budget: str = "", seconds: float | None = None) -> None:
-        super().__init__(message)
-        self.budget = budget
-        self.seconds = seconds
 
 
 class ProviderError(OpenEnvError, RuntimeError):

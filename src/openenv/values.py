@@ -129,8 +129,11 @@ def decode_array(tagged: Mapping[str, Any]) -> np.ndarray[Any, Any]:
         ConfigurationError: NumPy is not installed.
     """
     try:
-        return array_from_buffer(bytearray(_from_base64(tagged[ARRAY])), tagged["dtype"], tagged["shape"])
-    except (KeyError, TypeError, AttributeError) as error:
+        dtype, shape = tagged["dtype"], tagged["shape"]
+        if not isinstance(dtype, str) or not isinstance(shape, list):
+            raise TypeError("dtype is a text and shape a list")
+        return array_from_buffer(bytearray(_from_base64(tagged[ARRAY])), dtype, shape)
+    except (KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"not a valid {ARRAY} object: {error}") from error
 
 
@@ -143,10 +146,13 @@ def array_from_buffer(buffer: bytearray, dtype: str, shape: Iterable[int]) -> np
     """
     numpy = _numpy()
     plain = numpy.dtype(dtype)
-    if plain.hasobject or plain.names:
+    if plain.hasobject or plain.names or plain.subdtype:
         raise ValueError(f"dtype {plain} is not accepted")
+    sizes = tuple(shape)
+    if not all(type(n) is int and n >= 0 for n in sizes):
+        raise ValueError(f"shape {sizes} is not a list of sizes")
     array = numpy.frombuffer(buffer, dtype=plain) if buffer else numpy.empty(0, plain)
-    return array.reshape([int(n) for n in shape])  # type: ignore[no-any-return]
+    return array.reshape(sizes)  # type: ignore[no-any-return]
 
 
 def _from_base64(text: str) -> bytes:
