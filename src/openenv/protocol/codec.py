@@ -180,6 +180,21 @@ def encode_result(result: StepResult[Any]) -> bytes:
     return b"".join(parts)
 
 
+def result_data(result: StepResult[Any]) -> dict[str, Any]:
+    """Return the same as plain values, arrays and bytes."""
+    observation = result.observation
+    if isinstance(observation, BaseModel):
+        observation = observation.model_dump(exclude=_BESIDE_OBSERVATION)
+    data = {"observation": observation, "reward": result.reward, "done": result.done}
+    if result.truncated:
+        data["truncated"] = True
+    if result.info:
+        data["info"] = result.info
+    if result.metadata:
+        data["metadata"] = result.metadata
+    return data
+
+
 def _dump_observation(observation: Any) -> bytes:
     if not isinstance(observation, BaseModel):
         return values.dumps(observation, what="observation")

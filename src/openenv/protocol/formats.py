@@ -11,8 +11,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
 
+from pydantic import BaseModel
+
 from openenv import values
-from openenv.errors import InvalidReplyError, SerializationError
+from openenv.errors import InvalidReplyError, RequestError, SerializationError
+from openenv.models import StepResult
+from openenv.protocol import codec
 from openenv.protocol.v2 import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
 
 ARRAY_EXTENSION = 1
@@ -66,6 +70,15 @@ class Format(Protocol):
             SerializationError: A value has no form on the wire.
         """
 
+    def pack_result(self, result: StepResult[Any]) -> bytes:
+        """Encode a result as `ResultData`; raises like `pack`."""
+
+    def pack_state(self, state: Any) -> bytes:
+        """Encode a state; raises like `pack`."""
+
+    def pack_error(self, error: RequestError) -> bytes:
+        """Encode an error as `ErrorData`. Never fails."""
+
 
 class _Json:
     subprotocol = SUBPROTOCOL_JSON
@@ -92,6 +105,10 @@ class _Json:
 
     def pack(self, value: Any, what: str) -> bytes:
         return values.dumps(value, what=what)
+
+    pack_result = staticmethod(codec.encode_result)
+    pack_state = staticmethod(codec.encode_state)
+    pack_error = staticmethod(codec.encode_error)
 
 
 class _MessagePack:
@@ -127,6 +144,15 @@ class _MessagePack:
             return msgspec.msgpack.encode(value, enc_hook=_to_extension)
         except Exception as error:  # whatever a value's own methods raise
             raise SerializationError(f"The {what} cannot be serialised: {values.reason(error)}") from error
+
+    def pack_result(self, result: StepResult[Any]) -> bytes:
+        return self.pack(codec.result_data(result), "observation")
+
+    def pack_state(self, state: Any) -> bytes:
+        return self.pack(state.model_dump() if isinstance(state, BaseModel) else state, "state")
+
+    def pack_error(self, error: RequestError) -> bytes:
+        return self.pack(values.loads(codec.encode_error(error)), "error")
 
 
 JSON: Format = _Json()
