@@ -370,5 +370,5 @@ class Session:
 def _text(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception:
+    except BaseException:  # even a sys.exit() in there must not end the server
         return "(its message could not be read)"
