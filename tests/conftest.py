@@ -7,7 +7,6 @@ from typing import Any
 
 import hypothesis
 import pytest
-
 from tests.servers import BOUND_S, Host, Server
 
 hypothesis.settings.register_profile(

@@ -52,18 +52,30 @@ class _DataclassTolerantMeta(_ModelMeta):
 
     The decorator runs after the class is made and assigns `__dataclass_fields__`, then the methods it
     generated. Those would bypass validation, so they are not taken; an `__init__` that accepts the fields
-    in their order of definition is put in their place.
+    in their order of definition is put in their place. A `__post_init__` runs after validation, wherever the
+    values come from.
     """
 
-    def __setattr__(cls, name: str, value: Any) -> None:  # noqa: N805 - the instance is a class
+    def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> type:
+        if "__post_init__" in namespace:
+            namespace.setdefault("model_post_init", _run_post_init)
+        return super().__new__(mcs, name, bases, namespace, **options)
+
+    def __setattr__(cls, name: str, value: Any) -> None:
         if name == "__dataclass_fields__":
             super().__setattr__(name, value)
+            if "__init__" in cls.__dict__:  # the author's own
+                return
             own = [f.name for f in value.values() if f.name in vars(cls)["__pydantic_fields__"] and not f.kw_only]
             super().__setattr__("__init__", _positional_init(own))
         elif name in _DATACLASS_METHODS and "__dataclass_fields__" in cls.__dict__:
             return
         else:
             super().__setattr__(name, value)
+
+
+def _run_post_init(self: Any, _context: Any) -> None:
+    self.__post_init__()
 
 
 def _positional_init(names: list[str]) -> Callable[..., None]:
@@ -118,6 +130,18 @@ class Settled:
     def __await__(self) -> Generator[Any, None, Self]:
         return self
         yield  # type: ignore[unreachable]  # makes it a generator
+
+
+class Nothing(Settled):
+    """What a call without a result gives, where its caller may await it. False, and equal to None."""
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __eq__(self, other: object) -> bool:
+        return other is None or isinstance(other, Nothing)
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 def _same(a: Any, b: Any) -> bool:

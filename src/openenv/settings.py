@@ -28,7 +28,10 @@ def max_message_size() -> int:
 def max_concurrent_envs() -> int | None:
     """Return how many sessions a server shall hold, if that was set."""
     text = os.environ.get("MAX_CONCURRENT_ENVS", "")
-    return int(_number("MAX_CONCURRENT_ENVS", text, 0)) or None
+    number = _number("MAX_CONCURRENT_ENVS", text, 0)
+    if number != int(number):
+        raise ConfigurationError(f"MAX_CONCURRENT_ENVS={text!r} is not a whole number")
+    return int(number) or None
 
 
 def server_mode() -> str:
@@ -58,6 +61,6 @@ def _number(name: str, text: str, default: float) -> float:
         value = float(text)
     except ValueError:
         value = -1.0
-    if value <= 0:
+    if not 0 < value < float("inf"):
         raise ConfigurationError(f"{name}={text!r} is not a positive number")
     return value

@@ -4,21 +4,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-from echo_env import CallToolAction, EchoAction, EchoEnv, EchoObservation, ListToolsAction
-from echo_env.server.echo_environment import EchoEnvironment
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
-from python_exec_env import PyExecEnv, PyExecObservation, ResetAction, RunCodeAction
-from python_exec_env.server.python_exec_environment import PythonExecEnvironment
+from tests import strategies
+from tests.toys import Count
 
+from echo_env import CallToolAction, EchoAction, EchoEnv, EchoObservation, ListToolsAction
+from echo_env.server.echo_environment import EchoEnvironment
 from openenv import values
 from openenv.environment.adapter import Shape
 from openenv.models import Action, EnvironmentMetadata, Observation, State, StepResult
 from openenv.protocol import codec
 from openenv.protocol.unions import members
-from tests import strategies
-from tests.toys import Add, Count
+from python_exec_env import PyExecEnv, PyExecObservation, ResetAction, RunCodeAction
+from python_exec_env.server.python_exec_environment import PythonExecEnvironment
 
 ENVIRONMENTS = {
     EchoEnv: Shape.of(EchoEnvironment).action,
@@ -110,4 +110,3 @@ def test_every_action_of_an_environment_reaches_the_server_as_the_client_sent_it
 
     assert type(received) is type(action)
     assert_same(received, action)
-

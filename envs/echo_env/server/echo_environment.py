@@ -79,6 +79,4 @@ def _call(action: CallToolAction) -> EchoObservation:
 
 
 def _failed(action: CallToolAction, why: ToolErrorType, message: str) -> EchoObservation:
-    return EchoObservation(
-        tool_name=action.tool_name, error=ToolError(error_type=why, message=message), reward=0.0
-    )
+    return EchoObservation(tool_name=action.tool_name, error=ToolError(error_type=why, message=message), reward=0.0)

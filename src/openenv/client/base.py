@@ -23,7 +23,7 @@ from openenv.client.link import Link, LinkOptions, WebSocketLink, websocket_url
 from openenv.client.pending import Pending
 from openenv.client.portal import Portal
 from openenv.errors import ConfigurationError, OpenEnvError
-from openenv.models import Action, EnvironmentMetadata, Observation, State, StepResult
+from openenv.models import Action, EnvironmentMetadata, Nothing, Observation, State, StepResult
 from openenv.protocol.codec import ClientCodec, reply_data
 from openenv.protocol.generics import type_arguments
 from openenv.protocol.messages import SchemaResponse, ServerCapacityStatus
@@ -193,17 +193,17 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
             return cast("Self", self._enter_async())
         return self._call(self._connected)
 
-    def disconnect(self) -> None:
+    def disconnect(self) -> Nothing:
         """Do what `close` does."""
         return self.close()
 
-    def close(self) -> None:
+    def close(self) -> Nothing:
         """End the session, the connection, and the server if this client's provider started it.
 
         May be called more than once. Afterwards `reset()` would open a new session.
         """
         if self._face is not Face.ASYNC and self._portal is None and self._core.untouched:
-            return cast("None", _Nothing()) if _inside_loop() else None
+            return Nothing()
         return self._call(self._closed)
 
     def new_session(self) -> Self:
@@ -334,8 +334,9 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
         await self._core.connect()
         return self
 
-    async def _closed(self) -> None:
+    async def _closed(self) -> Nothing:
         await self._core.close()
+        return Nothing()
 
     async def _enter_async(self) -> Self:
         if self._portal is None:  # else it has been used blocking, and lives on the shared loop
@@ -400,17 +401,6 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
         error = last.unseen_error() if last is not None else None
         if error is not None:
             raise error
-
-
-class _Nothing:
-    """None, for a caller who may await it."""
-
-    def __await__(self) -> Generator[Any, None, None]:
-        return None
-        yield
-
-    def __bool__(self) -> bool:
-        return False
 
 
 def _inside_loop() -> bool:

@@ -262,7 +262,24 @@ def encode_error(error: RequestError) -> bytes:
 
 def to_lenient_json(value: Any) -> bytes:
     """Return JSON of anything, if need be by its `repr`; for errors, which must not fail in turn."""
-    return to_json(value, fallback=repr, inf_nan_mode="strings")
+    try:
+        return to_json(value, fallback=repr, inf_nan_mode="strings")
+    except Exception:  # a lone surrogate, a `repr` that raises
+        return to_json(_printable(value), inf_nan_mode="strings")
+
+
+def _printable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {_printable(str(key)): _printable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_printable(item) for item in value]
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    try:
+        text = value if isinstance(value, str) else repr(value)
+    except Exception:
+        text = f"<{type(value).__name__}>"
+    return text.encode("utf-8", errors="backslashreplace").decode()
 
 
 # --- the other side -----------------------------------------------------------------------------

@@ -56,6 +56,15 @@ class Format(Protocol):
     ) -> bytes:
         """Return a request frame around encoded data."""
 
+    def answer(self, number: int, kind: str, session: str, seq: int, data: bytes) -> bytes:
+        """Return an answer frame around encoded data; `seq` 0 is left out."""
+
+    def item(self, session: str, seq: int, key: str, data: bytes) -> bytes:
+        """Return one item of a batch's answer around encoded data."""
+
+    def items(self, number: int, items: list[bytes], last: bool) -> bytes:
+        """Return the frame of a batch's answer around encoded items."""
+
     def read(self, raw: bytes) -> Incoming:
         """Look at a frame from the server.
 
@@ -95,6 +104,23 @@ class _Json:
             head += b',"seq":%d' % seq
         return head + b"}" if data is None else head + b',"data":' + data + b"}"
 
+    def answer(self, number: int, kind: str, session: str, seq: int, data: bytes) -> bytes:
+        numbered = b',"seq":%d' % seq if seq else b""
+        return b'{"id":%d,"type":"%s","session":"%s"%s,"data":%s}' % (
+            number,
+            kind.encode(),
+            session.encode(),
+            numbered,
+            data,
+        )
+
+    def item(self, session: str, seq: int, key: str, data: bytes) -> bytes:
+        return b'{"session":"%s","seq":%d,"%s":%s}' % (values.dumps(session)[1:-1], seq, key.encode(), data)
+
+    def items(self, number: int, items: list[bytes], last: bool) -> bytes:
+        end = b"true" if last else b"false"
+        return b'{"id":%d,"type":"observations","items":[%s],"last":%s}' % (number, b",".join(items), end)
+
     def read(self, raw: bytes) -> Incoming:
         # The order that our own server writes in; any other is parsed.
         if raw.startswith(b'{"id":'):
@@ -131,6 +157,25 @@ class _MessagePack:
         if data is not None:
             message["data"] = msgspec.Raw(data)
         return msgspec.msgpack.encode(message)
+
+    def answer(self, number: int, kind: str, session: str, seq: int, data: bytes) -> bytes:
+        import msgspec
+
+        message = {"id": number, "type": kind, "session": session, "seq": seq, "data": msgspec.Raw(data)}
+        if not seq:
+            del message["seq"]
+        return msgspec.msgpack.encode(message)
+
+    def item(self, session: str, seq: int, key: str, data: bytes) -> bytes:
+        import msgspec
+
+        return msgspec.msgpack.encode({"session": session, "seq": seq, key: msgspec.Raw(data)})
+
+    def items(self, number: int, items: list[bytes], last: bool) -> bytes:
+        import msgspec
+
+        raw = [msgspec.Raw(item) for item in items]
+        return msgspec.msgpack.encode({"id": number, "type": "observations", "items": raw, "last": last})
 
     def read(self, raw: bytes) -> Incoming:
         message = _read(raw, unpack)

@@ -33,7 +33,7 @@ def dispatch(session: Session, message: Any, reply: OnReply) -> None:
         case m.WSStateMessage():
             session.state(reply)
         case m.WSMCPMessage():
-            reply(Reply("mcp", dumps(_no_tools(message.data))))
+            reply(Reply("mcp", dumps(tool_answer(message.data))))
         case _:
             raise AssertionError(f"no branch for {type(message).__name__}")
 
@@ -54,7 +54,7 @@ def _reset(session: Session, data: m.ResetRequest, reply: OnReply) -> None:
     session.reset(reply, seed=data.seed, episode_id=data.episode_id, options=data.model_extra)
 
 
-def _no_tools(request: dict[str, Any]) -> dict[str, Any]:
+def tool_answer(request: dict[str, Any]) -> dict[str, Any]:
     """Return the JSON-RPC answer of an environment that has no tools."""
     error = {"code": -32603, "message": "Environment does not support MCP", "data": None}
     return {"jsonrpc": "2.0", "id": request.get("id"), "error": error}

@@ -153,7 +153,7 @@ class Host:
 def _text(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception:  # an exception whose __str__ raises
+    except BaseException:  # an exception whose __str__ raises; even a sys.exit() in there must not end the server
         return "(its message could not be read)"
 
 

@@ -6,8 +6,8 @@
 | sync, `NON_BLOCKING = True` | on the event loop, directly |
 | sync | on a pooled thread; on a thread of the session's own if the class asks for one |
 
-A constructor always runs on a thread. Operations are run one at a time; `done` is called once on the loop, at once for
-the direct way. `server.worker` has the runner that keeps an environment in a process of its own.
+A constructor always runs on a thread. Operations are run one at a time; `done` is called once on the loop, at once
+for the direct way. `server.worker` has the runner that keeps an environment in a process of its own.
 """
 
 from __future__ import annotations

@@ -69,10 +69,22 @@ OnReply = Callable[[Reply], None]
 
 @dataclass(slots=True, eq=False)
 class Request:
-    """One thing asked of a session, and who is to be told."""
+    """One thing asked of a session, and who is to be told.
+
+    Attributes:
+        operation: What.
+        reply: Called with the answer.
+        answered: Whether that has been done.
+    """
 
     operation: Operation
     reply: OnReply
+    answered: bool = False
+
+    def answer(self, reply: Reply) -> None:
+        """Give the answer."""
+        self.answered = True
+        self.reply(reply)
 
 
 @dataclass(slots=True)
@@ -111,6 +123,7 @@ class Session:
         episode: The running or last episode.
         seq: Number of the last state-changing request, for connections that count them.
         on_end: Called if it ends, with the reason.
+        holder: The connection that holds it, if that is of version 2.
         lease_until: Monotonic time until which it lives with nobody attached; None while somebody is.
     """
 
@@ -131,6 +144,7 @@ class Session:
         self.opened_at = self.last_activity = time.monotonic()
         self.on_end: Callable[[RequestError], None] | None = None
         self.lease_until: float | None = None
+        self.holder: Any = None
         self.format: Format = JSON
         self._budgets = budgets or Budgets()
         self._make_runner = make_runner
@@ -209,7 +223,7 @@ class Session:
         error = RequestCancelledError("The request was cancelled")
         if request in self._queue:
             self._queue.remove(request)
-            request.reply(Reply.failed(error, self.format))
+            request.answer(Reply.failed(error, self.format))
             return True
         if request is not self._current:
             return False
@@ -237,7 +251,7 @@ class Session:
         self._current = None
         self._clear_timer()
         for request in unanswered:
-            request.reply(Reply.failed(self._ended, self.format))
+            request.answer(Reply.failed(self._ended, self.format))
         if self.on_end is not None:
             self.on_end(self._ended)
         if self._busy:
@@ -271,7 +285,7 @@ class Session:
     def submit(self, request: Request) -> Request:
         """Run the request after those before it."""
         if self._ended is not None:
-            request.reply(Reply.failed(self._ended, self.format))
+            request.answer(Reply.failed(self._ended, self.format))
             return request
         self.last_activity = time.monotonic()
         self._queue.append(request)
@@ -294,14 +308,14 @@ class Session:
         if self.phase is Phase.BROKEN:
             assert self._fault is not None
             if verb != "reset":
-                request.reply(Reply.failed(self._fault, self.format))
+                request.answer(Reply.failed(self._fault, self.format))
                 return
             self._queue.appendleft(request)
             self._replace_environment(operation)
             return
         refusal = _REFUSED.get((verb, self.phase))
         if refusal is not None and not self._runner.allows_step_without_reset:
-            request.reply(Reply.failed(refusal(), self.format))
+            request.answer(Reply.failed(refusal(), self.format))
             return
         if isinstance(operation, StateOp):
             operation.known = self._known()
@@ -323,7 +337,7 @@ class Session:
         self._current = None
         self.last_activity = time.monotonic()
         reply = self._reply(request.operation, answer)
-        request.reply(reply)
+        request.answer(reply)
         self._pump()
 
     def _reply(self, operation: Operation, answer: Answer | RequestError) -> Reply:
@@ -377,8 +391,8 @@ class Session:
         self._timer = None
         self._break(
             BudgetExceededError(
-                f"The {verb} was stopped after its budget of {seconds:g} s. reset() starts over on a new environment; "
-                f"to allow more time, raise the {verb} budget of the server or the timeout_s of the request",
+                f"The {verb} was stopped after its budget of {seconds:g} s. reset() starts over on a new "
+                f"environment; to allow more time, raise the {verb} budget of the server or the timeout_s of the request",
                 budget=verb,
                 seconds=seconds,
             )
@@ -393,7 +407,7 @@ class Session:
         self.phase = Phase.BROKEN
         self._runner.stop()
         if request is not None:
-            request.reply(Reply.failed(fault, self.format))
+            request.answer(Reply.failed(fault, self.format))
         self._pump()
 
     def _replace_environment(self, reset: Operation) -> None:

@@ -1,6 +1,6 @@
 """What other projects test their own parts with: contracts to inherit, each the test suite of one noun.
 
-They need pytest, so nothing is imported before it is asked for.
+The contracts need pytest, so nothing is imported before it is asked for.
 """
 
 from __future__ import annotations
@@ -9,12 +9,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from openenv.testing.environment_contract import EnvironmentContract, EnvironmentMemoryContract
+    from openenv.testing.local import LocalServer
     from openenv.testing.provider_contract import ProviderContract
+    from openenv.testing.samples import sample_actions
 
-__all__ = ["ProviderContract"]
+__all__ = [
+    "EnvironmentContract",
+    "EnvironmentMemoryContract",
+    "LocalServer",
+    "ProviderContract",
+    "sample_actions",
+]
 
 _HOMES = {
+    "EnvironmentContract": "environment_contract",
+    "EnvironmentMemoryContract": "environment_contract",
+    "LocalServer": "local",
     "ProviderContract": "provider_contract",
+    "sample_actions": "samples",
 }
 
 

@@ -1,0 +1,284 @@
+"""What python_exec_env promises: the contract of every environment, and programs that run for real."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+import pytest
+
+from openenv.errors import NotResetError
+from openenv.models import StepResult
+from openenv.providers import ProcessProvider
+from openenv.testing import EnvironmentContract, EnvironmentMemoryContract, LocalServer
+from python_exec_env import PyExecEnv, PyExecObservation, ResetAction, RunCodeAction
+from python_exec_env.server.program import MAX_OUTPUT_BYTES
+from python_exec_env.server.python_exec_environment import MAX_STEPS, PythonExecEnvironment
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="it needs process groups")
+
+
+class TestContract(EnvironmentContract):
+    environment = PythonExecEnvironment
+    actions = [RunCodeAction(code="print('hi')"), RunCodeAction(code="1 / 0"), ResetAction()]
+    bad_actions = [
+        {"code": 5},
+        {"code": "1", "timeout_seconds": 0},
+        {"code": "1", "timeout_seconds": 601},
+        {"code": "1", "shell": True},
+        {"timeout_seconds": 1},
+    ]
+    volatile = {"execution_time_ms"}
+    steps = 2
+
+    def choose_action(self, step: int, result: StepResult) -> RunCodeAction:
+        return RunCodeAction(code=f"open('{step}', 'w').close(); print({{'some', 'set', 'of', 'words'}})")
+
+
+@pytest.mark.slow
+class TestMemory(EnvironmentMemoryContract):
+    environment = PythonExecEnvironment
+    actions = [RunCodeAction(code="print('hi')")]
+    steps = 1
+    episodes = 90
+
+
+def play(*programs: str, timeout: float = 30.0) -> list[StepResult]:
+    """Run programs one after the other in one episode."""
+
+    async def episode() -> list[StepResult]:
+        environment = PythonExecEnvironment()
+        await environment.reset()
+        try:
+            actions = [RunCodeAction(code=code, timeout_seconds=timeout) for code in programs]
+            return [await environment.step(action) for action in actions]
+        finally:
+            await environment.close()
+
+    return asyncio.run(episode())
+
+
+def run(code: str, timeout: float = 30.0) -> PyExecObservation:
+    (result,) = play(code, timeout=timeout)
+    return result.observation
+
+
+# --- what a program writes, and how it ends ----------------------------------------------------------
+
+
+def test_what_a_program_writes_and_how_it_exits_is_seen():
+    seen = run("import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)")
+    assert (seen.stdout, seen.stderr, seen.exit_code, seen.timed_out) == ("out\n", "err\n", 3, False)
+    assert seen.execution_time_ms > 0
+
+
+@pytest.mark.parametrize(
+    ("code", "exit_code", "reward"),
+    [
+        ("pass", 0, 1.0),
+        ("", 0, 1.0),
+        ("raise SystemExit(0)", 0, 1.0),
+        ("1 / 0", 1, -0.5),
+        ("raise SystemExit(255)", 255, -0.5),
+        ("import os; os._exit(7)", 7, -0.5),
+        ("import ctypes; ctypes.string_at(0)", -11, -0.5),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", -9, -0.5),
+        ("import os, signal; os.killpg(0, signal.SIGTERM)", -15, -0.5),
+    ],
+)
+def test_the_exit_code_earns_the_reward(code, exit_code, reward):
+    (result,) = play(code)
+    assert (result.observation.exit_code, result.reward) == (exit_code, reward)
+
+
+def test_a_hangup_signal_is_an_error_and_not_a_timeout():
+    (result,) = play("import os, signal; os.kill(os.getpid(), signal.SIGHUP)")
+    assert (result.observation.exit_code, result.observation.timed_out, result.reward) == (-1, False, -0.5)
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("print(", "SyntaxError"),
+        ("x = 1\0", "null bytes"),
+        ("\ufeffx = '\udc80'", None),
+        ("\N{SNOWMAN}", "invalid"),
+    ],
+)
+def test_code_that_is_no_python_is_an_error_of_the_program(code, told):
+    if told is None:  # half a surrogate pair is no text, so it gets nowhere near a file
+        with pytest.raises(ValueError, match="valid string"):
+            RunCodeAction(code=code)
+        return
+    (result,) = play(code)
+    assert result.observation.exit_code == 1
+    assert told in result.observation.stderr
+    assert result.reward == -0.5
+
+
+def test_output_in_any_encoding_is_seen():
+    assert run("print('\N{SNOWMAN}')").stdout == "\N{SNOWMAN}\n"
+    assert run("import sys; sys.stdout.buffer.write(b'a\\xffb')").stdout == "a\N{REPLACEMENT CHARACTER}b"
+
+
+def test_output_beyond_the_limit_is_cut_and_that_is_told():
+    seen = run(
+        f"import sys; sys.stdout.write('x' * {MAX_OUTPUT_BYTES + 5}); sys.stderr.write('y' * {MAX_OUTPUT_BYTES})"
+    )
+    assert seen.stdout == "x" * MAX_OUTPUT_BYTES + "\n[5 more bytes were cut]"
+    assert seen.stderr == "y" * MAX_OUTPUT_BYTES
+
+
+def test_input_is_empty_and_environment_variables_are_few(monkeypatch):
+    monkeypatch.setenv("A_SECRET_OF_THE_SERVER", "s3cret")
+    monkeypatch.setenv("PYTHONPATH", "/a/place/of/the/server")
+    seen = run("import os, sys; print(repr(sys.stdin.read()), sorted(os.environ), '/a/place' in str(sys.path))")
+    assert seen.stdout.startswith("''")
+    assert "SECRET" not in seen.stdout
+    assert "PYTHONPATH" not in seen.stdout
+    assert "True" not in seen.stdout
+
+
+# --- the work folder ---------------------------------------------------------------------------------
+
+
+def test_files_stay_until_the_episode_ends_and_changes_are_listed():
+    first, second, third = play(
+        "import os; os.mkdir('d'); open('d/a', 'w').write('1'); open('b', 'w').write('1')",
+        "open('d/a', 'w').write('2'); print(open('b').read())",
+        "import os; os.remove('b')",
+    )
+    assert first.observation.files_changed == ["b", "d/a"]
+    assert (second.observation.files_changed, second.observation.stdout) == (["d/a"], "1\n")
+    assert third.observation.files_changed == ["b"]
+
+
+def test_a_program_can_import_what_earlier_programs_wrote_and_were():
+    *_, last = play(
+        "open('mine.py', 'w').write('value = 6 * 7')",
+        "answer = 1",
+        "import mine, step_1; print(mine.value, step_1.answer)",
+    )
+    assert last.observation.stdout == "42 1\n"
+    assert last.observation.files_changed == []
+
+
+def test_file_names_that_are_no_text_are_shown_as_text():
+    assert run(r"open(b'\xff', 'w').close()").files_changed == ["\N{REPLACEMENT CHARACTER}"]
+
+
+def test_temporary_files_are_no_changes_and_go_with_the_episode():
+    seen = run("import tempfile; print(tempfile.mkstemp()[1])")
+    assert seen.files_changed == []
+    assert not Path(seen.stdout.strip()).exists()
+
+
+@pytest.mark.parametrize(
+    "vandalism",
+    [
+        "import os, shutil; shutil.rmtree(os.getcwd())",
+        "import os, shutil; shutil.rmtree('..')",
+        "import os; here = os.getcwd(); os.chdir('/'); os.rmdir(here) if False else os.rename(here, here + '2')",
+        "import os; here = os.getcwd(); os.rename(here, here + '2'); open(here, 'w').close()",
+        "import os; here = os.getcwd(); os.rename(here, here + '2'); os.symlink('/', here)",
+        "import os; os.chmod('.', 0)",
+        "import os; os.mkfifo('step_1.py')",
+        "import os; os.mkdir('step_1.py'); open('step_1.py/x', 'w').close()",
+        "import os; os.symlink('/dev/full', 'step_1.py')",
+    ],
+)
+def test_whatever_is_done_to_the_work_folder_the_next_program_runs(vandalism):
+    first, second = play(vandalism, "print('fine')")
+    assert first.reward == 1.0, first.observation.stderr
+    assert second.observation.stdout == "fine\n"
+
+
+@pytest.mark.parametrize(
+    "litter",
+    [
+        "import os; os.mkdir('d'); open('d/f', 'w').close(); os.chmod('d', 0)",
+        "import os\nfor _ in range(1500): os.mkdir('d'); os.chdir('d')",
+        "import os; os.symlink('/', 'root'); os.mkfifo('pipe')",
+    ],
+)
+def test_a_work_folder_is_removed_whatever_is_in_it(litter):
+    first, second = play(litter, "import os; print(os.getcwd())")
+    assert first.reward == 1.0, first.observation.stderr
+    assert not Path(second.observation.stdout.strip()).parent.exists()
+
+
+def test_a_reset_and_a_close_remove_the_work_folder():
+    async def main() -> None:
+        environment = PythonExecEnvironment()
+        places = []
+        for end in (environment.reset, environment.close):
+            await environment.reset()
+            result = await environment.step(RunCodeAction(code="import os; print(os.getcwd())"))
+            places.append(Path(result.observation.stdout.strip()))
+            assert places[-1].is_dir()
+            await end()
+            assert not places[-1].exists()
+        assert places[0] != places[1]
+
+    asyncio.run(main())
+
+
+# --- the episode -------------------------------------------------------------------------------------
+
+
+def test_an_episode_is_cut_off_after_twenty_steps():
+    results = play(*["pass"] * MAX_STEPS)
+    assert [result.done for result in results] == [False] * (MAX_STEPS - 1) + [True]
+    assert results[-1].truncated
+    assert not results[-1].terminated
+
+
+def test_a_reset_action_empties_the_folder_and_counts_anew_in_the_same_episode():
+    async def main() -> None:
+        environment = PythonExecEnvironment()
+        await environment.reset(seed=5, episode_id="mine")
+        hashed = RunCodeAction(code="open('f', 'w').close(); print(hash('x'))")
+        before = await environment.step(hashed)
+        result = await environment.step(ResetAction())
+        assert (result.reward, result.done) == (0.0, False)
+        assert result.observation.stdout.endswith("sandbox ready.")
+        assert (environment.state.episode_id, environment.state.step_count) == ("mine", 0)
+        after = await environment.step(hashed)
+        assert after.observation.files_changed == ["f"]
+        assert after.observation.stdout == before.observation.stdout
+        await environment.close()
+
+    asyncio.run(main())
+
+
+def test_a_step_before_the_reset_says_so():
+    with pytest.raises(NotResetError, match=r"reset\(\)"):
+        asyncio.run(PythonExecEnvironment().step(RunCodeAction(code="pass")))
+
+
+def test_eight_sessions_at_once_do_not_see_each_other():
+    code = "import os; open('{0}', 'w').close(); print(*sorted(os.listdir()))"
+
+    async def episode(server: LocalServer, number: int) -> list[str]:
+        async with server.client(PyExecEnv) as env:
+            await env.reset()
+            names = (f"s{number}a", f"s{number}b")
+            results = [await env.step(RunCodeAction(code=code.format(name))) for name in names]
+            return results[-1].observation.stdout.split()
+
+    async def main() -> None:
+        async with LocalServer(PythonExecEnvironment) as server:
+            seen = await asyncio.gather(*(episode(server, number) for number in range(8)))
+        assert seen == [[f"s{number}a", f"s{number}b", "step_0.py", "step_1.py"] for number in range(8)]
+
+    asyncio.run(main())
+
+
+def test_an_episode_against_a_server():
+    with PyExecEnv.with_provider(ProcessProvider()) as env:
+        assert env.metadata().name == "python_exec_env"
+        assert env.reset(seed=1).observation.stdout.startswith("Python 3.")
+        result = env.step(RunCodeAction(code="print(6 * 7)"))
+        assert (result.observation.stdout, result.reward, result.done) == ("42\n", 1.0, False)
+        result = env.step(RunCodeAction(code="while True: pass", timeout_seconds=0.2))
+        assert (result.observation.exit_code, result.reward) == (-1, -1.0)
+        assert env.state().step_count == 2
