@@ -11,7 +11,7 @@ import urllib.request
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 from openenv.errors import (
@@ -20,6 +20,7 @@ from openenv.errors import (
     MessageTooLargeError,
     SessionLost,
 )
+from openenv.protocol.formats import JSON, Format
 from openenv.settings import DEFAULT_MAX_MESSAGE_SIZE_MB, MIB
 
 if TYPE_CHECKING:
@@ -44,8 +45,12 @@ class LinkOptions:
 class Link(Protocol):
     """One session's way to its server. All methods are called on one event loop."""
 
-    late_replies: int
-    """Replies that came after their caller had given up."""
+    format: Format
+    """How the data of requests is to be encoded, once it is connected."""
+
+    @property
+    def late_replies(self) -> int:
+        """Replies that came after their caller had given up."""
 
     @property
     def connected(self) -> bool:
@@ -59,12 +64,12 @@ class Link(Protocol):
             BudgetExceededError: Nobody answered within the connect budget.
         """
 
-    async def request(self, verb: str, data: bytes | None = None) -> bytes:
-        """Send a request and return the reply frame.
+    async def request(self, verb: str, data: bytes | None = None) -> bytes | dict[str, Any]:
+        """Send a request and return the reply frame, as text or decoded.
 
         Args:
             verb: `reset`, `step` or `state`.
-            data: JSON of its data.
+            data: Its data, encoded.
 
         Raises:
             SessionLost: The connection is gone, and the session with it.
@@ -87,6 +92,8 @@ def websocket_url(base_url: str) -> str:
 
 class WebSocketLink:
     """A version 1 WebSocket."""
+
+    format = JSON
 
     def __init__(self, url: str, options: LinkOptions) -> None:
         self.url = url
@@ -129,7 +136,16 @@ class WebSocketLink:
             raise ConnectionFailedError(
                 f"Failed to connect to {self.url}: {error}. Is the server running there?"
             ) from error
-        theirs = self.socket.response_header(MAX_SIZE_HEADER)
+        self._agree_on_size(self.socket)
+
+    def adopt(self, socket: Socket) -> None:
+        """Use a socket that is open already."""
+        socket.rebind(self._received, self._lost)
+        self.socket = socket
+        self._agree_on_size(socket)
+
+    def _agree_on_size(self, socket: Socket) -> None:
+        theirs = socket.response_header(MAX_SIZE_HEADER)
         if theirs.isdigit():
             self._limit = min(self._limit, int(theirs))
 

@@ -32,7 +32,15 @@ HELLO_ID = 0
 
 
 class OldServerError(ConnectionFailedError):
-    """The server speaks version 1 only."""
+    """The server speaks version 1 only.
+
+    Attributes:
+        socket: The open connection, which has a version 1 session already.
+    """
+
+    def __init__(self, message: str, socket: Any) -> None:
+        super().__init__(message)
+        self.socket = socket
 
 
 @dataclass(eq=False)
@@ -282,8 +290,8 @@ class Multiplexer:
                 f"Failed to connect to {self.url}: {error}. Is the server running there?"
             ) from error
         if socket.response_header("sec-websocket-protocol") != self.format.subprotocol:
-            await socket.close()
-            raise OldServerError(f"{self.url} speaks protocol version 1 only")
+            self._calls.pop(HELLO_ID, None)
+            raise OldServerError(f"{self.url} speaks protocol version 1 only", socket)
         try:
             request = {"id": HELLO_ID, "type": "hello", "version": v2.VERSION, "client": f"openenv/{__version__}"}
             socket.send(self.format.encode(request), binary=self.format.binary)

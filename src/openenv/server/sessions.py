@@ -392,7 +392,8 @@ class Session:
         self._break(
             BudgetExceededError(
                 f"The {verb} was stopped after its budget of {seconds:g} s. reset() starts over on a new "
-                f"environment; to allow more time, raise the {verb} budget of the server or the timeout_s of the request",
+                f"environment; to allow more time, raise the {verb} budget of the server, or the timeout_s of "
+                "the request",
                 budget=verb,
                 seconds=seconds,
             )
