@@ -411,7 +411,7 @@ def reply_data(raw: bytes | dict[str, Any]) -> dict[str, Any]:
     """
     reply = _valid_reply(lambda: values.loads(raw)) if isinstance(raw, bytes) else raw
     if not isinstance(reply, dict) or "type" not in reply:
-        raise InvalidReplyError(f"The server answered with something that is no message: {raw[:200]!r}")
+        raise InvalidReplyError(f"The server answered with something that is no message: {str(raw)[:200]}")
     data = reply.get("data")
     if reply["type"] == "error":
         raise RequestError.from_wire(data)

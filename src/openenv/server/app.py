@@ -19,8 +19,9 @@ from openenv.protocol.codes import ServerMode
 from openenv.protocol.messages import ConcurrencyConfig
 from openenv.server.budgets import Budgets
 from openenv.server.config import ServerContext
-from openenv.server.manager import SessionManager, as_factory, concurrency
+from openenv.server.manager import SessionManager, as_factory, concurrency, isolation_of
 from openenv.server.routes import http, info, websocket
+from openenv.server.worker.runner import ForkServer
 
 
 class HTTPEnvServer:
@@ -35,6 +36,8 @@ class HTTPEnvServer:
             with `SUPPORTS_CONCURRENT_SESSIONS`, else 1.
         concurrency_config: The same and the idle timeout, as one object.
         budgets: How long things may take; see `Budgets`.
+        isolation: `auto` (default): a process for each session unless the class declares
+            SUPPORTS_CONCURRENT_SESSIONS; `process`: always; `none`: never.
         state_cls: The state class; likewise taken from the environment.
         mode: `simulation` (default) or `production`.
         reset_observation_cls: What `reset` returns, where that differs.
@@ -57,6 +60,7 @@ class HTTPEnvServer:
         state_cls: Any = State,
         mode: str | ServerMode | None = None,
         reset_observation_cls: Any = None,
+        isolation: str = "auto",
         strict: bool = False,
     ) -> None:
         if max_concurrent_envs is not None and concurrency_config is not None:
@@ -74,10 +78,12 @@ class HTTPEnvServer:
             reset_observation_cls,
         )
         limit = max_concurrent_envs if max_concurrent_envs is not None else settings.max_concurrent_envs()
+        target = isolation_of(env, shared, isolation)
         self.mode = _mode(mode)
         self.manager = SessionManager(
             factory,
-            concurrency(env, shared, concurrency_config, limit),
+            concurrency(env, shared, target is not None, concurrency_config, limit),
+            forks=ForkServer(target, codec.action) if target is not None else None,
             budgets=budgets,
             name=env_name,
             shared=shared,
@@ -125,6 +131,7 @@ def create_app(
     mode: str | ServerMode | None = None,
     reset_observation_cls: Any = None,
     budgets: Budgets | None = None,
+    isolation: str = "auto",
     strict: bool = False,
 ) -> FastAPI:
     """Return an application that serves an environment.
@@ -150,6 +157,7 @@ def create_app(
         max_concurrent_envs=max_concurrent_envs,
         concurrency_config=concurrency_config,
         budgets=budgets,
+        isolation=isolation,
         state_cls=state_cls,
         mode=mode,
         reset_observation_cls=reset_observation_cls,

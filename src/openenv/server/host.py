@@ -95,11 +95,15 @@ class Reporter:
     def __call__(self, verb: str, error: BaseException) -> ExecutionError:
         """Return the error that reports what a method raised."""
         error_id = uuid.uuid4().hex[:12]
-        logger.error("session %s: %s failed [%s]", self.label, verb, error_id, exc_info=error)
+        self.log(f"session {self.label}: {verb} failed [{error_id}]", error)
         if not self.expose:
             return ExecutionError(f"The environment failed in {verb}", error_id=error_id)
         name = type(error).__name__
         return ExecutionError(f"{name}: {_text(error)}", exception=name, error_id=error_id)
+
+    def log(self, what: str, error: BaseException) -> None:
+        """Write the details down."""
+        logger.error("%s", what, exc_info=error)
 
     def factory(self, error: BaseException) -> EnvironmentFactoryError:
         """Return the error that reports what a constructor raised."""

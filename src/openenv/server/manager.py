@@ -31,6 +31,8 @@ from openenv.server.budgets import Budgets
 from openenv.server.runner import Factory, LocalRunner, Runner
 from openenv.server.sessions import Session
 from openenv.server.threads import ThreadPool
+from openenv.server.worker.runner import ForkServer, WorkerRunner
+from openenv.server.worker.target import Target
 
 CONCURRENT_SESSIONS = 128
 """Sessions a server holds by default when its environment declares itself safe for more than one."""
@@ -60,13 +62,43 @@ def as_factory(env: Any) -> tuple[Factory, bool]:
     )
 
 
-def concurrency(env: Any, shared: bool, config: ConcurrencyConfig | None, limit: int | None) -> ConcurrencyConfig:
+def isolation_of(env: Any, shared: bool, wanted: str) -> Target | None:
+    """Return what a process of its own is to run for each session; None if environments share this process.
+
+    Args:
+        env: What was given to `create_app`.
+        shared: It is one instance.
+        wanted: `auto` (a process where the class does not say that it can do without), `process` or `none`.
+
+    Raises:
+        ConfigurationError: A process is wanted and can not be had, or the word is unknown.
+    """
+    if wanted not in ("auto", "process", "none"):
+        raise ConfigurationError(f"isolation is auto, process or none, not {wanted!r}")
+    if wanted == "none" or (wanted == "auto" and (shared or _is_safe(env) or not inspect.isclass(env))):
+        return None
+    target = None if shared else Target.of(env)
+    if target is None and wanted == "process":
+        raise ConfigurationError(
+            "isolation='process' needs a class or function that another process can import by name; "
+            "an instance, a lambda or a local class is not"
+        )
+    return target
+
+
+def _is_safe(env: Any) -> bool:
+    return bool(getattr(env, "SUPPORTS_CONCURRENT_SESSIONS", not inspect.isclass(env)))
+
+
+def concurrency(
+    env: Any, shared: bool, isolated: bool, config: ConcurrencyConfig | None, limit: int | None
+) -> ConcurrencyConfig:
     """Return how many sessions to hold.
 
     Raises:
         ConcurrencyConfigurationError: More than the environment can serve.
     """
-    safe = getattr(env, "SUPPORTS_CONCURRENT_SESSIONS", not inspect.isclass(env)) and not shared
+    safe = isolated or (_is_safe(env) and not shared)
     if config is None:
         config = ConcurrencyConfig(max_concurrent_envs=limit or (CONCURRENT_SESSIONS if safe else 1))
     if config.max_concurrent_envs > 1 and not safe:
@@ -74,7 +106,8 @@ def concurrency(env: Any, shared: bool, config: ConcurrencyConfig | None, limit:
         why = (
             "one instance is shared; give the class instead"
             if shared
-            else "set SUPPORTS_CONCURRENT_SESSIONS = True on it if its instances share nothing"
+            else "set SUPPORTS_CONCURRENT_SESSIONS = True on it if its instances share nothing, or define it where "
+            "another process can import it"
         )
         raise ConcurrencyConfigurationError(
             f"{name} can not serve {config.max_concurrent_envs} sessions at once: {why}"
@@ -89,6 +122,7 @@ class SessionManager:
         factory: Makes the environment of a session.
         config: How many sessions, and how long they may idle.
         budgets: How long things may take.
+        forks: Makes a process for each session; without it environments run in this one.
         shared: The factory always returns the same instance, closed only at shutdown.
         strict: Refuse arguments that an environment does not declare.
         expose_errors: Tell clients the class and message of an environment's exceptions.
@@ -101,6 +135,7 @@ class SessionManager:
         config: ConcurrencyConfig,
         *,
         budgets: Budgets | None = None,
+        forks: ForkServer | None = None,
         name: str | None = None,
         shared: bool = False,
         strict: bool = False,
@@ -123,6 +158,7 @@ class SessionManager:
         self._slots: set[str] = set()
         self._waiters: deque[_Waiter] = deque()
         self._pool: ThreadPool | None = None
+        self._forks = forks
         self._watch: asyncio.TimerHandle | None = None
         self._default: Session | None = None
         self._all_gone: asyncio.Event | None = None
@@ -257,6 +293,14 @@ class SessionManager:
             runner.close(lambda: None)
 
     def _runner(self, label: str) -> Runner:
+        if self._forks is not None:
+            return WorkerRunner(
+                self._forks,
+                self._forks.codec,
+                strict=self._strict,
+                expose_errors=self._expose_errors,
+                label=label,
+            )
         if self._pool is None:
             self._pool = ThreadPool(asyncio.get_running_loop())
         return LocalRunner(
@@ -285,6 +329,8 @@ class SessionManager:
             self._watch.cancel()
         if self._pool is not None:
             self._pool.close()
+        if self._forks is not None:
+            self._forks.close()
 
     def _ended(self, session: Session, reason: RequestError, tell: Callable[[RequestError], None] | None) -> None:
         """Forget an ended session; its slot stays taken until its environment is closed or the grace is over."""
