@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import logging
 import time
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -29,6 +31,9 @@ from openenv.protocol.messages import ConcurrencyConfig, ServerCapacityStatus
 from openenv.server.runner import Factory, Runner
 from openenv.server.sessions import Session
 from openenv.server.threads import ThreadPool
+from openenv.values import text_of
+
+logger = logging.getLogger("openenv.server")
 
 CONCURRENT_SESSIONS = 128
 """Sessions a server holds by default when its environment declares itself safe for more than one."""
@@ -204,13 +209,19 @@ class SessionManager:
             if future.done():
                 pass
             elif error is not None:
-                future.set_exception(EnvironmentFactoryError(f"The environment could not be constructed: {error}"))
+                future.set_exception(self._factory_error(error))
             else:
                 future.set_result(adapter.metadata())
             runner.close(lambda _value, _error: None)
 
         runner.start(made)
         return await future
+
+    def _factory_error(self, error: BaseException) -> EnvironmentFactoryError:
+        error_id = uuid.uuid4().hex[:12]
+        logger.error("metadata: the constructor failed [%s]", error_id, exc_info=error)
+        why = f": {type(error).__name__}: {text_of(error)}" if self._expose_errors else ""
+        return EnvironmentFactoryError(f"The environment could not be constructed{why}", error_id=error_id)
 
     def _runner(self) -> Runner:
         if self._pool is None:

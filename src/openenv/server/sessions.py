@@ -29,6 +29,7 @@ from openenv.models import State
 from openenv.protocol import codec
 from openenv.protocol.messages import SessionInfo
 from openenv.server.runner import Runner
+from openenv.values import text_of
 
 logger = logging.getLogger("openenv.server")
 
@@ -290,7 +291,7 @@ class Session:
         if not self._expose_errors:
             return ExecutionError(f"The environment failed in {verb}", error_id=error_id)
         name = type(error).__name__
-        return ExecutionError(f"{name}: {_text(error)}", exception=name, error_id=error_id)
+        return ExecutionError(f"{name}: {text_of(error)}", exception=name, error_id=error_id)
 
     # --- answers ---------------------------------------------------------------------------------
 
@@ -365,10 +366,3 @@ class Session:
         if error is not None:
             logger.error("session %s: closing its environment failed", self.id, exc_info=error)
         self._on_gone(self)
-
-
-def _text(error: BaseException) -> str:
-    try:
-        return str(error)
-    except BaseException:  # even a sys.exit() in there must not end the server
-        return "(its message could not be read)"
