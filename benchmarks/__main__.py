@@ -43,7 +43,9 @@ def main() -> int:
         _say(f"{name} could not be measured: {error}")
     if options.json:
         options.json.write_text(_report.as_json(groups, where))
-    if options.write and not failed:
+    if options.write and failed:
+        _say("benchmarks/RESULTS.md is left as it was, since not all could be measured")
+    elif options.write:
         RESULTS.write_text(_report.markdown(groups, where, "python -m benchmarks --write", peer.absent))
         _say(f"Written: {RESULTS.parent.name}/{RESULTS.name}")
     return 1 if failed else 0

@@ -28,9 +28,12 @@ def output(command: Sequence[str], environment: Mapping[str, str], timeout_s: fl
     return ran.stdout
 
 
-def seconds(command: Sequence[str], environment: Mapping[str, str], runs: int = 9) -> list[float]:
+def seconds(
+    command: Sequence[str], environment: Mapping[str, str], runs: int = 9, *, warm_up: bool = True
+) -> list[float]:
     """Return the wall clock seconds of several runs, after one that is not counted and fills the caches."""
-    output(command, environment)
+    if warm_up:
+        output(command, environment)
     taken = []
     for _ in range(runs):
         start = time.perf_counter()

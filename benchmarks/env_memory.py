@@ -5,14 +5,16 @@ from __future__ import annotations
 import sys
 
 from benchmarks._figures import Bench, Figure
-from benchmarks._rounds import Contestant
+from benchmarks._rounds import Contestant, peer_of
+
+OURS = Contestant("ours")
 
 
 def run(bench: Bench) -> list[Figure]:
     """Measure a server that has answered `/health` and nothing else."""
-    ours = _megabytes(Contestant("ours"), sys.executable)
+    ours = _megabytes(OURS, sys.executable)
     python = bench.peer.python()
-    peers = _megabytes(Contestant("peer"), python) if python else None
+    peers = _megabytes(peer_of(OURS), python) if python else None
     return [Figure("memory of an idle server process", ours, "MB", digits=1, peer=peers)]
 
 

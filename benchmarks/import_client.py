@@ -13,7 +13,7 @@ from benchmarks._commands import output, seconds, spread
 from benchmarks._figures import Bench, Figure, Limit
 from benchmarks._processes import environ
 
-RUNS, PEER_RUNS = 9, 2
+RUNS = 9
 WEB = ("fastapi", "starlette", "uvicorn", "gradio", "mcp")
 _LIST = "; import json, sys; print(json.dumps(sorted(sys.modules)))"
 
@@ -58,9 +58,10 @@ def run(bench: Bench) -> list[Figure]:
 
 
 def _peer(bench: Bench) -> tuple[float, int] | None:
-    """Return seconds and modules of the same for release 0.10.0."""
+    """Return seconds and modules of the same for release 0.10.0; one run, since it takes seconds."""
     if (python := bench.peer.python()) is None:
         return None
     statement, alone = "from openenv.core.env_client import EnvClient", environ(python_path="")
-    median, _, _ = spread(seconds([python, "-c", statement], alone, PEER_RUNS))
-    return median, len(json.loads(output([python, "-c", statement + _LIST], alone)))
+    modules = len(json.loads(output([python, "-c", statement + _LIST], alone)))
+    (taken,) = seconds([python, "-c", statement], alone, 1, warm_up=False)
+    return taken, modules

@@ -75,7 +75,8 @@ class Server:
 
         def abort() -> None:
             for connection in list(self._uvicorn.server_state.connections):
-                connection.transport.abort()
+                transport = connection.transport
+                getattr(transport, "underlying_transport", transport).abort()  # picows wraps the socket's own
 
         self.on_loop(abort)
 

@@ -18,6 +18,7 @@ from openenv.outcomes import Cause, Outcome, Status
 __all__ = [
     "Action",
     "Cause",
+    "CodeExecResult",
     "EnvironmentMetadata",
     "Observation",
     "Outcome",
@@ -103,6 +104,7 @@ class Model(BaseModel, metaclass=_DataclassTolerantMeta):
         val_json_bytes="base64",
         ser_json_inf_nan="constants",  # so that the encoder sees them and refuses
         protected_namespaces=(),
+        populate_by_name=True,  # a field with an alias is sent by its name, as ever, and read by either
     )
 
     @classmethod
@@ -291,3 +293,19 @@ class EnvironmentMetadata(Settled, Model):
     version: str | None = None
     author: str | None = None
     documentation_url: str | None = None
+
+
+class CodeExecResult(Model):
+    """What a piece of code did that was run to its end.
+
+    Attributes:
+        stdout: What it wrote.
+        stderr: What it wrote there.
+        exit_code: Its exit code; 0 if all went well.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    stdout: str
+    stderr: str
+    exit_code: int

@@ -371,4 +371,12 @@ _WRAPPING = re.compile(
 
 def reason(error: BaseException) -> str:
     """Return why a serialiser failed, without the library's own wrapping."""
-    return _WRAPPING.sub("", str(error))
+    return _WRAPPING.sub("", text_of(error))
+
+
+def text_of(error: BaseException) -> str:
+    """Return the message of an exception of unknown origin, whose `__str__` may be anything."""
+    try:
+        return str(error)
+    except BaseException:  # even a sys.exit() in there must not end the server
+        return "(its message could not be read)"

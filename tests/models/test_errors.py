@@ -80,7 +80,9 @@ def test_the_text_names_code_and_id():
 
 
 @pytest.mark.parametrize(
-    "data", [None, 5, "text", [], {}, {"code": 7}, {"code": None, "message": None}, {"code": "NEW_IN_2030"}], ids=repr
+    "data",
+    [None, 5, "text", [], {}, {"code": 7}, {"code": None, "message": None}, {"code": "NEW_IN_2030"}],
+    ids=repr,
 )
 def test_an_error_that_is_not_understood_is_still_an_error(data):
     assert isinstance(RequestError.from_wire(data), RequestError)

@@ -15,7 +15,7 @@ def call(tool: str, **arguments: object) -> CallToolAction:
 
 class TestContract(EnvironmentContract):
     environment = EchoEnvironment
-    actions = [
+    actions = (
         EchoAction(message="hi"),
         EchoAction(message=""),
         EchoAction(message="\N{SNOWMAN}\n\0", metadata={"why": "odd characters"}),
@@ -23,14 +23,14 @@ class TestContract(EnvironmentContract):
         call("echo_with_length", message="hi"),
         call("no_such_tool"),
         ListToolsAction(),
-    ]
-    bad_actions = [
+    )
+    bad_actions = (
         {"message": 5},
         {"message": "hi", "no_such_field": 1},
         {"type": "call_tool"},
         {"type": "no_such_type"},
         {"message": "hi", "tool_name": "echo_message"},
-    ]
+    )
     steps = len(actions)
 
 

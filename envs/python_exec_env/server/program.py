@@ -71,7 +71,8 @@ async def run(command: Sequence[str], *, cwd: Path, env: Mapping[str, str], time
             seconds = time.monotonic() - started
         finally:
             exit_code = await _kill(process, f"HOME={env['HOME']}")
-        return Outcome(await stdout.text(), await stderr.text(), exit_code, timed_out, seconds)
+        texts = await asyncio.gather(stdout.text(), stderr.text())
+        return Outcome(*texts, exit_code, timed_out, seconds)
 
 
 async def _ends_within(process: Process, timeout_s: float) -> bool:

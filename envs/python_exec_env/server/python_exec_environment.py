@@ -72,7 +72,7 @@ class PythonExecEnvironment(Environment[RunCodeAction | ResetAction, PyExecObser
 
     async def _run(self, action: RunCodeAction, folder: WorkFolder) -> PyExecObservation:
         script = f"step_{self._state.step_count}.py"
-        await asyncio.to_thread(folder.put, script, action.code.encode())
+        await asyncio.to_thread(folder.put, script, action.code.encode(errors="surrogatepass"))
         before = await asyncio.to_thread(folder.files)
         outcome = await program.run(
             [sys.executable, "-s", script],

@@ -1,16 +1,20 @@
 """The folder of one episode, which programs may do anything to: replace it, lock it, nest it without end.
 
-Everything here blocks, and is called from threads. A folder is walked with a list of what is still to be seen,
-never by recursion, and emptied by moving what is deep to the top, so no depth of nesting is too much.
+So nothing here goes through a symbolic link, least of all one in the place of the folder itself: a program that
+puts a link to `/` there must not have the server walk, unlock or empty the machine. Everything blocks, and is
+called from threads.
 """
 
 import contextlib
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from uuid import uuid4
 
+MAX_FILES = 20_000
 MAX_NAMES = 1000
+ATTEMPTS = 3
 
 Files = dict[str, tuple[int, int, int]]
 
@@ -24,26 +28,26 @@ class WorkFolder:
     """
 
     def __init__(self) -> None:
-        self._root = Path(tempfile.mkdtemp(prefix="openenv_pyexec_"))
+        self._root = Path(tempfile.mkdtemp(prefix="openenv_pyexec_")).resolve()
         self.work = self._root / "work"
         self.temporary = self._root / "tmp"
 
     def put(self, name: str, content: bytes) -> None:
         """Write a file to work with, whatever earlier programs have done to the folders or left at its place."""
         for folder in (self._root, self.work, self.temporary):
-            if folder.is_symlink() or not folder.is_dir():
+            if not _is_folder(folder):
                 remove(folder)
                 folder.mkdir()
-            folder.chmod(0o700)
+            _unlock(folder)
         # A named pipe of that name would hold up the writer for ever.
         remove(self.work / name)
         (self.work / name).write_bytes(content)
 
     def files(self) -> Files:
-        """Return modification time, size and inode of all files to work with, by their path."""
+        """Return modification time, size and inode of the first `MAX_FILES` files, by their path."""
         found: Files = {}
-        waiting = [self.work]
-        while waiting:
+        waiting = [self.work] if _is_folder(self.work) else []
+        while waiting and len(found) < MAX_FILES:
             for entry in _entries(waiting.pop()):
                 with contextlib.suppress(OSError):  # it may be gone by now
                     if entry.is_dir(follow_symlinks=False):
@@ -72,44 +76,51 @@ def changed(before: Files, after: Files, besides: str) -> list[str]:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder, however deep and whatever its permissions; nothing there is fine too.
+    """Remove a file, a link or a folder, however deep and whatever its permissions; nothing there is fine too.
 
     Raises:
         OSError: Something cannot be removed.
     """
-    if path.is_symlink() or not path.is_dir():
-        path.unlink(missing_ok=True)
-        return
-    for last_attempt in (False, False, True):  # a program that is being killed may still add to it
-        _empty(path)
-        try:
-            path.rmdir()
+    for _ in range(ATTEMPTS):  # a program that is being killed may still add to it
+        if path.is_symlink() or not path.is_dir():
+            path.unlink(missing_ok=True)
             return
-        except OSError:
-            if last_attempt:
-                raise
+        with contextlib.suppress(RecursionError):
+            shutil.rmtree(path, ignore_errors=True)
+        if not os.path.lexists(path):
+            return
+        _loosen(path)
+    path.rmdir()
 
 
-def _empty(top: Path) -> None:
-    waiting = [top]
+def _loosen(top: Path) -> None:
+    """Undo what a removal stumbles over: unlock all folders, and move them to the top, so that none is deep."""
+    waiting = [top] if _is_folder(top) else []
     while waiting:
         folder = waiting.pop()
+        _unlock(folder)
         for entry in _entries(folder):
             with contextlib.suppress(OSError):
                 if entry.is_dir(follow_symlinks=False):
-                    os.chmod(entry.path, 0o700)
+                    _unlock(Path(entry.path))  # a folder that is locked cannot be moved
                     waiting.append(Path(entry.path).rename(top / uuid4().hex))
-                else:
-                    os.unlink(entry.path)
-        if folder is not top:
-            with contextlib.suppress(OSError):
-                folder.rmdir()
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether there is a folder at just this place, and no link on the way to it."""
+    return os.path.isdir(path) and os.path.realpath(path) == str(path)
+
+
+def _unlock(folder: Path) -> None:
+    if _is_folder(folder) and not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        folder.chmod(0o700)
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """List a folder that a listing has shown to be one, or that was checked; links are not gone through."""
     try:
-        folder.chmod(0o700)
         with os.scandir(folder) as entries:
             return list(entries)
-    except OSError:
-        return []
+    except OSError:  # locked, or gone
+        pass
+    return []

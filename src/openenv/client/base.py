@@ -22,7 +22,7 @@ from openenv import settings
 from openenv.client.core import Core, Frame
 from openenv.client.link import Link, LinkOptions, websocket_url
 from openenv.client.pending import Pending
-from openenv.client.portal import Portal
+from openenv.client.portal import Tenancy
 from openenv.client.session_link import SessionLink
 from openenv.errors import ConfigurationError, OpenEnvError
 from openenv.models import Action, EnvironmentMetadata, Nothing, Observation, State, StepResult
@@ -122,17 +122,20 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
         )
         self._mode = mode
         self._provider = provider
-        self._core = Core(self._make_link, base_url, provider, Source.of(type(self)))
+        self._core = Core(_weakly(self._make_link), base_url, provider, Source.of(type(self)))
         self._codec = _codec_of(type(self))
-        self._face = Face.OPEN
-        self._home: asyncio.AbstractEventLoop | None = None
-        self._portal: Portal | None = None
-        self._finalizer: weakref.finalize[..., Any] | None = None
-        self._last: Pending | None = None
+        self._begin()
         cls = type(self)
         self._typed_payload = cls._step_payload is EnvClient._step_payload
         self._typed_result = cls._parse_result is EnvClient._parse_result
         self._typed_state = cls._parse_state is EnvClient._parse_state
+
+    def _begin(self) -> None:
+        """Make what belongs to one session only."""
+        self._face = Face.OPEN
+        self._home: asyncio.AbstractEventLoop | None = None
+        self._tenancy = Tenancy(self, self._core)
+        self._unseen: list[Pending] = []
 
     # --- the three verbs -------------------------------------------------------------------------
 
@@ -173,15 +176,15 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
 
     def schema(self) -> SchemaResponse:
         """Return the JSON Schemas of the environment's types."""
-        return self._call(lambda: self._core.get("/schema", SchemaResponse))
+        return self._call(lambda: self._core.get("/schema", SchemaResponse, self._options.headers))
 
     def metadata(self) -> EnvironmentMetadata:
         """Return what the environment says about itself."""
-        return self._call(lambda: self._core.get("/metadata", EnvironmentMetadata))
+        return self._call(lambda: self._core.get("/metadata", EnvironmentMetadata, self._options.headers))
 
     def capacity(self) -> ServerCapacityStatus:
         """Return how many sessions the server has and may have."""
-        return self._call(lambda: self._core.get("/capacity", ServerCapacityStatus))
+        return self._call(lambda: self._core.get("/capacity", ServerCapacityStatus, self._options.headers))
 
     @property
     def base_url(self) -> str | None:
@@ -203,19 +206,31 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
     def close(self) -> Nothing:
         """End the session, the connection, and the server if this client's provider started it.
 
-        May be called more than once. Afterwards `reset()` would open a new session.
+        May be called more than once. Afterwards `reset()` would open a new session. In a fork it does nothing,
+        for the connection is the parent's.
         """
-        if self._face is not Face.ASYNC and self._portal is None and self._core.untouched:
-            return Nothing()
-        return self._call(self._closed)
+        error = self._take_unseen()
+        if self._face is not Face.ASYNC and self._tenancy.has_nothing_to_end:
+            closed = Nothing()
+        else:
+            closed = self._start(self._closed)
+        if error is not None:
+            raise error
+        return closed
 
     def new_session(self) -> Self:
-        """Return another client of the same server, with a session of its own."""
+        """Return another client of the same server, with a session of its own.
+
+        Raises:
+            ConfigurationError: The provider has not started the server yet; connect this client first.
+        """
+        if self._core.base_url is None:
+            raise ConfigurationError("There is no server yet that could hold another session; connect() first")
         twin = type(self).__new__(type(self))
         twin.__dict__.update(self.__dict__)
         twin._provider = None
-        twin._core = Core(twin._make_link, self._core.base_url)
-        twin._face, twin._home, twin._portal, twin._finalizer, twin._last = Face.OPEN, None, None, None, None
+        twin._core = Core(_weakly(twin._make_link), self._core.base_url)
+        twin._begin()
         return twin
 
     def sync(self) -> SyncEnvClient[ActionT, ObservationT, StateT]:
@@ -343,7 +358,7 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
         return Nothing()
 
     async def _enter_async(self) -> Self:
-        if self._portal is None:  # else it has been used blocking, and lives on the shared loop
+        if not self._tenancy.active:  # else it has been used blocking, and lives on the shared loop
             self._face = Face.ASYNC
             self._home = asyncio.get_running_loop()
         return await self._run(self._connected)
@@ -354,27 +369,33 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
         """Run part of the core in the way this client was entered. The annotation is true once awaited."""
         if self._face is Face.ASYNC:
             return cast("T", self._run(function))
-        self._raise_unseen()
-        portal = self._portal_loop()
-        if portal.is_this_thread():
-            raise OpenEnvError("A blocking call from within the client's own loop would wait for itself for ever")
-        future = portal.submit(function())
+        error = self._take_unseen()
+        if error is not None:
+            raise error
+        return self._start(function)
+
+    def _start(self, function: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        if self._face is Face.ASYNC:
+            return cast("T", self._run(function))
+        future = self._tenancy.enter().submit(function())
         if self._face is Face.OPEN and _inside_loop():
-            self._last = Pending(future, touched=self._block)
-            future.add_done_callback(lambda _: self._release_portal_if_idle())
-            return cast("T", self._last)
+            future.add_done_callback(lambda _: self._tenancy.leave())
+            self._unseen.append(Pending(future, touched=self._block))
+            return cast("T", self._unseen[-1])
         try:
             return future.result()
         except BaseException:
             future.cancel()
             raise
         finally:
-            self._release_portal_if_idle()
+            self._tenancy.leave()
 
     async def _run(self, function: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Run part of the core from a coroutine: here if this is its loop, else over there."""
-        if self._portal is not None:
-            return await asyncio.wrap_future(self._portal.submit(function()))
+        if self._tenancy.active:
+            future = self._tenancy.enter().submit(function())
+            future.add_done_callback(lambda _: self._tenancy.leave())
+            return await asyncio.wrap_future(future)
         if self._home is asyncio.get_running_loop():
             return await function()
         assert self._home is not None
@@ -387,24 +408,14 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
             raise OpenEnvError("This client was entered async; use another client for blocking calls")
         self._face = Face.BLOCKING
 
-    def _portal_loop(self) -> Portal:
-        if self._portal is None:
-            self._portal = Portal.acquire()
-            self._finalizer = weakref.finalize(self, _end, self._portal, self._core)
-        return self._portal
-
-    def _release_portal_if_idle(self) -> None:
-        """Give the shared loop back once nothing of this client lives on it."""
-        if self._core.untouched and self._finalizer is not None and self._finalizer.detach():
-            portal, self._portal = self._portal, None
-            assert portal is not None
-            portal.release()
-
-    def _raise_unseen(self) -> None:
-        last, self._last = self._last, None
-        error = last.unseen_error() if last is not None else None
-        if error is not None:
-            raise error
+    def _take_unseen(self) -> BaseException | None:
+        """Return, once, the error of an earlier call that nobody has looked at."""
+        self._unseen = [pending for pending in self._unseen if pending.may_matter]
+        for place, pending in enumerate(self._unseen):
+            if error := pending.unseen_error():
+                del self._unseen[place]
+                return error
+        return None
 
 
 def _inside_loop() -> bool:
@@ -415,14 +426,16 @@ def _inside_loop() -> bool:
     return True
 
 
-def _end(portal: Portal, core: Core) -> None:
-    """End a client that was dropped without being closed."""
-    if not portal.is_this_thread():
-        try:
-            portal.submit(core.close()).result(timeout=5)
-        except Exception:  # noqa: S110 - nobody is left to be told
-            pass
-    portal.release()
+def _weakly(make_link: Callable[[str], Link]) -> Callable[[str], Link]:
+    """Return a method that does not keep its client alive, so that one nobody closed is found and ended."""
+    method = weakref.WeakMethod(make_link)
+
+    def call(base_url: str) -> Link:
+        function = method()
+        assert function is not None  # whoever connects holds the client
+        return function(base_url)
+
+    return call
 
 
 _codecs: dict[type, ClientCodec] = {}

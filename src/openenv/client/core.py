@@ -7,7 +7,7 @@ after a loss fails, so nothing ever runs on an environment that this client did 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel
@@ -54,7 +54,8 @@ class Core:
         self._provider = provider
         self._provider_runs = False
         self._connecting = asyncio.Lock()
-        self._lost: str | None = None
+        self._closes = 0
+        self._closed: str | None = None
 
     @property
     def untouched(self) -> bool:
@@ -67,7 +68,9 @@ class Core:
         Raises:
             ConnectionFailedError: Nobody answers.
             ProviderError: The server could not be started.
+            SessionLost: The client was closed while it connected.
         """
+        closes = self._closes
         async with self._connecting:
             if self.link is not None and self.link.connected:
                 return
@@ -78,13 +81,17 @@ class Core:
                 await self.link.close()
             link = self._make_link(self.base_url)
             await link.connect()
+            if closes != self._closes:
+                await link.close()
+                raise SessionLost("The client was closed while it connected")
             self.link = link
-            self._lost = None
 
     async def reset(self, pack: Pack) -> Frame:
         """Reset, on a new session if the last one is gone, and return the reply frame."""
-        self._lost = None
-        return await self._request("reset", pack)
+        if self.link is None or not self.link.connected:
+            await self.connect()
+        assert self.link is not None
+        return await self.link.request("reset", pack(self.link.format))
 
     async def step(self, pack: Pack) -> Frame:
         """Step and return the reply frame."""
@@ -94,8 +101,8 @@ class Core:
         """Ask for the state and return the reply frame."""
         return await self._request("state")
 
-    async def get(self, path: str, model: type[ModelT]) -> ModelT:
-        """Return what the server answers to a GET.
+    async def get(self, path: str, model: type[ModelT], headers: Mapping[str, str]) -> ModelT:
+        """Return what the server answers to a GET with these headers.
 
         Raises:
             ConnectionFailedError: Nobody answers, or not with success.
@@ -107,7 +114,7 @@ class Core:
             await self.connect()
         url = f"{self.base_url}{path}".replace("ws://", "http://", 1).replace("wss://", "https://", 1)
         try:
-            async with httpx.AsyncClient(timeout=30, trust_env=False) as http:
+            async with httpx.AsyncClient(timeout=30, headers=dict(headers), trust_env=False) as http:
                 response = await http.get(url)
                 response.raise_for_status()
         except httpx.HTTPError as error:
@@ -119,9 +126,10 @@ class Core:
 
     async def close(self) -> None:
         """End the session, the connection, and the server if it is ours."""
+        self._closes += 1  # tells a `connect` under way that its link is not wanted any more
         link, self.link = self.link, None
         if link is not None:
-            self._lost = "The client was closed, and its session with it; reset() opens a new one"
+            self._closed = "The client was closed, and its session with it; reset() opens a new one"
         try:
             if link is not None:
                 await link.close()
@@ -131,16 +139,13 @@ class Core:
                 await self._provider.astop()
 
     async def _request(self, verb: str, pack: Pack | None = None) -> Frame:
-        if self._lost is not None:
-            raise SessionLost(self._lost)
-        if self.link is None or not self.link.connected:
+        if self.link is None:
+            if self._closed is not None:
+                raise SessionLost(self._closed)
             await self.connect()
             assert self.link is not None
-        try:
-            return await self.link.request(verb, pack(self.link.format) if pack is not None else None)
-        except SessionLost as error:
-            self._lost = error.message
-            raise
+        # A link that is lost says so, every time.
+        return await self.link.request(verb, pack(self.link.format) if pack is not None else None)
 
     async def _provide(self, provider: Provider) -> None:
         self._provider_runs = True  # from here on there may be something to stop

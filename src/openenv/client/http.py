@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from openenv.client.base import ActionT, EnvClient, ObservationT, StateT
 from openenv.client.link import Link, LinkOptions
-from openenv.errors import BudgetExceededError, ConnectionFailedError, SessionLost
+from openenv.errors import BudgetExceededError, ConnectionFailedError, SessionLost, SessionNotFoundError
 from openenv.protocol import codec
 from openenv.protocol.formats import JSON
 from openenv.protocol.messages import ErrorData
@@ -65,6 +65,7 @@ class HTTPLink:
         self._options = options
         self._http: httpx.AsyncClient | None = None
         self._session = ""
+        self._lost = "The client was closed, and its session with it; reset() opens a new one"
 
     @property
     def connected(self) -> bool:
@@ -97,7 +98,7 @@ class HTTPLink:
         import httpx
 
         if self._http is None:
-            raise SessionLost("The client was closed")
+            raise SessionLost(self._lost)
         path = f"{self._session}/{verb}"
         try:
             if verb == "state":
@@ -114,8 +115,17 @@ class HTTPLink:
                 seconds=budget,
             ) from error
         except httpx.HTTPError as error:
-            raise SessionLost(f"The request to {self.url} failed ({error!r}), so its session is lost") from error
+            raise await self._give_up(f"The request to {self.url} failed ({error!r})") from error
+        if response.status_code == 404 and _code(response) == SessionNotFoundError.code:
+            raise await self._give_up("The server does not know the session any more")
         return _as_frame(response, verb)
+
+    async def _give_up(self, why: str) -> SessionLost:
+        self._lost = f"{why}, so the session is lost, and its episode with it; reset() starts a new one"
+        http, self._http = self._http, None
+        if http is not None:
+            await http.aclose()
+        return SessionLost(self._lost)
 
     async def close(self) -> None:
         """See `Link.close`."""
@@ -131,6 +141,14 @@ class HTTPLink:
             pass
         finally:
             await http.aclose()
+
+
+def _code(response: httpx.Response) -> str:
+    try:
+        body = response.json()
+    except ValueError:
+        return ""
+    return str(body.get("code", "")) if isinstance(body, dict) else ""
 
 
 def _as_frame(response: httpx.Response, verb: str = "") -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import urllib.request
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
@@ -17,9 +17,12 @@ from urllib.parse import urlsplit
 from openenv.errors import (
     BudgetExceededError,
     ConnectionFailedError,
+    InvalidReplyError,
     MessageTooLargeError,
+    RequestError,
     SessionLost,
 )
+from openenv.protocol.codec import reply_data
 from openenv.protocol.formats import JSON, Format
 from openenv.settings import DEFAULT_MAX_MESSAGE_SIZE_MB, MIB
 
@@ -72,7 +75,7 @@ class Link(Protocol):
             data: Its data, encoded.
 
         Raises:
-            SessionLost: The connection is gone, and the session with it.
+            SessionLost: The connection is gone, and the session with it; every later request raises it too.
             BudgetExceededError: No reply within the message budget; the session goes on.
             MessageTooLargeError: The request is over the limit; nothing was sent.
         """
@@ -83,11 +86,14 @@ class Link(Protocol):
 
 def websocket_url(base_url: str) -> str:
     """Return the address of the WebSocket of a server: `http://host/x` gives `ws://host/x/ws`."""
-    url = base_url.rstrip("/")
-    for plain, socket in (("http://", "ws://"), ("https://", "wss://")):
-        if url.startswith(plain):
-            url = socket + url[len(plain) :]
+    url = convert_to_ws_url(base_url)
     return url if url.endswith("/ws") else f"{url}/ws"
+
+
+def convert_to_ws_url(url: str) -> str:
+    """Return an address with the scheme of WebSockets: `https://host/` gives `wss://host`, `host` `ws://host`."""
+    scheme, _, rest = url.rstrip("/").rpartition("://")
+    return f"{'wss' if scheme in ('https', 'wss') else 'ws'}://{rest}"
 
 
 class WebSocketLink:
@@ -102,6 +108,9 @@ class WebSocketLink:
         self._options = options
         self._waiting: deque[asyncio.Future[bytes]] = deque()
         self._limit = int(options.max_message_size_mb * MIB)
+        self._answered = False
+        self._unasked: bytes | None = None
+        self._end: tuple[int | None, str] | None = None
 
     @property
     def connected(self) -> bool:
@@ -115,7 +124,7 @@ class WebSocketLink:
         options, budget = self._options, self._options.connect_timeout_s
         try:
             async with asyncio.timeout(budget):
-                self.socket = await Socket.open(
+                socket = await Socket.open(
                     self.url,
                     received=self._received,
                     lost=self._lost,
@@ -136,15 +145,22 @@ class WebSocketLink:
             raise ConnectionFailedError(
                 f"Failed to connect to {self.url}: {error}. Is the server running there?"
             ) from error
-        self._agree_on_size(self.socket)
+        self._take(socket)
 
-    def adopt(self, socket: Socket) -> None:
-        """Use a socket that is open already."""
+    def adopt(
+        self, socket: Socket, early: Sequence[bytes] = (), ended: tuple[int | None, str] | None = None
+    ) -> None:
+        """Use a socket that is open already, with the messages that have come, and its end if it has."""
         socket.rebind(self._received, self._lost)
-        self.socket = socket
-        self._agree_on_size(socket)
+        for raw in early:
+            self._received(raw)
+        if ended is not None:
+            self._lost(*ended)
+        self._take(socket)
 
-    def _agree_on_size(self, socket: Socket) -> None:
+    def _take(self, socket: Socket) -> None:
+        if self._end is None:  # else the server has refused it already, and the first request says why
+            self.socket = socket
         theirs = socket.response_header(MAX_SIZE_HEADER)
         if theirs.isdigit():
             self._limit = min(self._limit, int(theirs))
@@ -152,7 +168,7 @@ class WebSocketLink:
     async def request(self, verb: str, data: bytes | None = None) -> bytes:
         """See `Link.request`."""
         if self.socket is None:
-            raise SessionLost("The connection was closed")
+            raise self._loss()
         kind = verb.encode()
         raw = b'{"type":"%s"}' % kind if data is None else b'{"type":"%s","data":%s}' % (kind, data)
         if len(raw) > self._limit:
@@ -172,8 +188,10 @@ class WebSocketLink:
 
     def _received(self, raw: bytes) -> None:
         if not self._waiting:
-            self.late_replies += 1  # nothing was asked
+            self.late_replies += 1
+            self._unasked = raw  # if the connection ends now, this is why
             return
+        self._answered = True
         reply = self._waiting.popleft()
         if reply.done():
             self.late_replies += 1
@@ -195,18 +213,31 @@ class WebSocketLink:
 
     def _lost(self, code: int | None, reason: str) -> None:
         self.socket = None
+        self._end = code, reason
+        self._fail_waiting()
+
+    def _fail_waiting(self) -> None:
         waiting, self._waiting = self._waiting, deque()
         for reply in waiting:
             if not reply.done():
-                reply.set_exception(self._loss(code, reason))
+                reply.set_exception(self._loss())
 
-    def _loss(self, code: int | None, reason: str) -> Exception:
+    def _loss(self) -> RequestError:
+        """Return why there is no connection, by what the server said last or else by how it closed."""
+        if self._end is None:
+            return SessionLost("The client was closed, and its session with it; reset() opens a new one")
+        code, reason = self._end
         if code == _TOO_LARGE_CLOSE:
             return MessageTooLargeError(
                 "A message was over the size limit, so the connection was closed and its session is lost; "
                 "raise max_message_size_mb on both sides"
             )
+        told = _error_in(self._unasked)
+        if told is not None and not self._answered:
+            return told  # there never was a session
         why = f"close code {code} {reason}".rstrip() if code is not None else "no close frame"
+        if told is not None:
+            why = told.message
         return SessionLost(
             f"The connection to {self.url} was lost ({why}), and with it the session and its episode; "
             "reset() starts a new one"
@@ -216,8 +247,20 @@ class WebSocketLink:
         """See `Link.close`."""
         socket, self.socket = self.socket, None
         if socket is not None:
+            self._fail_waiting()
             socket.send(b'{"type":"close"}')
             await socket.close()
+
+
+def _error_in(frame: bytes | None) -> RequestError | None:
+    try:
+        if frame is not None:
+            reply_data(frame)
+    except InvalidReplyError:
+        return None
+    except RequestError as error:
+        return error
+    return None
 
 
 def proxy_of(url: str) -> str | None:

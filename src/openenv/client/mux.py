@@ -36,11 +36,13 @@ class OldServerError(ConnectionFailedError):
 
     Attributes:
         socket: The open connection, which has a version 1 session already.
+        early: Messages that have come on it.
+        ended: Close code and reason, if it is closed again.
     """
 
-    def __init__(self, message: str, socket: Any) -> None:
+    def __init__(self, message: str, socket: Any, early: list[bytes], ended: tuple[int | None, str] | None) -> None:
         super().__init__(message)
-        self.socket = socket
+        self.socket, self.early, self.ended = socket, early, ended
 
 
 @dataclass(eq=False)
@@ -272,13 +274,15 @@ class Multiplexer:
         from openenv.client.socket import Socket, SocketError
 
         options = self.options
+        early: list[bytes] = []
+        ends: list[tuple[int | None, str]] = []
         hello: asyncio.Future[Incoming] = asyncio.get_running_loop().create_future()
         self._calls[HELLO_ID] = Call(b"", (), lambda answer: _set(hello, answer), lambda error: _fail(hello, error))
         try:
             socket = await Socket.open(
                 self.url,
-                received=self._received,
-                lost=self._lost,
+                received=early.append,
+                lost=lambda code, reason: ends.append((code, reason)),
                 headers={**options.headers, "Sec-WebSocket-Protocol": self.format.subprotocol},
                 max_size=self._limit,
                 ping_interval_s=options.ping_interval_s,
@@ -291,7 +295,11 @@ class Multiplexer:
             ) from error
         if socket.response_header("sec-websocket-protocol") != self.format.subprotocol:
             self._calls.pop(HELLO_ID, None)
-            raise OldServerError(f"{self.url} speaks protocol version 1 only", socket)
+            ended = ends[0] if ends else None
+            raise OldServerError(f"{self.url} speaks protocol version 1 only", socket, early, ended)
+        socket.rebind(self._received, self._lost)
+        if ends:
+            self._lost(*ends[0])
         try:
             request = {"id": HELLO_ID, "type": "hello", "version": v2.VERSION, "client": f"openenv/{__version__}"}
             socket.send(self.format.encode(request), binary=self.format.binary)

@@ -30,6 +30,11 @@ class Pending(Coroutine[Any, Any, Any]):
         self._waiting: Coroutine[Any, Any, Any] | None = None
         self._seen = False
 
+    @property
+    def may_matter(self) -> bool:
+        """Whether nobody has looked at it, and it has failed or still may."""
+        return not self._seen and (not self._future.done() or self.unseen_error() is not None)
+
     def unseen_error(self) -> BaseException | None:
         """Return the error nobody has looked at, if the call has failed."""
         if self._seen or not self._future.done() or self._future.cancelled():

@@ -9,11 +9,16 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import weakref
 from collections.abc import Coroutine
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
+
+from openenv.errors import OpenEnvError
 
 T = TypeVar("T")
+
+_WAITS_FOR_ITSELF = "A blocking call from within the client's own loop would wait for itself for ever"
 
 _lock = threading.Lock()
 _current: Portal | None = None
@@ -24,6 +29,7 @@ class Portal:
 
     def __init__(self) -> None:
         self.users = 0
+        self._process = os.getpid()
         self.loop = _new_loop()
         self._thread = threading.Thread(target=self._run, name="openenv-client", daemon=True)
         self._thread.start()
@@ -51,9 +57,18 @@ class Portal:
         if not self.is_this_thread():
             self._thread.join(timeout=5)
 
+    def release_soon(self, _done: object = None) -> None:
+        """Give it back from its own thread; never waits, so it may be called while memory is cleaned up."""
+        self.loop.call_soon_threadsafe(self.release)
+
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
         """Run a coroutine on the loop, from any other thread."""
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether its thread runs in this process; it does not come along into a fork."""
+        return self._process == os.getpid()
 
     def is_this_thread(self) -> bool:
         """Whether the caller is on the portal's own thread, where waiting for it would never end."""
@@ -69,7 +84,103 @@ class Portal:
                 task.cancel()
             self.loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))
             self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+            self.loop.run_until_complete(self.loop.shutdown_default_executor())
             self.loop.close()
+
+
+class Tenant(Protocol):
+    """What may live on a portal."""
+
+    @property
+    def untouched(self) -> bool:
+        """Whether there is nothing to close."""
+
+    async def close(self) -> None:
+        """Close what there is."""
+
+
+class Tenancy:
+    """One client's use of the portal: from its first call there until nothing of it is left there.
+
+    Args:
+        client: Whose; when it is dropped without being closed, the tenant is closed all the same.
+        tenant: What lives there. It must not keep the client alive.
+    """
+
+    def __init__(self, client: object, tenant: Tenant) -> None:
+        self._client = weakref.ref(client)
+        self._tenant = tenant
+        self._lock = threading.Lock()
+        self._calls = 0
+        self._portal: Portal | None = None
+        self._finalizer: weakref.finalize[..., Any] | None = None
+
+    @property
+    def active(self) -> bool:
+        """Whether something lives there, or a call is under way."""
+        return self._portal is not None
+
+    @property
+    def has_nothing_to_end(self) -> bool:
+        """Whether closing has nothing to do; so in a fork, where all of it is the parent's."""
+        portal = self._portal
+        return self._tenant.untouched if portal is None else not portal.is_ours
+
+    def enter(self) -> Portal:
+        """Return the portal for one call; it stays at least until `leave`.
+
+        Raises:
+            OpenEnvError: This is the portal's own thread, or the client has been used before a fork.
+        """
+        if self._portal is not None and not self._portal.is_ours:
+            raise OpenEnvError("This client was used before the process was forked; make a new one in the fork")
+        with self._lock:
+            if self._portal is None:
+                self._portal = Portal.acquire()
+                self._finalizer = weakref.finalize(self._client(), _end, self._portal, self._tenant)
+            if self._portal.is_this_thread():
+                raise OpenEnvError(_WAITS_FOR_ITSELF)
+            self._calls += 1
+            return self._portal
+
+    def leave(self) -> None:
+        """The call is over. The last one gives the portal back, unless it left something to close."""
+        with self._lock:
+            self._calls -= 1
+            if self._calls or not self._tenant.untouched:
+                return
+            portal, self._portal = self._portal, None
+        if portal is not None and self._finalizer is not None and self._finalizer.detach():
+            portal.release()
+
+
+def _end(portal: Portal, tenant: Tenant) -> None:
+    """Close what a dropped client has left. Any thread may be the one that finds it, the portal's too."""
+    if not portal.is_ours:
+        return
+    closing = portal.submit(tenant.close())
+    closing.add_done_callback(portal.release_soon)
+    if not portal.is_this_thread():
+        try:
+            closing.result(timeout=5)
+        except Exception:  # noqa: S110 - nobody is left to be told
+            pass
+
+
+def run_async_safely(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end from blocking code, be there an event loop in this thread or not.
+
+    Raises:
+        OpenEnvError: This is the thread that would have to run it.
+    """
+    portal = Portal.acquire()
+    try:
+        if portal.is_this_thread():
+            coroutine.close()
+            raise OpenEnvError(_WAITS_FOR_ITSELF)
+        return portal.submit(coroutine).result()
+    finally:
+        portal.release()
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

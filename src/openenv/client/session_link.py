@@ -54,7 +54,7 @@ class SessionLink:
         except OldServerError as error:
             self.format = JSON
             self._old = WebSocketLink(self.url, self._options)
-            self._old.adopt(error.socket)
+            self._old.adopt(error.socket, error.early, error.ended)
             return
         self._mux = mux
         try:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import picows
 from picows import WSCloseCode, WSMsgType
 
-from openenv.protocol.sockets import FRAME_OVERHEAD, MessageListener
+from openenv.protocol.sockets import MessageListener
 
 CLOSE_WAIT_S = 2.0
 """Seconds to wait for the other side's half of a closing handshake."""
@@ -63,7 +63,7 @@ class Socket(MessageListener):
             enable_auto_ping=ping_interval_s is not None and ping_timeout_s is not None,
             auto_ping_idle_timeout=ping_interval_s or 0.0,
             auto_ping_reply_timeout=ping_timeout_s or 0.0,
-            max_frame_size=max_size + FRAME_OVERHEAD,
+            max_frame_size=max_size,
             extra_headers=dict(headers),
             proxy=proxy,
         )

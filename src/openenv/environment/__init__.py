@@ -1,8 +1,18 @@
 """What an author subclasses, and how the project looks at it.
 
-`base` has `Environment` and its companions; `adapter` decides once what the shape of a class means.
+`base` has `Environment` and its companions, `transforms` ready-made transforms; `adapter` decides once what the
+shape of a class means.
 """
 
 from openenv.environment.base import Environment, Message, ModelTokenizer, TaskProvider, Transform
+from openenv.environment.transforms import CompositeTransform, NullTransform
 
-__all__ = ["Environment", "Message", "ModelTokenizer", "TaskProvider", "Transform"]
+__all__ = [
+    "CompositeTransform",
+    "Environment",
+    "Message",
+    "ModelTokenizer",
+    "NullTransform",
+    "TaskProvider",
+    "Transform",
+]

@@ -9,6 +9,7 @@ while messages flow.
 from __future__ import annotations
 
 import inspect
+import logging
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from openenv.models import Action, EnvironmentMetadata, Observation, State, Step
 from openenv.protocol.generics import type_arguments
 from openenv.protocol.unions import members
 
+logger = logging.getLogger("openenv.environment")
+
 _GENERIC_PARAMETERS = ("action", "observation", "state")
 
 
@@ -32,9 +35,11 @@ class Signature:
     any_keyword: bool
 
     @staticmethod
-    def of(function: Callable[..., Any]) -> Signature:
-        """Read it from a function or bound method."""
-        parameters = inspect.signature(function).parameters.values()
+    def of(function: Callable[..., Any], given: int = 1) -> Signature:
+        """Read it from a function whose first parameters, `self` at least, are given by position."""
+        parameters = list(inspect.signature(function).parameters.values())
+        taken = [p for p in parameters if p.kind is not inspect.Parameter.VAR_KEYWORD][:given]
+        parameters = [p for p in parameters if p not in taken]
         by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
         return Signature(
             named=frozenset(p.name for p in parameters if p.kind in by_name),
@@ -88,7 +93,7 @@ class Shape:
             step_name=step_name,
             coroutines=_coroutines(environment_class, reset=reset, step=step),
             reset=Signature.of(reset),
-            step=Signature.of(step),
+            step=Signature.of(step, given=2),
             types=_declared_types(environment_class, reset, step),
         )
 
@@ -192,6 +197,7 @@ class Adapter:
         Raises:
             InvalidRequestError: Strict, and an argument is not declared.
         """
+        self._warnings = []
         given = dict(options or {})
         if seed is not None:
             given["seed"] = seed
@@ -207,6 +213,7 @@ class Adapter:
         Raises:
             InvalidRequestError: Strict, and an argument is not declared.
         """
+        self._warnings = []
         given = dict(options or {})
         if timeout_s is not None and self.shape.step.accepts("timeout_s"):
             given["timeout_s"] = timeout_s
@@ -215,7 +222,8 @@ class Adapter:
 
     def state(self) -> Any:
         """Read the environment's state; what is returned may be awaitable."""
-        state = getattr(self.environment, "state", None)
+        # Not by a default of getattr: that would hide an AttributeError raised inside a property.
+        state = self.environment.state if hasattr(self.shape.cls, "state") else vars(self.environment).get("state")
         return state() if callable(state) else state
 
     @property
@@ -232,7 +240,11 @@ class Adapter:
     def metadata(self) -> EnvironmentMetadata:
         """Return what the environment says about itself, whatever it says wrongly left out."""
         get = getattr(self.environment, "get_metadata", None)
-        found = get() if callable(get) else None
+        try:
+            found = get() if callable(get) else None
+        except (Exception, SystemExit):  # a README that is missing is no reason not to be served
+            logger.exception("%s.get_metadata() failed; its name and docstring are used", self.shape.cls.__name__)
+            found = None
         return found if isinstance(found, EnvironmentMetadata) else describe_class(self.shape.cls)
 
     def result(self, returned: Any) -> StepResult[Any]:
@@ -252,7 +264,8 @@ class Adapter:
                 exception="TypeError",
             )
         if self._warnings:
-            result.info = {**result.info, "warnings": self._warnings}
+            # A copy, for the environment may give the same object again.
+            result = result.model_copy(update={"info": {**result.info, "warnings": self._warnings}})
             self._warnings = []
         return result
 

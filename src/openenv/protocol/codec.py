@@ -37,6 +37,8 @@ class _Decoder(Generic[T]):
             message = self.adapter.validate_json(raw)
         except ValidationError as error:
             raise invalid(error) from None
+        except (Exception, SystemExit) as error:  # a validator of the environment's author that broke
+            raise broken_validator(error) from error
         refuse_non_finite(raw)
         return message
 
@@ -60,15 +62,25 @@ def invalid(error: ValidationError) -> InvalidRequestError:
         return InvalidRequestError(f"Unknown message type: {first['msg']}", code="UNKNOWN_TYPE")
     if first["type"] == "union_tag_not_found" and not first["loc"]:
         return InvalidRequestError('Unknown message type: a message needs a "type"', code="UNKNOWN_TYPE")
-    errors = [{"loc": _relative(e), "msg": e["msg"], "type": e["type"]} for e in found]
+    errors = [{"loc": _relative(e), "msg": e["msg"], "type": e["type"]} for e in found[:_ERRORS_TOLD]]
     where = ".".join(map(str, errors[0]["loc"]))
-    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
     return InvalidRequestError(
         f"Invalid message: {where + ': ' if where else ''}{errors[0]['msg']}{more}",
         code="VALIDATION_ERROR",
         errors=errors,
     )
 
+
+def broken_validator(error: BaseException) -> InvalidRequestError:
+    """Return what it means on the wire that validating raised something that is no validation error."""
+    name = type(error).__name__
+    message = f"Invalid message: a validator raised {name}: {values.text_of(error)}"
+    return InvalidRequestError(message, exception=name)
+
+
+_ERRORS_TOLD = 50
+"""Errors told of one message; one of a million unknown fields is not answered by a list of a million."""
 
 _FRAMES = frozenset(("reset", "step", "state", "close", "mcp"))
 
@@ -319,6 +331,7 @@ class ClientCodec:
 
     def __init__(self, action: Any, observation: Any, state: Any) -> None:
         self.action = action
+        self._tags: dict[type, bytes] = {}
         observation_type, state_type = wire_type(observation), wire_type(state)
         self._result: TypeAdapter[Any] = _reply(m.WSObservationResponse[observation_type])  # type: ignore[valid-type]
         self._state: TypeAdapter[Any] = _reply(m.WSStateResponse[state_type])  # type: ignore[valid-type]
@@ -349,10 +362,14 @@ class ClientCodec:
             return values.dumps(self.payload(action), what="action")
         bare = {"metadata"} if getattr(action, "metadata", None) == {} else None
         raw = dump_model(action, exclude=bare, what="action")
-        if needs_tag(type(action), self.action):
-            tag = b'{"type":"%s"' % type(action).__name__.encode()
-            raw = tag + (b"}" if raw == b"{}" else b"," + raw[1:])
-        return raw
+        tag = self._tags.get(type(action))
+        if tag is None:
+            tag = self._tags[type(action)] = self._tag(type(action))
+        return tag + (b"}" if raw == b"{}" else b"," + raw[1:]) if tag else raw
+
+    def _tag(self, cls: type) -> bytes:
+        """Return the beginning of the payload of a class that must say which member of the union it is."""
+        return b'{"type":"%s"' % cls.__name__.encode() if needs_tag(cls, self.action) else b""
 
     def pack_action(self, action: Any, form: Packer) -> bytes:
         """Return an action in the given format."""

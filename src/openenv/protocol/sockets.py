@@ -10,21 +10,21 @@ from typing import cast
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
 TOO_LARGE = WSCloseCode.MESSAGE_TOO_BIG
-FRAME_OVERHEAD = 1024
-"""Bytes a frame may have beyond the size limit of a message."""
 
 
 class MessageListener(WSListener):
     """Puts the frames of messages together. Subclass it and define `message` and `ended`.
 
     Args:
-        max_size: Bytes a message may have; the connection of a longer one is closed with 1009.
+        max_size: Bytes a message may have; the connection of a longer one is closed with 1009. For a message of
+            one frame picows sees to it, given the same `max_frame_size`.
     """
 
     def __init__(self, max_size: int) -> None:
         self.transport: WSTransport
         self._max_size = max_size
         self._parts: list[bytes] = []
+        self._parts_size = 0
         self._parts_binary = False
         self._close_code: int | None = None
         self._close_reason = ""
@@ -65,12 +65,13 @@ class MessageListener(WSListener):
 
     def _part(self, transport: WSTransport, frame: WSFrame) -> None:
         if frame.msg_type != WSMsgType.CONTINUATION:
-            self._parts, self._parts_binary = [], frame.msg_type == WSMsgType.BINARY
+            self._parts, self._parts_size, self._parts_binary = [], 0, frame.msg_type == WSMsgType.BINARY
         self._parts.append(frame.get_payload_as_bytes())
-        if sum(map(len, self._parts)) > self._max_size + FRAME_OVERHEAD:
+        self._parts_size += len(self._parts[-1])
+        if self._parts_size > self._max_size:
             self._close_code = TOO_LARGE.value
             transport.send_close(TOO_LARGE)
             transport.disconnect()
         elif frame.fin:
-            message, self._parts = b"".join(self._parts), []
+            message, self._parts, self._parts_size = b"".join(self._parts), [], 0
             self.message(message, self._parts_binary)

@@ -8,7 +8,8 @@ two would, the payload must say which by `"type": "<class name>"`; guessing woul
 from __future__ import annotations
 
 import types
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from collections.abc import Set
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
 from pydantic import BaseModel, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.fields import FieldInfo
@@ -42,11 +43,12 @@ def wire_type(annotation: Any) -> Any:
 
 
 def needs_tag(cls: type, annotation: Any) -> bool:
-    """Return whether a full dump of `cls` could also be read as another member of the union."""
-    others = [c for c in members(annotation) if c is not cls]
-    if not others or _literal_field((cls, *others)):
+    """Return whether a full dump of `cls`, with or without metadata, could be read as another member."""
+    others = [c for c in members(annotation) if c is not cls and isinstance(c, type) and issubclass(c, BaseModel)]
+    if not others or not issubclass(cls, BaseModel) or _literal_field((cls, *others)):
         return False
-    return any(set(_wire_names(c)) == set(_wire_names(cls)) for c in others if issubclass(c, BaseModel))
+    dumped = cls.model_fields.keys()
+    return any(_Keys.of(c).fit(dumped - {"metadata"}) or _Keys.of(c).fit(dumped) for c in others)
 
 
 def _literal_field(classes: tuple[type[BaseModel], ...]) -> str | None:
@@ -59,9 +61,22 @@ def _is_literal(field: FieldInfo) -> bool:
     return get_origin(field.annotation) is Literal
 
 
-def _wire_names(cls: type[BaseModel]) -> dict[str, bool]:
-    """Return the keys a payload of the class may have, and whether each is required."""
-    return {f.alias or name: f.is_required() for name, f in cls.model_fields.items()}
+class _Keys(NamedTuple):
+    """The keys a payload of a class may have, and the groups of which it must have one each."""
+
+    known: frozenset[str]
+    required: tuple[frozenset[str], ...]
+
+    @staticmethod
+    def of(model: type[BaseModel]) -> _Keys:
+        fields = model.model_fields
+        spellings = {name: frozenset((name, field.alias or name)) for name, field in fields.items()}
+        required = (spellings[name] for name, field in fields.items() if field.is_required())
+        return _Keys(frozenset().union(*spellings.values()), tuple(required))
+
+    def fit(self, keys: Set[str]) -> bool:
+        """Return whether a payload of these keys could be of the class."""
+        return keys <= self.known and not any(keys.isdisjoint(spellings) for spellings in self.required)
 
 
 class _ByKeys:
@@ -70,7 +85,7 @@ class _ByKeys:
     def __init__(self, classes: tuple[type[BaseModel], ...]) -> None:
         self.classes = classes
         self.by_name = {c.__name__: c for c in classes}
-        self.keys = {c: _wire_names(c) for c in classes}
+        self.keys = {c: _Keys.of(c) for c in classes}
 
     def __get_pydantic_core_schema__(self, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.json_or_python_schema(
@@ -98,16 +113,12 @@ class _ByKeys:
             raise PydanticCustomError("dict_type", "Input should be a valid dictionary")
         tag = payload.get(TAG)
         named = self.by_name.get(tag) if isinstance(tag, str) else None
-        if named is not None and TAG not in self.keys[named]:
+        if named is not None and TAG not in self.keys[named].known:
             return named, {k: v for k, v in payload.items() if k != TAG}
-        fitting = [c for c in self.classes if self._fits(c, payload)]
+        fitting = [c for c, keys in self.keys.items() if keys.fit(payload.keys())]
         if len(fitting) == 1:
             return fitting[0], payload
         raise self._refusal(payload, fitting)
-
-    def _fits(self, cls: type[BaseModel], payload: dict[str, Any]) -> bool:
-        keys = self.keys[cls]
-        return payload.keys() <= keys.keys() and all(k in payload for k, required in keys.items() if required)
 
     def _refusal(self, payload: dict[str, Any], fitting: list[type[BaseModel]]) -> PydanticCustomError:
         names = ", ".join(c.__name__ for c in (fitting or self.classes))

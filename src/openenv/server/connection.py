@@ -1,11 +1,13 @@
 """One version 1 WebSocket, without the WebSocket: frames in, frames out, one session for its lifetime.
 
 Any transport can carry it: it calls `opened`, `received` and `lost`, and gives two functions to answer by. A
-frame that is not understood is answered and changes nothing.
+frame that is not understood changes nothing, and is answered in its turn: version 1 has no request ids, so the
+order of the answers is all a client has to go by.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
 from openenv.errors import InvalidRequestError, MessageTooLargeError, RequestError
@@ -52,6 +54,9 @@ class Connection:
         self._early: list[bytes | str] = []
         self._give_up: Callable[[], None] = _nothing
         self._lost = False
+        self._asked = 0  # requests handed to the session, which answers them in order
+        self._answered = 0
+        self._refusals: deque[tuple[int, Reply]] = deque()  # each waits until so many are answered
 
     def opened(self) -> None:
         """Open the session. If there is no room the client is told so and the connection closes."""
@@ -84,17 +89,21 @@ class Connection:
         try:
             message = self._codec.decode(raw)
         except RequestError as error:
-            self._answer(Reply.failed(error))
+            self.refused(error)
             return
         if isinstance(message, WSCloseMessage):
             self.lost()
             self._close(NORMAL_CLOSURE)
         else:
-            dispatch(self._session, message, self._answer)
+            self._asked += 1
+            dispatch(self._session, message, self._session_answered)
 
     def refused(self, error: RequestError) -> None:
-        """Answer a frame that the transport could not hand over."""
-        self._answer(Reply.failed(error))
+        """Answer a frame that was not understood, after those before it."""
+        if self._asked == self._answered:
+            self._answer(Reply.failed(error))
+        else:
+            self._refusals.append((self._asked, Reply.failed(error)))
 
     def lost(self) -> None:
         """The transport is gone, or about to go; so is the session, if this connection opened it."""
@@ -102,6 +111,12 @@ class Connection:
         self._give_up()
         if self._session is not None and self._session_id is None:
             self._session.end()
+
+    def _session_answered(self, reply: Reply) -> None:
+        self._answered += 1
+        self._answer(reply)
+        while self._refusals and self._refusals[0][0] <= self._answered:
+            self._answer(self._refusals.popleft()[1])
 
     def _answer(self, reply: Reply) -> None:
         if self._lost:

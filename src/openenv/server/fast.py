@@ -31,7 +31,7 @@ from picows import (
 from picows import picows as picows_core
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from openenv.protocol.sockets import FRAME_OVERHEAD, MessageListener
+from openenv.protocol.sockets import MessageListener
 from openenv.server.config import ServerContext
 from openenv.server.connection import wrong_frame
 from openenv.server.routes.websocket import MAX_SIZE_HEADER, PATH
@@ -74,7 +74,7 @@ class FastWebSocket(asyncio.Protocol):
         if context is None:
             self._inner = WebSocketsSansIOProtocol(self._config, self._server_state, self._app_state)
         else:
-            self._inner = _protocol(lambda request: self._accept(context, request))
+            self._inner = _protocol(lambda request: self._accept(context, request), context.max_message_size)
         self._inner.connection_made(self.transport)
         self._feed(data)
         # uvicorn makes this object the transport's protocol as soon as this returns.
@@ -125,7 +125,7 @@ class FastWebSocket(asyncio.Protocol):
         return WSUpgradeResponseWithListener(WSUpgradeResponse.create_101_response(headers), listener)
 
 
-def _protocol(factory: Callable[[WSUpgradeRequest], WSUpgradeResponseWithListener]) -> Any:
+def _protocol(factory: Callable[[WSUpgradeRequest], WSUpgradeResponseWithListener], max_size: int) -> Any:
     return _WSProtocol(
         None,  # host and port: a client's
         None,  # path: likewise
@@ -139,16 +139,10 @@ def _protocol(factory: Callable[[WSUpgradeRequest], WSUpgradeResponseWithListene
         PING_REPLY_S,
         WSAutoPingStrategy.PING_WHEN_IDLE,
         True,  # enable_auto_pong
-        _largest_frame(),
+        max_size,
         None,  # extra_headers
         16384,  # read_buffer_init_size
     )
-
-
-def _largest_frame() -> int:
-    from openenv import settings
-
-    return settings.max_message_size() + FRAME_OVERHEAD
 
 
 class _Listener(MessageListener):

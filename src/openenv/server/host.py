@@ -17,6 +17,7 @@ from openenv.environment.adapter import Adapter
 from openenv.errors import EnvironmentFactoryError, ExecutionError, RequestError
 from openenv.models import State
 from openenv.protocol.formats import JSON, Format
+from openenv.values import text_of
 
 logger = logging.getLogger("openenv.server")
 
@@ -99,7 +100,7 @@ class Reporter:
         if not self.expose:
             return ExecutionError(f"The environment failed in {verb}", error_id=error_id)
         name = type(error).__name__
-        return ExecutionError(f"{name}: {_text(error)}", exception=name, error_id=error_id)
+        return ExecutionError(f"{name}: {text_of(error)}", exception=name, error_id=error_id)
 
     def log(self, what: str, error: BaseException) -> None:
         """Write the details down."""
@@ -152,13 +153,6 @@ class Host:
             return refused
         except Exception as error:  # a value with hostile methods
             return self._report(operation.verb, error)
-
-
-def _text(error: BaseException) -> str:
-    try:
-        return str(error)
-    except BaseException:  # an exception whose __str__ raises; even a sys.exit() in there must not end the server
-        return "(its message could not be read)"
 
 
 def _completed(state: Any, known: dict[str, Any]) -> Any:

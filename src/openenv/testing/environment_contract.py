@@ -5,7 +5,7 @@ from openenv.testing import EnvironmentContract
 
 class TestMyEnvironment(EnvironmentContract):
     environment = MyEnvironment
-    actions = [MyAction(move="up"), MyAction(move="down")]
+    actions = (MyAction(move="up"), MyAction(move="down"))
 ```
 
 The environment is played through the real sessions and the real wire, in this process and without a socket (see

@@ -89,7 +89,7 @@ class _Link:
                     await self._flush()
 
     async def _write(self) -> None:
-        while self._close_code is None:
+        while self._close_code is None or self._outbox or self._flushing:  # what was said before closing goes out
             await self._wake.wait()
             self._wake.clear()
             await self._flush()
@@ -111,3 +111,5 @@ class _Link:
             self._outbox.clear()  # the reader is about to hear of it
         finally:
             self._flushing = False
+            if self._close_code is not None:  # the writer waits for this to close
+                self._wake.set()

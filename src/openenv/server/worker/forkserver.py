@@ -54,12 +54,13 @@ def _serve(server: socket.socket, factory: Any, adapter: Any) -> None:
     workers: set[int] = set()
     woken, wake = os.pipe()
     os.set_blocking(wake, False)
+    sources: list[Any] = [server, woken]
     signal.set_wakeup_fd(wake)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the server decides
     try:
         while True:
-            readable: list[Any] = select.select([server, woken], [], [])[0]
+            readable = select.select(sources, [], [])[0]
             if woken in readable:
                 os.read(woken, 4096)
                 _reap(server, workers)

@@ -1,0 +1,1 @@
+"""Old path of what runs servers; see `openenv.providers`."""

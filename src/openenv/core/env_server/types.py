@@ -1,0 +1,53 @@
+"""Old path of the models and messages; they live in `openenv.models` and `openenv.protocol`."""
+
+from openenv.models import Action, CodeExecResult, EnvironmentMetadata, Observation, State
+from openenv.protocol.codes import HealthStatus, ServerMode, WSErrorCode
+from openenv.protocol.messages import (
+    BaseMessage,
+    ConcurrencyConfig,
+    HealthResponse,
+    ResetRequest,
+    ResetResponse,
+    SchemaResponse,
+    ServerCapacityStatus,
+    SessionInfo,
+    StepRequest,
+    StepResponse,
+    WSCloseMessage,
+    WSErrorResponse,
+    WSIncomingMessage,
+    WSObservationResponse,
+    WSResetMessage,
+    WSStateMessage,
+    WSStateResponse,
+    WSStepMessage,
+)
+
+__all__ = [
+    "Action",
+    "BaseMessage",
+    "CodeExecResult",
+    "ConcurrencyConfig",
+    "EnvironmentMetadata",
+    "HealthResponse",
+    "HealthStatus",
+    "Observation",
+    "ResetRequest",
+    "ResetResponse",
+    "SchemaResponse",
+    "ServerCapacityStatus",
+    "ServerMode",
+    "SessionInfo",
+    "State",
+    "StepRequest",
+    "StepResponse",
+    "WSCloseMessage",
+    "WSErrorCode",
+    "WSErrorResponse",
+    "WSIncomingMessage",
+    "WSObservationResponse",
+    "WSResetMessage",
+    "WSStateMessage",
+    "WSStateResponse",
+    "WSStepMessage",
+]
