@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, ValidationError
 
 from openenv import values
 from openenv.errors import InvalidRequestError
 from openenv.protocol import v2
-from openenv.protocol.codec import refuse_non_finite
+from openenv.protocol.codec import broken_validator, refuse_non_finite
 from openenv.protocol.formats import JSON, Format, unpack
 from openenv.protocol.unions import wire_type
 
@@ -46,27 +46,57 @@ class ServerCodecV2:
 
         Raises:
             ValidationError: It is none.
-            InvalidRequestError: It is not even JSON, or MessagePack.
+            InvalidRequestError: It is not even JSON, or MessagePack, or a validator of the action broke.
         """
-        if format_ is JSON:
-            frame = self._frames.validate_json(raw)
-            refuse_non_finite(raw)
-            return frame
+        if format_ is not JSON:
+            return self._valid(self._frames, _unpacked(raw))
         try:
-            return self._frames.validate_python(unpack(raw))
-        except (ValueError, TypeError) as error:
-            if isinstance(error, ValueError) and hasattr(error, "errors"):
-                raise
-            raise InvalidRequestError(f"Not valid MessagePack: {error}", code="INVALID_JSON") from None
+            frame = self._frames.validate_json(raw)
+        except ValidationError:
+            raise
+        except (Exception, SystemExit) as error:  # a validator of the environment's author
+            raise broken_validator(error) from error
+        refuse_non_finite(raw)
+        return frame
 
     def item(self, kind: str, item: Any) -> Any:
         """Return one item of a batch.
 
         Raises:
             ValidationError: It is none.
+            InvalidRequestError: A validator of the action broke.
         """
-        adapter = self._reset if kind == "reset_many" else self._step
-        return adapter.validate_python(item)
+        return self._valid(self._reset if kind == "reset_many" else self._step, item)
+
+    @staticmethod
+    def _valid(adapter: TypeAdapter[Any], value: Any) -> Any:
+        try:
+            return adapter.validate_python(value)
+        except ValidationError:
+            raise
+        except (Exception, SystemExit) as error:  # a validator of the environment's author
+            raise broken_validator(error) from error
+
+
+class _AnyBatch(v2.Frame):
+    type: Literal["reset_many", "step_many"]
+    items: list[Any] = Field(min_length=1, max_length=v2.MAX_BATCH)
+
+
+def batch_of(frame: dict[str, Any]) -> tuple[int, str, list[Any]] | None:
+    """Return the id, kind and items of a batch, whatever is in its items; None if it is not a batch at all."""
+    try:
+        batch = _AnyBatch.model_validate(frame)
+    except ValidationError:
+        return None
+    return batch.id, batch.type, batch.items
+
+
+def _unpacked(raw: bytes) -> Any:
+    try:
+        return unpack(raw)
+    except Exception as error:  # whatever a hostile frame makes the parser raise
+        raise InvalidRequestError(f"Not valid MessagePack: {error}", code="INVALID_JSON") from None
 
 
 def readable(raw: bytes, format_: Format) -> dict[str, Any]:

@@ -82,7 +82,7 @@ class HTTPEnvServer:
         self.mode = _mode(mode)
         self.manager = SessionManager(
             factory,
-            concurrency(env, shared, target is not None, concurrency_config, limit),
+            concurrency(env, shared, concurrency_config, limit, isolated=target is not None),
             forks=ForkServer(target, codec.action) if target is not None else None,
             budgets=budgets,
             name=env_name,

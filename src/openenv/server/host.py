@@ -74,11 +74,13 @@ class Answer:
         kind: `observation` or `state`.
         data: The encoded data of the answer.
         done: Whether the episode is over.
+        error: Set if it was executed, but its answer has no form on the wire.
     """
 
     kind: str
     data: bytes
     done: bool = False
+    error: RequestError | None = None
 
 
 class Reporter:
@@ -148,10 +150,13 @@ class Host:
             result = self.adapter.result(returned)
             if isinstance(operation, ResetOp) and operation.notice:
                 result.info = {**result.info, "warnings": [operation.notice, *result.info.get("warnings", ())]}
-            return Answer("observation", self.format.pack_result(result), result.done)
+            try:
+                return Answer("observation", self.format.pack_result(result), result.done)
+            except RequestError as error:
+                return Answer("observation", b"", result.done, error)
         except RequestError as refused:
             return refused
-        except Exception as error:  # a value with hostile methods
+        except BaseException as error:  # a value with hostile methods
             return self._report(operation.verb, error)
 
 

@@ -91,7 +91,7 @@ def _is_safe(env: Any) -> bool:
 
 
 def concurrency(
-    env: Any, shared: bool, isolated: bool, config: ConcurrencyConfig | None, limit: int | None
+    env: Any, shared: bool, config: ConcurrencyConfig | None, limit: int | None, *, isolated: bool = False
 ) -> ConcurrencyConfig:
     """Return how many sessions to hold.
 

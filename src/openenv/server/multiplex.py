@@ -23,7 +23,7 @@ from openenv.errors import (
 )
 from openenv.protocol import v2
 from openenv.protocol.codec import invalid
-from openenv.protocol.codec_v2 import ServerCodecV2, readable
+from openenv.protocol.codec_v2 import ServerCodecV2, batch_of, readable
 from openenv.protocol.formats import Format
 from openenv.server.connection import too_large
 from openenv.server.dispatch import tool_answer
@@ -304,9 +304,8 @@ class MultiplexConnection:
         frame = readable(raw, self._format)
         number = frame.get("id")
         number = number if isinstance(number, int) and not isinstance(number, bool) else None
-        items = frame.get("items")
-        if number is not None and self._greeted and isinstance(items, list) and 0 < len(items) <= v2.MAX_BATCH:
-            self._refuse_items(number, str(frame.get("type")), items)
+        if self._greeted and (batch := batch_of(frame)) is not None:
+            self._refuse_items(*batch)
             return
         session, seq = self._sessions.get(str(frame.get("session"))), frame.get("seq")
         if number is not None and session is not None and isinstance(seq, int):

@@ -74,16 +74,21 @@ class Request:
     Attributes:
         operation: What.
         reply: Called with the answer.
-        answered: Whether that has been done.
+        given: The answer, once there is one.
     """
 
     operation: Operation
     reply: OnReply
-    answered: bool = False
+    given: Reply | None = None
+
+    @property
+    def answered(self) -> bool:
+        """Whether the answer has been given."""
+        return self.given is not None
 
     def answer(self, reply: Reply) -> None:
         """Give the answer."""
-        self.answered = True
+        self.given = reply
         self.reply(reply)
 
 
@@ -158,7 +163,7 @@ class Session:
         self._ended: RequestError | None = None
         self._fault: RequestError | None = None
         self._numbered: Request | None = None
-        self._kept: Reply | None = None
+        self._refused: Reply | None = None
         self._leaving = 0
 
     # --- what can be asked -----------------------------------------------------------------------
@@ -195,17 +200,17 @@ class Session:
         """
         if seq == self.seq + 1:
             self.seq = seq
-            self._kept = None
-            self._numbered = request = Request(operation, reply)
-            self._numbered.reply = lambda answer: self._keep(request, answer)
-            self._target = reply
-            return self.submit(request)
+            self._refused = None
+            self._numbered = Request(operation, reply)
+            return self.submit(self._numbered)
         if seq == self.seq and seq > 0:
-            if self._kept is not None:
-                reply(self._kept)
-            else:
-                self._target = reply
-            return self._numbered
+            last = self._numbered
+            kept = self._refused if last is None else last.given
+            if kept is not None:
+                reply(kept)
+            elif last is not None:
+                last.reply = reply
+            return last
         reply(Reply.failed(self._out_of_order(seq), self.format))
         return None
 
@@ -215,7 +220,7 @@ class Session:
         if seq == self.seq + 1:
             self.seq = seq
             self._numbered = None
-            self._kept = answer
+            self._refused = answer
         reply(answer)
 
     def cancel(self, request: Request) -> bool:
@@ -343,7 +348,7 @@ class Session:
     def _reply(self, operation: Operation, answer: Answer | RequestError) -> Reply:
         if isinstance(answer, RequestError):
             if isinstance(operation, ResetOp):
-                self.phase = Phase.READY  # nothing may be stepped that was not reset
+                self.phase, self.episode = Phase.READY, None  # nothing may be stepped that was not reset
             if answer.code == "ENVIRONMENT_DIED":
                 self._fault = answer
                 self.phase = Phase.BROKEN
@@ -358,6 +363,8 @@ class Session:
                 self.episode.steps += 1
             if answer.done and self.phase is Phase.RUNNING:
                 self.phase = Phase.ENDED
+        if answer.error is not None:
+            return Reply.failed(answer.error, self.format)
         return Reply(answer.kind, answer.data)
 
     def _known(self) -> dict[str, Any]:
@@ -369,11 +376,6 @@ class Session:
         return {"episode_id": episode.id, "step_count": episode.steps, "elapsed_time": elapsed}
 
     # --- numbers ---------------------------------------------------------------------------------
-
-    def _keep(self, request: Request, answer: Reply) -> None:
-        if request is self._numbered:
-            self._kept = answer
-            self._target(answer)
 
     def _out_of_order(self, seq: int) -> SequenceError:
         return SequenceError(f"Request number {seq} does not follow {self.seq}; nothing was executed")

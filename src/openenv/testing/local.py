@@ -68,7 +68,7 @@ class LocalServer:
         self.codec = ServerCodec(self.action, self.observation, self.state)
         self.manager = SessionManager(
             factory,
-            concurrency(environment, shared, False, None, max_concurrent_envs),
+            concurrency(environment, shared, None, max_concurrent_envs),
             shared=shared,
             strict=strict,
         )

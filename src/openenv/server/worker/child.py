@@ -82,7 +82,10 @@ def _serve(
         if isinstance(answer, RequestError):
             connection.sendall(packed({"error": answer.to_wire(), "log": report.take()}))
         else:
-            connection.sendall(packed_raw({"kind": answer.kind, "data": answer.data, "done": answer.done}))
+            message = {"kind": answer.kind, "data": answer.data, "done": answer.done}
+            if answer.error is not None:
+                message["failed"] = answer.error.to_wire()
+            connection.sendall(packed_raw(message))
 
 
 def _answer(host: Host, operation: Operation, report: Reporter, runner: asyncio.Runner) -> Answer | RequestError:

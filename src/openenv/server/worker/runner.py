@@ -309,7 +309,8 @@ class WorkerRunner(asyncio.Protocol):
                 if "error" in message:
                     done(RequestError.from_wire(message["error"]))
                 else:
-                    done(Answer(message["kind"], message["data"], message["done"]))
+                    failed = RequestError.from_wire(message["failed"]) if "failed" in message else None
+                    done(Answer(message["kind"], message["data"], message["done"], failed))
 
     def _begin(self, message: dict[str, Any]) -> None:
         if "error" in message:
