@@ -121,12 +121,13 @@ class Runner:
             return
         task = self._task = _start(_guarded(value))
         if task.done():
-            self._awaited(task, done)
+            self._awaited(task, value, done)
         else:
-            task.add_done_callback(lambda finished: self._awaited(finished, done))
+            task.add_done_callback(lambda finished: self._awaited(finished, value, done))
 
-    def _awaited(self, task: asyncio.Task[Any], done: Done) -> None:
+    def _awaited(self, task: asyncio.Task[Any], coroutine: Coroutine[Any, Any, Any], done: Done) -> None:
         self._task = None
+        coroutine.close()  # it has not begun if the task was cancelled at once, and would complain of that
         if task.cancelled():
             done(None, asyncio.CancelledError())
         else:

@@ -70,7 +70,7 @@ class Request:
     """One thing asked of a session.
 
     Attributes:
-        verb: `reset`, `step` or `state`.
+        verb: `reset`, `step`, `state` or `mcp`.
         bind: Makes the call of the environment; run just before the call, so it sees what came before.
         finish: Turns what the environment returned into a reply.
         reply: Called once with the answer.
@@ -275,11 +275,11 @@ class Session:
                 reply = request.finish(value)
             except RequestError as refused:
                 reply = Reply.failed(refused)
-            except Exception as raised:
+            except (Exception, SystemExit) as raised:  # from the value's own methods
                 reply = Reply.failed(self._failure(request.verb, raised))
         else:
             if request.verb == "reset":
-                self.phase = Phase.READY  # nothing may be stepped that was not reset
+                self._no_episode()
             reply = Reply.failed(self._failure(request.verb, error))
         request.reply(reply)
         self._pump()
@@ -296,11 +296,16 @@ class Session:
     # --- answers ---------------------------------------------------------------------------------
 
     def _finish_reset(self, episode: Episode, returned: Any) -> Reply:
-        self.phase = Phase.READY
+        self._no_episode()
         result = self._adapter.result(returned)
         self.episode = episode
         self.phase = Phase.ENDED if result.done else Phase.RUNNING
         return Reply("observation", codec.encode_result(result))
+
+    def _no_episode(self) -> None:
+        """Forget the episode: nothing may be stepped that was not reset."""
+        self.phase = Phase.READY
+        self.episode = None
 
     def _finish_step(self, returned: Any) -> Reply:
         result = self._adapter.result(returned)
