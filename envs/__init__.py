@@ -56,5 +56,5 @@ def _make_importable(environment: str) -> None:
 
 
 # A second import of this module, after somebody has forgotten the first, replaces what that has left.
-sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__qualname__ != _SameModule.__qualname__]
+sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__module__ != __name__]
 sys.meta_path.insert(0, _SameModule())

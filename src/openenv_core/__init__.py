@@ -11,6 +11,10 @@ from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from openenv.core import *
 
 _NEW = "openenv.core"
 
@@ -43,9 +47,7 @@ def __dir__() -> list[str]:
     return dir(import_module(_NEW))
 
 
-warnings.warn(
-    f"{__name__} is the old name of {_NEW}; import from there", DeprecationWarning, stacklevel=2
-)
+warnings.warn(f"{__name__} is the old name of {_NEW}; import from there", DeprecationWarning, stacklevel=2)
 __all__ = import_module(_NEW).__all__
-sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__qualname__ != _SameModule.__qualname__]
-sys.meta_path.insert(0, _SameModule())
+if not any(type(finder).__module__ == __name__ for finder in sys.meta_path):
+    sys.meta_path.insert(0, _SameModule())

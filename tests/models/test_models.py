@@ -6,11 +6,11 @@ import pickle
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from tests.toys import Add, Count
 
 import openenv.models
 from openenv.models import Action, EnvironmentMetadata, Observation, State, StepResult
 from openenv.protocol import codec
-from tests.toys import Add, Count
 
 REWARDS = [
     (None, None),

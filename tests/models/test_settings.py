@@ -8,9 +8,13 @@ from openenv.errors import ConfigurationError
 
 @pytest.fixture(autouse=True)
 def nothing_set(monkeypatch):
-    for name in (
-        "OPENENV_MODE OPENENV_CLIENT_MODE OPENENV_MAX_MESSAGE_SIZE_MB MAX_CONCURRENT_ENVS ENABLE_WEB_INTERFACE"
-    ).split():
+    for name in [
+        "OPENENV_MODE",
+        "OPENENV_CLIENT_MODE",
+        "OPENENV_MAX_MESSAGE_SIZE_MB",
+        "MAX_CONCURRENT_ENVS",
+        "ENABLE_WEB_INTERFACE",
+    ]:
         monkeypatch.delenv(name, raising=False)
 
 

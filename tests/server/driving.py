@@ -4,11 +4,15 @@ import asyncio
 import json
 from typing import Any
 
+from tests.toys import Add
+
 from openenv.protocol import messages as m
 from openenv.server.dispatch import ask, dispatch
 from openenv.server.manager import SessionManager, as_factory, concurrency
 from openenv.server.sessions import Phase, Reply, Session
-from tests.toys import Add
+
+made: list[SessionManager] = []
+"""All of the test that runs; cleaned up after it."""
 
 
 def manage(env: Any, sessions: int | None = None, idle_s: float | None = None, **options: Any) -> SessionManager:
@@ -16,7 +20,8 @@ def manage(env: Any, sessions: int | None = None, idle_s: float | None = None, *
     factory, shared = as_factory(env)
     config = concurrency(env, shared, None, sessions)
     config = config.model_copy(update={"session_timeout": idle_s})
-    return SessionManager(factory, config, shared=shared, **options)
+    made.append(SessionManager(factory, config, shared=shared, **options))
+    return made[-1]
 
 
 def reset(seed: int | None = None, **options: Any) -> m.WSResetMessage:

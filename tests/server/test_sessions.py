@@ -7,14 +7,14 @@ import threading
 import time
 
 import pytest
+from tests import shapes
+from tests.server.driving import STATE, Answers, asked, manage, opened, reset, step, until
+from tests.toys import AsyncCounter, Counter, Gate, InlineCounter, gated
 
 from openenv.errors import SessionLost
 from openenv.models import Observation, State, StepResult
 from openenv.server.dispatch import ask
 from openenv.server.sessions import Phase
-from tests import shapes
-from tests.server.driving import STATE, Answers, asked, manage, opened, reset, step, until
-from tests.toys import AsyncCounter, Count, Counter, Gate, InlineCounter, gated
 
 COUNTERS = [Counter, InlineCounter, AsyncCounter]
 
@@ -158,7 +158,7 @@ async def test_an_answer_given_from_within_an_answer_keeps_the_order():
     assert order == ["first", "third", "later"]
 
 
-# --- what goes wrong ------------------------------------------------------------------------------------------------
+# --- what goes wrong ------------------------------------------------------------------------------
 
 
 class Hostile(Exception):
@@ -285,7 +285,7 @@ async def test_an_observation_that_breaks_the_serialiser_does_not_break_the_sess
     assert await asked(session, step(2)) == [2]
 
 
-# --- the state ------------------------------------------------------------------------------------------------------
+# --- the state ------------------------------------------------------------------------------------
 
 
 async def test_what_a_state_leaves_open_is_filled_in_from_the_servers_own_count():
@@ -334,7 +334,7 @@ async def test_every_episode_has_an_id_of_its_own_unless_one_is_given():
     assert ids[2] == "mine"
 
 
-# --- the way out ----------------------------------------------------------------------------------------------------
+# --- the way out ----------------------------------------------------------------------------------
 
 
 class Closing(Counter):
@@ -470,7 +470,3 @@ async def test_info_says_how_a_session_stands():
     info = session.info()
     assert (info.phase, info.episode_id, info.step_count) == ("running", "e", 1)
     assert info.created_at <= info.last_activity_at <= time.time()
-
-
-def test_a_count_is_an_observation():
-    assert isinstance(Count(total=1), Observation)

@@ -43,15 +43,23 @@ class Raw:
         """Send text or bytes as one frame, or a list of either as the fragments of one message."""
         self.socket.send(frame)
 
-    def send_too_much(self, frame: Any) -> None:
-        """Send what the server may refuse, and close for, before all of it is sent."""
-        with contextlib.suppress(ConnectionClosed):
-            self.send(frame)
-
     def send_at_once(self, frames: list[str]) -> None:
         """Send many text frames in one write."""
-        raw = [Frame(Opcode.TEXT, frame.encode()).serialize(mask=True) for frame in frames]
-        self.socket.socket.sendall(b"".join(raw))
+        self._write([Frame(Opcode.TEXT, frame.encode()) for frame in frames])
+
+    def send_too_much(self, message: str | list[str]) -> None:
+        """Send text or its fragments to a server that may close before it has all of it.
+
+        Past the client's own sending, which gives up reading when it fails, and so may miss the close frame.
+        """
+        parts = [message] if isinstance(message, str) else message
+        kinds = [Opcode.TEXT] + [Opcode.CONT] * (len(parts) - 1)
+        last = [False] * (len(parts) - 1) + [True]
+        with contextlib.suppress(OSError):
+            self._write([Frame(k, p.encode(), fin) for k, p, fin in zip(kinds, parts, last, strict=True)])
+
+    def _write(self, frames: list[Frame]) -> None:
+        self.socket.socket.sendall(b"".join(frame.serialize(mask=True) for frame in frames))
 
     def receive(self) -> dict[str, Any]:
         """Return the next frame."""

@@ -214,29 +214,27 @@ class WebSocketLink:
     def _lost(self, code: int | None, reason: str) -> None:
         self.socket = None
         self._end = code, reason
-        self._fail_waiting()
+        self._fail_waiting(MessageTooLargeError if code == _TOO_LARGE_CLOSE else None)
 
-    def _fail_waiting(self) -> None:
+    def _fail_waiting(self, kind: type[RequestError] | None = None) -> None:
         waiting, self._waiting = self._waiting, deque()
         for reply in waiting:
             if not reply.done():
-                reply.set_exception(self._loss())
+                error = self._loss()
+                reply.set_exception(error if kind is None else kind(error.message))
 
     def _loss(self) -> RequestError:
         """Return why there is no connection, by what the server said last or else by how it closed."""
         if self._end is None:
             return SessionLost("The client was closed, and its session with it; reset() opens a new one")
         code, reason = self._end
-        if code == _TOO_LARGE_CLOSE:
-            return MessageTooLargeError(
-                "A message was over the size limit, so the connection was closed and its session is lost; "
-                "raise max_message_size_mb on both sides"
-            )
         told = _error_in(self._unasked)
         if told is not None and not self._answered:
             return told  # there never was a session
         why = f"close code {code} {reason}".rstrip() if code is not None else "no close frame"
-        if told is not None:
+        if code == _TOO_LARGE_CLOSE:
+            why = "a message was over the size limit; raise max_message_size_mb on both sides"
+        elif told is not None:
             why = told.message
         return SessionLost(
             f"The connection to {self.url} was lost ({why}), and with it the session and its episode; "

@@ -100,6 +100,7 @@ class Multiplexer:
         self._next_id = HELLO_ID + 1
         self._sessions: dict[str, RemoteSession] = {}
         self._reconnecting: asyncio.Task[None] | None = None
+        self._resuming = False
         self._heartbeat: asyncio.TimerHandle | None = None
         self._heard = 0.0
         self._closed = False
@@ -187,7 +188,7 @@ class Multiplexer:
     def send(self, call: Call, number: int) -> None:
         """Send a call now, or as soon as the connection is back."""
         self._calls[number] = call
-        if self.socket is not None:
+        if self.socket is not None and not (call.sessions and self._resuming):
             self.socket.send(call.raw, binary=self.format.binary)
 
     def number(self) -> int:
@@ -345,6 +346,7 @@ class Multiplexer:
                 del self._calls[number]
                 call.failed(SessionLost(_lost_text(self.url, code, reason)))
         if self._sessions:
+            self._resuming = True
             self._reconnecting = asyncio.get_running_loop().create_task(self._reconnect(code, reason))
 
     async def _reconnect(self, code: int | None, reason: str) -> None:
@@ -369,19 +371,21 @@ class Multiplexer:
         await self._resume_all()
 
     async def _resume_all(self) -> None:
-        # Calls made meanwhile were sent by `send` before the sessions are ours again; they are sent once more
-        # below, which their sequence numbers make harmless.
-        unanswered = dict(self._calls)
-        await asyncio.gather(*(self._resume(session) for session in list(self._sessions.values())))
-        for number, call in unanswered.items():
-            if number in self._calls and self.socket is not None:
-                self.socket.send(call.raw, binary=self.format.binary)
+        # Requests made meanwhile wait: the server would refuse them until it has given the session back.
+        socket = self.socket
+        await asyncio.gather(*(self._resume(session, socket) for session in list(self._sessions.values())))
+        if self.socket is not socket:  # it is lost again, and all of this is done again
+            return
+        self._resuming = False
+        for call in list(self._calls.values()):
+            if call.sessions:
+                socket.send(call.raw, binary=self.format.binary)
 
-    async def _resume(self, session: RemoteSession) -> None:
+    async def _resume(self, session: RemoteSession, socket: Any) -> None:
         try:
             await self.ask("resume", {"session": session.id, "token": session.token}, budget="resume")
         except SessionLost as error:
-            if self.socket is not None:  # else the socket is lost again, and all of this is done again
+            if self.socket is socket:
                 self._sessions.pop(session.id, None)
                 self._forget(session, error.message)
         except RequestError as error:

@@ -138,10 +138,12 @@ class Tenancy:
             if self._portal is None:
                 self._portal = Portal.acquire()
                 self._finalizer = weakref.finalize(self._client(), _end, self._portal, self._tenant)
-            if self._portal.is_this_thread():
-                raise OpenEnvError(_WAITS_FOR_ITSELF)
             self._calls += 1
-            return self._portal
+            portal = self._portal
+        if portal.is_this_thread():
+            self.leave()
+            raise OpenEnvError(_WAITS_FOR_ITSELF)
+        return portal
 
     def leave(self) -> None:
         """The call is over. The last one gives the portal back, unless it left something to close."""
@@ -150,7 +152,8 @@ class Tenancy:
             if self._calls or not self._tenant.untouched:
                 return
             portal, self._portal = self._portal, None
-        if portal is not None and self._finalizer is not None and self._finalizer.detach():
+            finalizer, self._finalizer = self._finalizer, None
+        if portal is not None and finalizer is not None and finalizer.detach():
             portal.release()
 
 

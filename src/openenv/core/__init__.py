@@ -40,3 +40,7 @@ def __getattr__(name: str) -> object:
     if name in env_server.__all__:
         return getattr(env_server, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

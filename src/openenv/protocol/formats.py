@@ -213,7 +213,10 @@ def unpack(raw: bytes) -> Any:
     """
     import msgspec
 
-    return msgspec.msgpack.decode(raw, ext_hook=_from_extension)
+    try:
+        return msgspec.msgpack.decode(raw, ext_hook=_from_extension)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def _read(raw: bytes, parse: Any) -> Incoming:

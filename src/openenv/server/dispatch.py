@@ -33,7 +33,7 @@ def dispatch(session: Session, message: Any, reply: OnReply) -> None:
         case m.WSStateMessage():
             session.state(reply)
         case m.WSMCPMessage():
-            reply(Reply("mcp", dumps(tool_answer(message.data))))
+            session.say(Reply("mcp", dumps(tool_answer(message.data))), reply)
         case _:
             raise AssertionError(f"no branch for {type(message).__name__}")
 

@@ -127,6 +127,7 @@ class SessionManager:
         strict: Refuse arguments that an environment does not declare.
         expose_errors: Tell clients the class and message of an environment's exceptions.
         name: What `describe` calls the environment, if not by its own name.
+        clock: Tells the time in seconds; leases and idle times are measured by it.
     """
 
     def __init__(
@@ -140,8 +141,10 @@ class SessionManager:
         shared: bool = False,
         strict: bool = False,
         expose_errors: bool = True,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.config = config
+        self._clock = clock
         budgets = budgets or Budgets()
         self.budgets = (
             budgets.model_copy(update={"idle": config.session_timeout}) if config.session_timeout else budgets
@@ -156,6 +159,8 @@ class SessionManager:
         self._unattached: set[str] = set()
         self._watched: set[str] = set()
         self._slots: set[str] = set()
+        self._graces: dict[str, asyncio.TimerHandle] = {}
+        self._may_overlap = forks is not None or (_is_safe(factory) and not shared)
         self._waiters: deque[_Waiter] = deque()
         self._pool: ThreadPool | None = None
         self._forks = forks
@@ -185,7 +190,7 @@ class SessionManager:
                 max_sessions=limit,
                 retry_after=1.0,
             )
-        session = Session(self._runner, self._gone, budgets=self.budgets)
+        session = Session(self._runner, self._gone, budgets=self.budgets, clock=self._clock)
         self.attach(session, on_end)
         self._sessions[session.id] = session
         self._slots.add(session.id)
@@ -252,7 +257,7 @@ class SessionManager:
     def detach(self, session: Session) -> None:
         """Let a session wait for its client, for the length of its lease."""
         self.attach(session, None)
-        session.lease_until = time.monotonic() + self.budgets.lease
+        session.lease_until = self._clock() + self.budgets.lease
         self._watch_over(session)
 
     # --- what a server says of itself ------------------------------------------------------------
@@ -339,13 +344,18 @@ class SessionManager:
         self._watched.discard(session.id)
         if session is self._default:
             self._default = None
-        if self.config.max_concurrent_envs > 1 and session.busy:  # with one, a second must not run beside it
-            asyncio.get_running_loop().call_later(CLOSE_GRACE_S, self._gone, session)
+        if self._may_overlap:  # else another must not run beside what is left of it
+            self._graces[session.id] = asyncio.get_running_loop().call_later(CLOSE_GRACE_S, self._gone, session)
         if tell is not None:
             tell(reason)
 
     def _gone(self, session: Session) -> None:
+        if session.id not in self._slots:  # its grace was over before
+            return
         self._slots.discard(session.id)
+        grace = self._graces.pop(session.id, None)
+        if grace is not None:
+            grace.cancel()
         if self._waiters:
             waiter = self._waiters.popleft()
             waiter.cancel()
@@ -383,7 +393,7 @@ class SessionManager:
 
     def _look(self) -> None:
         self._watch = None
-        now = time.monotonic()
+        now = self._clock()
         for session_id in list(self._watched):
             session = self._sessions.get(session_id)
             if session is not None and (reason := self._over(session, now)):

@@ -201,12 +201,13 @@ class LocalRunner:
     def _await(self, coroutine: Coroutine[Any, Any, Any], done: Done) -> None:
         task = self._task = _start(_guarded(coroutine))
         if task.done():
-            self._finished(done, task)
+            self._finished(coroutine, done, task)
         else:
-            task.add_done_callback(partial(self._finished, done))
+            task.add_done_callback(partial(self._finished, coroutine, done))
 
-    def _finished(self, done: Done, task: asyncio.Task[Any]) -> None:
+    def _finished(self, coroutine: Coroutine[Any, Any, Any], done: Done, task: asyncio.Task[Any]) -> None:
         self._task = None
+        coroutine.close()  # it has not begun if the task was cancelled at once, and would complain of that
         if task.cancelled():
             done(None, asyncio.CancelledError())
         else:

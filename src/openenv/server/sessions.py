@@ -72,13 +72,15 @@ class Request:
     """One thing asked of a session, and who is to be told.
 
     Attributes:
-        operation: What.
+        operation: What; None for an answer that is known already.
+        known: That answer.
         reply: Called with the answer.
         given: The answer, once there is one.
     """
 
-    operation: Operation
+    operation: Operation | None
     reply: OnReply
+    known: Reply | None = None
     given: Reply | None = None
 
     @property
@@ -120,6 +122,7 @@ class Session:
         on_gone: Called once, when the environment is closed and nothing is left.
         budgets: How long things may take.
         session_id: Its id; made up if not given.
+        clock: Tells the time in seconds.
 
     Attributes:
         id: Its id.
@@ -139,14 +142,16 @@ class Session:
         *,
         budgets: Budgets | None = None,
         session_id: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._clock = clock
         self.id = session_id or str(uuid.uuid4())
         self.token = secrets.token_urlsafe(16)
         self.phase = Phase.CREATING
         self.episode: Episode | None = None
         self.seq = 0
         self.created_at = time.time()
-        self.opened_at = self.last_activity = time.monotonic()
+        self.opened_at = self.last_activity = clock()
         self.on_end: Callable[[RequestError], None] | None = None
         self.lease_until: float | None = None
         self.holder: Any = None
@@ -192,6 +197,10 @@ class Session:
     def state(self, reply: OnReply) -> Request:
         """Read the state."""
         return self.submit(Request(StateOp({}), reply))
+
+    def say(self, known: Reply, reply: OnReply) -> Request:
+        """Give an answer that is known already, when its turn comes."""
+        return self.submit(Request(None, reply, known=known))
 
     def numbered(self, seq: int, operation: Operation, reply: OnReply) -> Request | None:
         """Run a state-changing request under a sequence number, at most once.
@@ -281,7 +290,7 @@ class Session:
             episode_id=self.episode.id if self.episode else None,
             step_count=self.episode.steps if self.episode else 0,
             created_at=self.created_at,
-            last_activity_at=time.time() - (time.monotonic() - self.last_activity),
+            last_activity_at=time.time() - (self._clock() - self.last_activity),
             environment_type=self._runner.environment_type,
         )
 
@@ -292,7 +301,7 @@ class Session:
         if self._ended is not None:
             request.answer(Reply.failed(self._ended, self.format))
             return request
-        self.last_activity = time.monotonic()
+        self.last_activity = self._clock()
         self._queue.append(request)
         self._pump()
         return request
@@ -309,6 +318,10 @@ class Session:
 
     def _run(self, request: Request) -> None:
         operation = request.operation
+        if operation is None:
+            assert request.known is not None
+            request.answer(request.known)
+            return
         verb = operation.verb
         if self.phase is Phase.BROKEN:
             assert self._fault is not None
@@ -340,7 +353,8 @@ class Session:
         self._clear_timer()
         self._busy = False
         self._current = None
-        self.last_activity = time.monotonic()
+        self.last_activity = self._clock()
+        assert request.operation is not None
         reply = self._reply(request.operation, answer)
         request.answer(reply)
         self._pump()

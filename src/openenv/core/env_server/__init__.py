@@ -39,3 +39,7 @@ def __getattr__(name: str) -> object:
     if name in ("HTTPEnvServer", "create_app", "create_fastapi_app"):
         return getattr(import_module("openenv.core.env_server.http_server"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -14,9 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, cast
 
-from pydantic import ValidationError
-
-from openenv.errors import EnvironmentDiedError, EnvironmentFactoryError, RequestError
+from openenv.errors import EnvironmentDiedError, EnvironmentFactoryError, InvalidRequestError, RequestError
 from openenv.models import EnvironmentMetadata, Observation, State
 from openenv.protocol.codec import ClientCodec
 from openenv.protocol.formats import Format
@@ -25,6 +23,7 @@ from openenv.server.host import Answer, Operation, ResetOp, StepOp
 from openenv.server.runner import OnAnswer, OnClosed, OnStarted
 from openenv.server.worker.messages import Frames, packed
 from openenv.server.worker.target import Target
+from openenv.values import reason
 
 CLOSE_GRACE_S = 5.0
 """Seconds a worker has to close its environment before it is killed."""
@@ -165,7 +164,8 @@ class ForkServer:
             done(0, why)
         for done in forking:
             done(0, why)
-        for told in exits.values():
+        for pid, told in exits.items():  # a fork server that was killed could not take its workers along
+            _kill(pid)
             told(-signal.SIGKILL)
 
 
@@ -199,7 +199,7 @@ class WorkerRunner(asyncio.Protocol):
         self._on_answer: OnAnswer | None = None
         self._on_closed: list[OnClosed] = []
         self._hung_up = False
-        self._killed_for: RequestError | None = None
+        self._unwanted = False
 
     # --- what a session asks -----------------------------------------------------------------------------
 
@@ -219,12 +219,16 @@ class WorkerRunner(asyncio.Protocol):
             done(self._death())
             return
         try:
-            message = self._message(operation)
-        except (RequestError, ValidationError) as error:
-            done(error if isinstance(error, RequestError) else RequestError(str(error)))
+            frame = packed(self._message(operation))
+        except Exception as error:  # an integer of more than 64 bits, or whatever a value's own methods raise
+            done(
+                InvalidRequestError(
+                    f"The {operation.verb} can not be handed to the environment's process: {reason(error)}"
+                )
+            )
             return
         self._on_answer = done
-        self._transport.write(packed(message))
+        self._transport.write(frame)
 
     def use(self, format_: Format) -> None:
         """See `Runner.use`."""
@@ -233,9 +237,10 @@ class WorkerRunner(asyncio.Protocol):
 
     def stop(self) -> bool:
         """See `Runner.stop`: kill the worker and everything it has started."""
-        if self._pid and self._status is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._pid, signal.SIGKILL)
+        if self._status is None:
+            self._unwanted = True  # if it is being forked, it is killed as soon as its pid is known
+            if self._pid:
+                _kill(self._pid)
         return True
 
     def metadata(self) -> EnvironmentMetadata:
@@ -286,6 +291,8 @@ class WorkerRunner(asyncio.Protocol):
             return
         self._pid = pid
         self._forks.on_exit(pid, self._exited)
+        if self._unwanted:
+            self.stop()
         ours.setblocking(False)
         loop = asyncio.get_running_loop()
         self._connecting = loop.create_task(loop.connect_accepted_socket(lambda: self, ours))
@@ -374,3 +381,12 @@ class WorkerRunner(asyncio.Protocol):
         return EnvironmentDiedError(
             f"The environment's process {how}; reset() starts over on a new environment{tail}"
         )
+
+
+def _kill(pid: int) -> None:
+    """Kill a worker and everything it has started."""
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except ProcessLookupError:  # it has ended, or is so new that it leads no group yet
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)

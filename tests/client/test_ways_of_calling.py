@@ -1,0 +1,237 @@
+"""One table: every way of calling, for every kind of client, gives the same things of the same types."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from tests.client import ways
+from tests.toys import Add, Count, Counter, CounterEnv, Tally
+
+from openenv.client import EnvClient, GenericEnvClient, HTTPEnvClient
+from openenv.errors import ConnectionFailedError, EpisodeEndedError, ExecutionError, NotResetError
+from openenv.models import EnvironmentMetadata, StepResult
+from openenv.protocol.messages import SchemaResponse, ServerCapacityStatus
+
+
+class CounterHTTP(HTTPEnvClient[Add, Count, Tally]):
+    """The blocking HTTP client of the counters."""
+
+
+@dataclass
+class Kind:
+    """What one class of clients takes and gives."""
+
+    client: type[EnvClient]
+    observation: type
+    state: type
+    typed: bool = True
+
+    def action(self, **fields: Any) -> Any:
+        return Add(**fields) if self.typed else fields
+
+    def read(self, thing: Any, name: str) -> Any:
+        return getattr(thing, name) if self.typed else thing[name]
+
+
+KINDS = {
+    "typed": Kind(CounterEnv, Count, Tally),
+    "generic": Kind(GenericEnvClient, dict, dict, typed=False),
+    "http": Kind(CounterHTTP, Count, Tally),
+}
+BLOCKING = [way.__name__ for way in ways.BLOCKING]
+EACH = [(kind, way) for kind in ("typed", "generic") for way in ways.BY_NAME] + [("http", way) for way in BLOCKING]
+each_way = pytest.mark.parametrize(("kind", "way"), EACH)
+
+
+def is_a(answer: Any, cls: type) -> bool:
+    """Whether an answer is of a class; what was used without await is not the thing, but stands for it."""
+    value = answer._value() if hasattr(type(answer), "_touched") else answer
+    return isinstance(value, cls)
+
+
+@each_way
+def test_an_episode_in_every_way(shared, kind, way):
+    kind, url = KINDS[kind], shared(Counter).url
+
+    def script(env):
+        first = yield lambda: env.reset(seed=1, episode_id="e7")
+        assert is_a(first, StepResult)
+        assert type(first.observation) is kind.observation
+        assert (kind.read(first.observation, "total"), first.reward, first.done) == (0, None, False)
+        second = yield lambda: env.step(kind.action(amount=3))
+        assert is_a(second, StepResult)
+        assert type(second.observation) is kind.observation
+        assert (kind.read(second.observation, "total"), second.reward, second.done) == (3, 3.0, False)
+        state = yield lambda: env.state()
+        assert is_a(state, kind.state)
+        assert [kind.read(state, name) for name in ("episode_id", "step_count", "total")] == ["e7", 1, 3]
+        last = yield lambda: env.step(kind.action(amount=200))
+        assert (last.done, last.terminated) == (True, True)
+        again = yield lambda: env.reset()
+        assert kind.read(again.observation, "total") == 0
+        for _ in range(2):
+            closing = yield lambda: env.close()
+            assert closing is None or closing == None  # noqa: E711
+
+    ways.BY_NAME[way](kind.client(url), script)
+
+
+@each_way
+def test_what_the_server_says_of_itself_in_every_way(shared, kind, way):
+    url = shared(Counter).url
+
+    def script(env):
+        schema = yield lambda: env.schema()
+        assert is_a(schema, SchemaResponse)
+        assert "amount" in schema.action["properties"]
+        metadata = yield lambda: env.metadata()
+        assert is_a(metadata, EnvironmentMetadata)
+        assert metadata.name == "Counter"
+        capacity = yield lambda: env.capacity()
+        assert is_a(capacity, ServerCapacityStatus)
+        assert capacity.max_sessions >= capacity.available_slots > 0
+        yield lambda: env.disconnect()
+
+    ways.BY_NAME[way](KINDS[kind].client(url), script)
+
+
+@each_way
+def test_errors_in_every_way(shared, kind, way):
+    kind, url = KINDS[kind], shared(Counter).url
+
+    def script(env):
+        with pytest.raises(NotResetError):
+            yield lambda: env.step(kind.action())
+        yield lambda: env.reset()
+        with pytest.raises(ExecutionError, match="no such key: 'x'") as caught:
+            yield lambda: env.step(kind.action(trouble="raise"))
+        assert (caught.value.exception, bool(caught.value.error_id)) == ("LookupError", True)
+        state = yield lambda: env.state()  # the session goes on
+        assert kind.read(state, "step_count") == 1
+        yield lambda: env.step(kind.action(amount=100))
+        with pytest.raises(EpisodeEndedError):
+            yield lambda: env.step(kind.action())
+        yield lambda: env.close()
+
+    ways.BY_NAME[way](kind.client(url), script)
+
+
+NOBODY = "http://127.0.0.1:9"
+
+
+@pytest.mark.parametrize("ask", ["reset", "step", "state", "schema", "metadata", "capacity"])
+@pytest.mark.parametrize(("kind", "way"), [pair for pair in EACH if "bare" in pair[1] or "not_entered" in pair[1]])
+def test_without_a_server_the_first_call_fails_in_every_way(kind, way, ask):
+    kind = KINDS[kind]
+
+    def script(env):
+        with pytest.raises(ConnectionFailedError, match="127.0.0.1"):
+            yield lambda: env.step(kind.action()) if ask == "step" else getattr(env, ask)()
+        yield lambda: env.close()
+
+    ways.BY_NAME[way](kind.client(NOBODY), script)
+
+
+@pytest.mark.parametrize(("kind", "way"), [pair for pair in EACH if "bare" not in pair[1]])
+def test_without_a_server_entering_fails_in_every_way(kind, way):
+    def script(env):
+        yield lambda: env.reset()
+
+    if way in ("sync_not_entered", "in_a_thread_of_a_loop", "awaited_then_blocking"):
+        pytest.skip("it is not entered")
+    with pytest.raises(ConnectionError, match="127.0.0.1"):
+        ways.BY_NAME[way](KINDS[kind].client(NOBODY), script)
+
+
+# --- a bare client inside a loop ----------------------------------------------------------------
+
+
+async def test_a_failed_bare_call_that_nobody_looks_at_is_raised_by_the_next_call(shared):
+    client = CounterEnv(shared(Counter).url)
+    await client.reset()
+    unseen = client.step(Add(trouble="raise"))
+    await asyncio.wait([asyncio.wrap_future(unseen._future)])
+    with pytest.raises(ExecutionError, match="no such key"):
+        client.step(Add())
+    assert (await client.step(Add())).observation.total == 2  # once
+    await client.close()
+
+
+async def test_the_error_of_a_bare_call_is_kept_while_others_are_on_their_way(shared):
+    client = CounterEnv(shared(Counter).url)
+    client.reset()
+    client.step(Add(trouble="raise"))
+    assert client.step(Add()).observation.total == 2  # when this is there, so is the failure
+    with pytest.raises(ExecutionError, match="no such key"):
+        client.state()
+    client.close()
+
+
+async def test_closing_raises_an_error_that_nobody_has_looked_at_and_closes(serve):
+    server = serve(Counter)
+    client = CounterEnv(server.url)
+    client.reset()
+    failed = client.step(Add(trouble="raise"))
+    await asyncio.wait([asyncio.wrap_future(failed._future)])
+    with pytest.raises(ExecutionError, match="no such key"):
+        client.close()
+    await client.close()
+    assert not client._tenancy.active
+
+
+async def test_an_error_that_was_looked_at_is_not_raised_again(shared):
+    client = CounterEnv(shared(Counter).url)
+    with pytest.raises(NotResetError):
+        await client.step(Add())
+    failed = client.step(Add())
+    with pytest.raises(NotResetError):
+        str(failed.observation)
+    client.reset()
+    assert client.state().total == 0
+    client.close()
+
+
+async def test_a_bare_call_is_sent_even_if_nobody_looks_at_it(shared):
+    client = CounterEnv(shared(Counter).url)
+    client.reset()
+    client.step(Add(amount=2))
+    assert client.step(Add(amount=3)).observation.total == 5
+    client.close()
+
+
+async def test_after_a_first_blocking_use_calls_return_plain_results(shared):
+    client = CounterEnv(shared(Counter).url)
+    assert client.reset().observation.total == 0
+    assert type(client.step(Add())) is StepResult
+    assert (await client.step(Add())).observation.total == 2  # and can be awaited all the same
+    client.close()
+
+
+async def test_a_client_entered_async_refuses_to_block(shared):
+    async with CounterEnv(shared(Counter).url) as client:
+        with pytest.raises(RuntimeError if False else Exception, match="entered async"):
+            client.sync()
+
+
+async def test_a_blocking_client_can_be_entered_async_afterwards(shared):
+    client = CounterEnv(shared(Counter).url)
+    assert client.reset().observation.total == 0
+    async with client as env:
+        assert (await env.step(Add())).observation.total == 1
+
+
+def test_a_client_of_a_closed_loop_says_so(shared):
+    client = CounterEnv(shared(Counter).url)
+
+    async def enter() -> None:
+        await client.connect()
+        await client.close()
+
+    asyncio.run(enter())
+
+    async def use() -> None:
+        await client.reset()
+
+    with pytest.raises(Exception, match="event loop that is closed"):
+        asyncio.run(use())
