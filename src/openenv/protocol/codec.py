@@ -82,7 +82,9 @@ def broken_validator(error: BaseException) -> InvalidRequestError:
 _ERRORS_TOLD = 50
 """Errors told of one message; one of a million unknown fields is not answered by a list of a million."""
 
-_FRAMES = frozenset(("reset", "step", "state", "close", "mcp"))
+_V1_FRAMES = {"reset", "step", "state", "close", "mcp"}
+_V2_FRAMES = {"hello", "open", "resume", "reset_many", "step_many", "cancel", "ping"}
+_FRAMES = _V1_FRAMES | _V2_FRAMES
 
 
 def _relative(error: ErrorDetails) -> list[int | str]:

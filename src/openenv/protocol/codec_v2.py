@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
+from pydantic_core import from_json
 
 from openenv import values
-from openenv.errors import InvalidRequestError
+from openenv.errors import InvalidRequestError, SerializationError
 from openenv.protocol import v2
 from openenv.protocol.codec import broken_validator, refuse_non_finite
 from openenv.protocol.formats import JSON, Format, unpack
@@ -49,7 +50,10 @@ class ServerCodecV2:
             InvalidRequestError: It is not even JSON, or MessagePack, or a validator of the action broke.
         """
         if format_ is not JSON:
-            return self._valid(self._frames, _unpacked(raw))
+            value = _unpacked(raw)
+            if any(start in raw for start in _NON_FINITE_STARTS):
+                _refuse_non_finite(value)
+            return self._valid(self._frames, value)
         try:
             frame = self._frames.validate_json(raw)
         except ValidationError:
@@ -64,8 +68,9 @@ class ServerCodecV2:
 
         Raises:
             ValidationError: It is none.
-            InvalidRequestError: A validator of the action broke.
+            InvalidRequestError: A validator of the action broke, or it holds NaN or infinity.
         """
+        _refuse_non_finite(item)
         return self._valid(self._reset if kind == "reset_many" else self._step, item)
 
     @staticmethod
@@ -76,6 +81,17 @@ class ServerCodecV2:
             raise
         except (Exception, SystemExit) as error:  # a validator of the environment's author
             raise broken_validator(error) from error
+
+
+_NON_FINITE_STARTS = (b"\xcb\x7f", b"\xcb\xff", b"\xca\x7f", b"\xca\xff")
+"""How NaN and infinity begin in MessagePack, as do some very large numbers; only then is it worth a look."""
+
+
+def _refuse_non_finite(value: Any) -> None:
+    try:
+        values.refuse_non_finite_tree(value, what="message")
+    except SerializationError as error:
+        raise InvalidRequestError(error.message, code="INVALID_JSON") from None
 
 
 class _AnyBatch(v2.Frame):
@@ -102,7 +118,7 @@ def _unpacked(raw: bytes) -> Any:
 def readable(raw: bytes, format_: Format) -> dict[str, Any]:
     """Return what can be read of a frame that did not validate; nothing if it is not even an object."""
     try:
-        frame = values.loads(raw) if format_ is JSON else unpack(raw)
+        frame = values.decode(from_json(raw)) if format_ is JSON else unpack(raw)
     except Exception:  # whatever a hostile frame makes the parsers raise
         return {}
     return frame if isinstance(frame, dict) else {}

@@ -64,7 +64,7 @@ class Connection:
             self._give_up = self._manager.open_when_free(self._opened, self._not_opened)
             return
         try:
-            self._session = self._manager.get(self._session_id)
+            self._session = self._manager.get_unattached(self._session_id)
         except RequestError as error:
             self._not_opened(error)
 

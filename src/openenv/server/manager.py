@@ -239,6 +239,17 @@ class SessionManager:
                 f"No session {session_id!r}: it was closed, has expired, or is of another server"
             ) from None
 
+    def get_unattached(self, session_id: str) -> Session:
+        """Return a session that was opened over plain HTTP; one of version 2 is reached by its token only.
+
+        Raises:
+            SessionNotFoundError: There is none of this id.
+        """
+        session = self.get(session_id)
+        if session_id not in self._unattached:
+            raise SessionNotFoundError(f"Session {session_id!r} was not opened over HTTP: resume it with its token")
+        return session
+
     def default(self) -> Session:
         """Return the one session that requests without a session id share; open it if there is none.
 

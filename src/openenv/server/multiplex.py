@@ -163,7 +163,9 @@ class MultiplexConnection:
             for give_up in giving_up:
                 give_up()
             for session in opened:
+                self._sessions.pop(session.id, None)  # nobody has heard of it, so nobody is told that it ends
                 session.end()
+            opened.clear()
             if not refused:
                 refused.append(error)
                 self._fail(frame.id, error)
