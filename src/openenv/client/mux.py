@@ -366,6 +366,7 @@ class Multiplexer:
             for session in list(self._sessions.values()):
                 self._forget(session, _lost_text(self.url, code, reason))
             self._sessions.clear()
+            self._resuming = False
             return
         self.reconnects += 1
         await self._resume_all()

@@ -18,6 +18,7 @@ from pydantic_core import ErrorDetails, core_schema, to_json
 from openenv import values
 from openenv.errors import InvalidReplyError, InvalidRequestError, RequestError, SerializationError
 from openenv.models import State, StepResult
+from openenv.outcomes import Outcome
 from openenv.protocol import messages as m
 from openenv.protocol.unions import needs_tag, wire_type
 
@@ -186,12 +187,24 @@ def encode_result(result: StepResult[Any]) -> bytes:
     parts.append(b"true" if result.done else b"false")
     if result.truncated:
         parts.append(b',"truncated":true')
+    declared = _declared(result)
+    if declared:
+        parts += (b",", to_json(declared)[1:-1])
     if result.info:
         parts += (b',"info":', values.dumps(result.info, what="info"))
     if result.metadata:
         parts += (b',"metadata":', values.dumps(result.metadata, what="metadata"))
     parts.append(b"}")
     return b"".join(parts)
+
+
+def _declared(result: StepResult[Any]) -> dict[str, Any]:
+    """Return what an environment said of how its step came out, beyond `done` and `truncated`."""
+    outcome = result.outcome
+    if outcome == Outcome.of(result.done, result.truncated, result.reward is not None):
+        return {"terminated": True} if result.truncated and result.terminated else {}
+    declared: dict[str, Any] = {"outcome": outcome._asdict()}
+    return {"terminated": True, **declared} if result.terminated else declared
 
 
 def result_data(result: StepResult[Any]) -> dict[str, Any]:
@@ -202,6 +215,7 @@ def result_data(result: StepResult[Any]) -> dict[str, Any]:
     data = {"observation": observation, "reward": result.reward, "done": result.done}
     if result.truncated:
         data["truncated"] = True
+    data |= _declared(result)
     if result.info:
         data["info"] = result.info
     if result.metadata:
@@ -474,7 +488,9 @@ def step_result(data: m.ResultData[Any]) -> StepResult[Any]:
         observation,
         data.reward,
         data.done,
+        terminated=data.terminated,
         truncated=data.truncated,
+        outcome=Outcome(*vars(data.outcome).values()) if data.outcome is not None else None,
         info=data.info,
         metadata=metadata,
     )

@@ -16,7 +16,7 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args, get_origin
+from typing import Any, Literal, NamedTuple, TypeGuard, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel
@@ -83,12 +83,16 @@ def frames() -> Iterator[FrameType]:
     """Yield every frame of both versions, in the order in which they are defined."""
     for version, module, request in ((1, messages, messages.BaseMessage), (2, v2, v2.Frame)):
         for model in vars(module).values():
-            if not inspect.isclass(model) or not issubclass(model, BaseModel) or model.__module__ != module.__name__:
+            if not _is_model(model) or model.__module__ != module.__name__:
                 continue
             field = model.model_fields.get("type")
             if field is not None and get_origin(field.annotation) is Literal:
                 sender = CLIENT if issubclass(model, request) else SERVER
                 yield FrameType(version, sender, get_args(field.annotation)[0], model)
+
+
+def _is_model(found: Any) -> TypeGuard[type[BaseModel]]:
+    return inspect.isclass(found) and issubclass(found, BaseModel)
 
 
 # --- schemas -----------------------------------------------------------------------------------------
@@ -113,10 +117,9 @@ def _models_within(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
     while pending:
         annotation = pending.pop()
         pending += get_args(annotation)
-        if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
-            if annotation.__name__ not in found:
-                found[annotation.__name__] = annotation
-                pending += [field.annotation for field in annotation.model_fields.values()]
+        if _is_model(annotation) and annotation.__name__ not in found:
+            found[annotation.__name__] = annotation
+            pending += [field.annotation for field in annotation.model_fields.values()]
     return found
 
 
@@ -130,7 +133,7 @@ def _tidy(schema: Schema, model: type[BaseModel]) -> Schema:
             properties[name]["description"] = docs[name]
     always = (*schema.get("required", ()), *_ALWAYS_SENT.get(model.__name__, ()))
     required = [name for name in properties if name in always]
-    tidy = {"title": model.__name__, "description": summary, "type": "object", "properties": properties}
+    tidy: Schema = {"title": model.__name__, "description": summary, "type": "object", "properties": properties}
     if required:
         tidy["required"] = required
     if "additionalProperties" in schema:
@@ -285,9 +288,10 @@ def _schemas_in(folder: Path) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the description into a folder, or say what of it is stale."""
-    parser = argparse.ArgumentParser("python -m openenv.protocol.describe", description=__doc__.partition("\n")[0])
+    about = (__doc__ or "").partition("\n")[0]
+    parser = argparse.ArgumentParser("python -m openenv.protocol.describe", description=about)
     parser.add_argument("folder", type=Path, help="where the files go; docs/schemas in the repository")
-    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if files are not up to date")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if any is stale")
     given = parser.parse_args(arguments)
     if not given.check:
         print(f"{write(given.folder)} files in {given.folder}")

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypeVar
 
 from openenv.models import Model, Reward, Settled
+from openenv.outcomes import Cause, Status
 from openenv.protocol.codes import HealthStatus
 
 ActionT = TypeVar("ActionT", default=dict[str, Any])
@@ -39,10 +40,34 @@ class StepRequest(Model, Generic[ActionT]):
     request_id: str | None = Field(default=None, max_length=255, description="Echoed nowhere; for logs.")
 
 
-class ResultData(Model, Generic[ObservationT]):
-    """What a reset or step answers.
+class OutcomeData(Model):
+    """How a step came out, as its environment told it; see `openenv.outcomes`.
 
-    `terminated`, `truncated` and `info` are left out when they say nothing beyond `done`.
+    Attributes:
+        status: `ok`, `terminated`, `truncated`, `policy_fault` or `infra_fault`.
+        cause: One of the fixed list of causes.
+        retryable: Doing the same again may come out differently.
+        reward_valid: The reward is to be trained on.
+    """
+
+    status: Status
+    cause: Cause = Cause.NONE
+    retryable: bool = False
+    reward_valid: bool = True
+
+
+class ResultData(Model, Generic[ObservationT]):
+    """What a reset or step answers. What says nothing beyond `done` and `reward` is left out.
+
+    Attributes:
+        observation: The environment's observation, without `reward` and `done`.
+        reward: The reward; null when nothing graded the step.
+        done: The episode is over, for whatever reason.
+        terminated: It ended by the rules of the task; left out where `done` without `truncated` says so.
+        truncated: It was cut off by a limit of the task.
+        outcome: How it came out, where the environment says more than the fields above.
+        info: Extras beside the observation; `warnings` lists what the server wants noticed.
+        metadata: The observation's metadata, if it has any.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -50,7 +75,9 @@ class ResultData(Model, Generic[ObservationT]):
     observation: ObservationT
     reward: Reward = None
     done: bool = False
+    terminated: bool = False
     truncated: bool = False
+    outcome: OutcomeData | None = None
     info: dict[str, Any] | None = None
     metadata: dict[str, Any] | None = None
 

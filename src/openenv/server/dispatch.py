@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from openenv.errors import SerializationError
 from openenv.protocol import messages as m
 from openenv.server.sessions import OnReply, Reply, Session
-from openenv.values import dumps
+from openenv.values import dumps, refuse_non_finite_tree
 
 
 def dispatch(session: Session, message: Any, reply: OnReply) -> None:
@@ -57,4 +58,9 @@ def _reset(session: Session, data: m.ResetRequest, reply: OnReply) -> None:
 def tool_answer(request: dict[str, Any]) -> dict[str, Any]:
     """Return the JSON-RPC answer of an environment that has no tools."""
     error = {"code": -32603, "message": "Environment does not support MCP", "data": None}
-    return {"jsonrpc": "2.0", "id": request.get("id"), "error": error}
+    number = request.get("id")
+    try:
+        refuse_non_finite_tree(number)
+    except SerializationError:  # 1e999 is JSON, but has no way back
+        number = None
+    return {"jsonrpc": "2.0", "id": number, "error": error}

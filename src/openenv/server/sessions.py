@@ -76,12 +76,14 @@ class Request:
         known: That answer.
         reply: Called with the answer.
         given: The answer, once there is one.
+        also: Who else is to be told, having sent the same request again.
     """
 
     operation: Operation | None
     reply: OnReply
     known: Reply | None = None
     given: Reply | None = None
+    also: list[OnReply] | None = None
 
     @property
     def answered(self) -> bool:
@@ -92,6 +94,8 @@ class Request:
         """Give the answer."""
         self.given = reply
         self.reply(reply)
+        for tell in self.also or ():
+            tell(reply)
 
 
 @dataclass(slots=True)
@@ -218,7 +222,8 @@ class Session:
             if kept is not None:
                 reply(kept)
             elif last is not None:
-                last.reply = reply
+                last.also = last.also or []
+                last.also.append(reply)
             return last
         reply(Reply.failed(self._out_of_order(seq), self.format))
         return None
@@ -392,7 +397,11 @@ class Session:
     # --- numbers ---------------------------------------------------------------------------------
 
     def _out_of_order(self, seq: int) -> SequenceError:
-        return SequenceError(f"Request number {seq} does not follow {self.seq}; nothing was executed")
+        if 0 < seq < self.seq:
+            why = "was answered long ago, and only the last answer is kept"
+        else:
+            why = f"does not follow {self.seq}; nothing was executed"
+        return SequenceError(f"Request number {seq} {why}")
 
     # --- budgets, and environments that broke ----------------------------------------------------
 
