@@ -27,4 +27,5 @@ def wait_until(condition: Callable[[], bool]) -> bool:
 def no_thread_is_left() -> Iterator[None]:
     """Checks that the shared thread has ended with the last client of the test."""
     yield
-    assert wait_until(lambda: not portal_threads()), "a client was not closed, or its thread did not end"
+    end = wait_until(lambda: not portal_threads())
+    assert end, "a client was not closed, or its thread did not end"

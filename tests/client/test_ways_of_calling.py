@@ -1,6 +1,7 @@
 """One table: every way of calling, for every kind of client, gives the same things of the same types."""
 
 import asyncio
+import concurrent.futures
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ from tests.client import ways
 from tests.toys import Add, Count, Counter, CounterEnv, Tally
 
 from openenv.client import EnvClient, GenericEnvClient, HTTPEnvClient
-from openenv.errors import ConnectionFailedError, EpisodeEndedError, ExecutionError, NotResetError
+from openenv.errors import ConnectionFailedError, EpisodeEndedError, ExecutionError, NotResetError, OpenEnvError
 from openenv.models import EnvironmentMetadata, StepResult
 from openenv.protocol.messages import SchemaResponse, ServerCapacityStatus
 
@@ -151,7 +152,7 @@ async def test_a_failed_bare_call_that_nobody_looks_at_is_raised_by_the_next_cal
     client = CounterEnv(shared(Counter).url)
     await client.reset()
     unseen = client.step(Add(trouble="raise"))
-    await asyncio.wait([asyncio.wrap_future(unseen._future)])
+    concurrent.futures.wait([unseen._future])
     with pytest.raises(ExecutionError, match="no such key"):
         client.step(Add())
     assert (await client.step(Add())).observation.total == 2  # once
@@ -173,7 +174,7 @@ async def test_closing_raises_an_error_that_nobody_has_looked_at_and_closes(serv
     client = CounterEnv(server.url)
     client.reset()
     failed = client.step(Add(trouble="raise"))
-    await asyncio.wait([asyncio.wrap_future(failed._future)])
+    concurrent.futures.wait([failed._future])
     with pytest.raises(ExecutionError, match="no such key"):
         client.close()
     await client.close()
@@ -210,7 +211,7 @@ async def test_after_a_first_blocking_use_calls_return_plain_results(shared):
 
 async def test_a_client_entered_async_refuses_to_block(shared):
     async with CounterEnv(shared(Counter).url) as client:
-        with pytest.raises(RuntimeError if False else Exception, match="entered async"):
+        with pytest.raises(OpenEnvError, match="entered async"):
             client.sync()
 
 
@@ -233,5 +234,5 @@ def test_a_client_of_a_closed_loop_says_so(shared):
     async def use() -> None:
         await client.reset()
 
-    with pytest.raises(Exception, match="event loop that is closed"):
+    with pytest.raises(OpenEnvError, match="event loop that is closed"):
         asyncio.run(use())

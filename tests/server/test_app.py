@@ -61,7 +61,7 @@ def test_a_factory_must_come_with_its_types():
             Alone,
             {"max_concurrent_envs": 2},
             ConcurrencyConfigurationError,
-            "Alone can not serve 2 sessions at once",
+            "Alone can not serve 2 sessions",
         ),
         (
             Counter,

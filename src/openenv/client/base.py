@@ -208,7 +208,8 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
         """
         error = self._take_unseen()
         if self._face is not Face.ASYNC and self._tenancy.has_nothing_to_end:
-            closed = Nothing()
+            waited_for = self._face is Face.OPEN and _inside_loop()
+            closed = cast("Nothing", Pending.of(Nothing())) if waited_for else Nothing()
         else:
             closed = self._start(self._closed)
         if error is not None:
