@@ -204,6 +204,12 @@ def array_schema() -> core_schema.CoreSchema:
     )
 
 
+def is_array_schema(schema: Mapping[str, Any]) -> bool:
+    """Return whether a core schema is that of an array."""
+    function = schema.get("function")
+    return isinstance(function, dict) and function.get("function") is _to_array
+
+
 def any_schema() -> core_schema.CoreSchema:
     """Return the schema of a field typed `Any`: untouched in Python, tagged in JSON."""
     return core_schema.json_or_python_schema(

@@ -9,7 +9,7 @@ from tests.server.driving import asked, manage, opened, reset, step, until
 from tests.toys import Add, AsyncCounter, Count, Counter, Gate, InlineCounter, gated
 
 from openenv.protocol.codec import ServerCodec
-from openenv.server.connection import Connection, binary_frame
+from openenv.server.connection import Connection, wrong_frame
 from openenv.server.manager import SessionManager
 
 RESET = '{"type":"reset"}'
@@ -81,7 +81,7 @@ async def test_a_bad_frame_during_a_step_is_answered_after_the_step():
     await wire(RESET)
     for raw in (add(0), "null", MCP % 1, "null"):
         wire.connection.received(raw)
-    wire.connection.refused(binary_frame())
+    wire.connection.refused(wrong_frame(False))
     await asyncio.to_thread(gate.wait_for, 1)
     assert len(wire.frames) == 1
     gate.open()

@@ -66,9 +66,9 @@ def test_the_default_session_holds_an_episode_together(serve, http: httpx.Client
 
 def test_the_default_session_counts_against_capacity(serve_on: Serve, http: httpx.Client, connect: Connect):
     server = serve_on(Counter, max_concurrent_envs=1)
-    assert http.get(f"{server.url}/capacity").json() == {"active_sessions": 0, "max_sessions": 1}
+    assert http.get(f"{server.url}/capacity").json() == {"active_sessions": 0, "max_sessions": 1, "waiting": 0}
     assert http.post(f"{server.url}/reset").status_code == 200
-    assert http.get(f"{server.url}/capacity").json() == {"active_sessions": 1, "max_sessions": 1}
+    assert http.get(f"{server.url}/capacity").json() == {"active_sessions": 1, "max_sessions": 1, "waiting": 0}
 
     assert connect(server).error()["code"] == "CAPACITY_REACHED"
     full = http.post(f"{server.url}/sessions")

@@ -12,19 +12,22 @@ import weakref
 from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from dataclasses import replace
 from enum import Enum
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, cast
 
 from typing_extensions import TypeVar as DefaultTypeVar
 
-from openenv import settings, values
-from openenv.client.core import Core
-from openenv.client.link import Link, LinkOptions, WebSocketLink, websocket_url
+from openenv import settings
+from openenv.client.core import Core, Frame
+from openenv.client.link import Link, LinkOptions, websocket_url
 from openenv.client.pending import Pending
 from openenv.client.portal import Tenancy
+from openenv.client.session_link import SessionLink
 from openenv.errors import ConfigurationError, OpenEnvError
 from openenv.models import Action, EnvironmentMetadata, Nothing, Observation, State, StepResult
 from openenv.protocol.codec import ClientCodec, reply_data
+from openenv.protocol.formats import JSON, MSGPACK, Format
 from openenv.protocol.generics import type_arguments
 from openenv.protocol.messages import SchemaResponse, ServerCapacityStatus
 from openenv.providers.source import Source
@@ -309,7 +312,7 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
         return cast("StateT", self._codec.parse_state(payload))
 
     def _make_link(self, base_url: str) -> Link:
-        return WebSocketLink(websocket_url(base_url), self._options)
+        return SessionLink(websocket_url(base_url), self._options, MSGPACK if self._codec.binary else JSON)
 
     @property
     def _base_url(self) -> str | None:
@@ -326,14 +329,15 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
     # --- the async core --------------------------------------------------------------------------
 
     async def _reset(self, arguments: dict[str, Any]) -> StepResult[ObservationT]:
-        return self._result(await self._core.reset(values.dumps(arguments, what="reset arguments")))
+        return self._result(await self._core.reset(lambda form: form.pack(arguments, "reset arguments")))
 
     async def _step(self, action: ActionT) -> StepResult[ObservationT]:
+        return self._result(await self._core.step(partial(self._pack_action, action)))
+
+    def _pack_action(self, action: ActionT, form: Format) -> bytes:
         if self._typed_payload:
-            data = self._codec.payload_json(action)
-        else:
-            data = values.dumps(self._step_payload(action), what="action")
-        return self._result(await self._core.step(data))
+            return self._codec.pack_action(action, form)
+        return form.pack(self._step_payload(action), "action")
 
     async def _state(self) -> StateT:
         raw = await self._core.state()
@@ -341,7 +345,7 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
             return cast("StateT", self._codec.state(raw))
         return self._parse_state(reply_data(raw))
 
-    def _result(self, raw: bytes) -> StepResult[ObservationT]:
+    def _result(self, raw: Frame) -> StepResult[ObservationT]:
         if self._typed_result:
             return self._codec.result(raw)
         return self._parse_result(reply_data(raw))

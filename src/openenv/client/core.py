@@ -14,10 +14,17 @@ from pydantic import BaseModel
 
 from openenv.client.link import Link
 from openenv.errors import ConnectionFailedError, InvalidReplyError, SessionLost
+from openenv.protocol.formats import Format
 
 if TYPE_CHECKING:
     from openenv.providers import Provider
     from openenv.providers.source import Source
+
+Pack = Callable[[Format], bytes]
+"""Encodes the data of a request; called when the link, and so the format, is known."""
+
+Frame = bytes | dict[str, Any]
+"""A reply: JSON text, or the decoded object of a MessagePack frame."""
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -70,6 +77,8 @@ class Core:
             if self._provider is not None and not self._provider_runs:
                 await self._provide(self._provider)
             assert self.base_url is not None
+            if self.link is not None:
+                await self.link.close()
             link = self._make_link(self.base_url)
             await link.connect()
             if closes != self._closes:
@@ -77,18 +86,18 @@ class Core:
                 raise SessionLost("The client was closed while it connected")
             self.link = link
 
-    async def reset(self, data: bytes) -> bytes:
+    async def reset(self, pack: Pack) -> Frame:
         """Reset, on a new session if the last one is gone, and return the reply frame."""
         if self.link is None or not self.link.connected:
             await self.connect()
         assert self.link is not None
-        return await self.link.request("reset", data)
+        return await self.link.request("reset", pack(self.link.format))
 
-    async def step(self, data: bytes) -> bytes:
+    async def step(self, pack: Pack) -> Frame:
         """Step and return the reply frame."""
-        return await self._request("step", data)
+        return await self._request("step", pack)
 
-    async def state(self) -> bytes:
+    async def state(self) -> Frame:
         """Ask for the state and return the reply frame."""
         return await self._request("state")
 
@@ -129,13 +138,14 @@ class Core:
                 self._provider_runs = False
                 await self._provider.astop()
 
-    async def _request(self, verb: str, data: bytes | None = None) -> bytes:
+    async def _request(self, verb: str, pack: Pack | None = None) -> Frame:
         if self.link is None:
             if self._closed is not None:
                 raise SessionLost(self._closed)
             await self.connect()
             assert self.link is not None
-        return await self.link.request(verb, data)  # a link that is lost says so, every time
+        # A link that is lost says so, every time.
+        return await self.link.request(verb, pack(self.link.format) if pack is not None else None)
 
     async def _provide(self, provider: Provider) -> None:
         self._provider_runs = True  # from here on there may be something to stop

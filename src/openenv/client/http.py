@@ -13,6 +13,7 @@ from openenv.client.base import ActionT, EnvClient, ObservationT, StateT
 from openenv.client.link import Link, LinkOptions
 from openenv.errors import BudgetExceededError, ConnectionFailedError, SessionLost, SessionNotFoundError
 from openenv.protocol import codec
+from openenv.protocol.formats import JSON
 from openenv.protocol.messages import ErrorData
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ class HTTPEnvClient(EnvClient[ActionT, ObservationT, StateT]):
 
 class HTTPLink:
     """One session over HTTP."""
+
+    format = JSON
 
     def __init__(self, base_url: str, options: LinkOptions) -> None:
         self.url = base_url.rstrip("/")

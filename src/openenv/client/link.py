@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import urllib.request
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 from openenv.errors import (
@@ -23,6 +23,7 @@ from openenv.errors import (
     SessionLost,
 )
 from openenv.protocol.codec import reply_data
+from openenv.protocol.formats import JSON, Format
 from openenv.settings import DEFAULT_MAX_MESSAGE_SIZE_MB, MIB
 
 if TYPE_CHECKING:
@@ -47,8 +48,12 @@ class LinkOptions:
 class Link(Protocol):
     """One session's way to its server. All methods are called on one event loop."""
 
-    late_replies: int
-    """Replies that came after their caller had given up."""
+    format: Format
+    """How the data of requests is to be encoded, once it is connected."""
+
+    @property
+    def late_replies(self) -> int:
+        """Replies that came after their caller had given up."""
 
     @property
     def connected(self) -> bool:
@@ -62,12 +67,12 @@ class Link(Protocol):
             BudgetExceededError: Nobody answered within the connect budget.
         """
 
-    async def request(self, verb: str, data: bytes | None = None) -> bytes:
-        """Send a request and return the reply frame.
+    async def request(self, verb: str, data: bytes | None = None) -> bytes | dict[str, Any]:
+        """Send a request and return the reply frame, as text or decoded.
 
         Args:
             verb: `reset`, `step` or `state`.
-            data: JSON of its data.
+            data: Its data, encoded.
 
         Raises:
             SessionLost: The connection is gone, and the session with it; every later request raises it too.
@@ -93,6 +98,8 @@ def convert_to_ws_url(url: str) -> str:
 
 class WebSocketLink:
     """A version 1 WebSocket."""
+
+    format = JSON
 
     def __init__(self, url: str, options: LinkOptions) -> None:
         self.url = url
@@ -138,6 +145,20 @@ class WebSocketLink:
             raise ConnectionFailedError(
                 f"Failed to connect to {self.url}: {error}. Is the server running there?"
             ) from error
+        self._take(socket)
+
+    def adopt(
+        self, socket: Socket, early: Sequence[bytes] = (), ended: tuple[int | None, str] | None = None
+    ) -> None:
+        """Use a socket that is open already, with the messages that have come, and its end if it has."""
+        socket.rebind(self._received, self._lost)
+        for raw in early:
+            self._received(raw)
+        if ended is not None:
+            self._lost(*ended)
+        self._take(socket)
+
+    def _take(self, socket: Socket) -> None:
         if self._end is None:  # else the server has refused it already, and the first request says why
             self.socket = socket
         theirs = socket.response_header(MAX_SIZE_HEADER)

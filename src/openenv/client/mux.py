@@ -32,7 +32,17 @@ HELLO_ID = 0
 
 
 class OldServerError(ConnectionFailedError):
-    """The server speaks version 1 only."""
+    """The server speaks version 1 only.
+
+    Attributes:
+        socket: The open connection, which has a version 1 session already.
+        early: Messages that have come on it.
+        ended: Close code and reason, if it is closed again.
+    """
+
+    def __init__(self, message: str, socket: Any, early: list[bytes], ended: tuple[int | None, str] | None) -> None:
+        super().__init__(message)
+        self.socket, self.early, self.ended = socket, early, ended
 
 
 @dataclass(eq=False)
@@ -90,6 +100,7 @@ class Multiplexer:
         self._next_id = HELLO_ID + 1
         self._sessions: dict[str, RemoteSession] = {}
         self._reconnecting: asyncio.Task[None] | None = None
+        self._resuming = False
         self._heartbeat: asyncio.TimerHandle | None = None
         self._heard = 0.0
         self._closed = False
@@ -177,7 +188,7 @@ class Multiplexer:
     def send(self, call: Call, number: int) -> None:
         """Send a call now, or as soon as the connection is back."""
         self._calls[number] = call
-        if self.socket is not None:
+        if self.socket is not None and not (call.sessions and self._resuming):
             self.socket.send(call.raw, binary=self.format.binary)
 
     def number(self) -> int:
@@ -264,13 +275,15 @@ class Multiplexer:
         from openenv.client.socket import Socket, SocketError
 
         options = self.options
+        early: list[bytes] = []
+        ends: list[tuple[int | None, str]] = []
         hello: asyncio.Future[Incoming] = asyncio.get_running_loop().create_future()
         self._calls[HELLO_ID] = Call(b"", (), lambda answer: _set(hello, answer), lambda error: _fail(hello, error))
         try:
             socket = await Socket.open(
                 self.url,
-                received=self._received,
-                lost=self._lost,
+                received=early.append,
+                lost=lambda code, reason: ends.append((code, reason)),
                 headers={**options.headers, "Sec-WebSocket-Protocol": self.format.subprotocol},
                 max_size=self._limit,
                 ping_interval_s=options.ping_interval_s,
@@ -282,8 +295,12 @@ class Multiplexer:
                 f"Failed to connect to {self.url}: {error}. Is the server running there?"
             ) from error
         if socket.response_header("sec-websocket-protocol") != self.format.subprotocol:
-            await socket.close()
-            raise OldServerError(f"{self.url} speaks protocol version 1 only")
+            self._calls.pop(HELLO_ID, None)
+            ended = ends[0] if ends else None
+            raise OldServerError(f"{self.url} speaks protocol version 1 only", socket, early, ended)
+        socket.rebind(self._received, self._lost)
+        if ends:
+            self._lost(*ends[0])
         try:
             request = {"id": HELLO_ID, "type": "hello", "version": v2.VERSION, "client": f"openenv/{__version__}"}
             socket.send(self.format.encode(request), binary=self.format.binary)
@@ -329,6 +346,7 @@ class Multiplexer:
                 del self._calls[number]
                 call.failed(SessionLost(_lost_text(self.url, code, reason)))
         if self._sessions:
+            self._resuming = True
             self._reconnecting = asyncio.get_running_loop().create_task(self._reconnect(code, reason))
 
     async def _reconnect(self, code: int | None, reason: str) -> None:
@@ -353,19 +371,21 @@ class Multiplexer:
         await self._resume_all()
 
     async def _resume_all(self) -> None:
-        # Calls made meanwhile were sent by `send` before the sessions are ours again; they are sent once more
-        # below, which their sequence numbers make harmless.
-        unanswered = dict(self._calls)
-        await asyncio.gather(*(self._resume(session) for session in list(self._sessions.values())))
-        for number, call in unanswered.items():
-            if number in self._calls and self.socket is not None:
-                self.socket.send(call.raw, binary=self.format.binary)
+        # Requests made meanwhile wait: the server would refuse them until it has given the session back.
+        socket = self.socket
+        await asyncio.gather(*(self._resume(session, socket) for session in list(self._sessions.values())))
+        if self.socket is not socket:  # it is lost again, and all of this is done again
+            return
+        self._resuming = False
+        for call in list(self._calls.values()):
+            if call.sessions:
+                socket.send(call.raw, binary=self.format.binary)
 
-    async def _resume(self, session: RemoteSession) -> None:
+    async def _resume(self, session: RemoteSession, socket: Any) -> None:
         try:
             await self.ask("resume", {"session": session.id, "token": session.token}, budget="resume")
         except SessionLost as error:
-            if self.socket is not None:  # else the socket is lost again, and all of this is done again
+            if self.socket is socket:
                 self._sessions.pop(session.id, None)
                 self._forget(session, error.message)
         except RequestError as error:

@@ -70,6 +70,11 @@ class Socket(MessageListener):
         assert isinstance(socket, Socket)
         return socket
 
+    def rebind(self, received: Callable[[bytes], None], lost: Callable[[int | None, str], None]) -> None:
+        """Give the socket to another owner."""
+        self._on_message = received
+        self._on_lost = lost
+
     def send(self, raw: bytes, *, binary: bool = False) -> None:
         """Send a message. Does nothing on a socket that has ended; `lost` tells."""
         self.transport.send(WSMsgType.BINARY if binary else WSMsgType.TEXT, raw)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
@@ -82,7 +82,9 @@ def broken_validator(error: BaseException) -> InvalidRequestError:
 _ERRORS_TOLD = 50
 """Errors told of one message; one of a million unknown fields is not answered by a list of a million."""
 
-_FRAMES = frozenset(("reset", "step", "state", "close", "mcp"))
+_V1_FRAMES = {"reset", "step", "state", "close", "mcp"}
+_V2_FRAMES = {"hello", "open", "resume", "reset_many", "step_many", "cancel", "ping"}
+_FRAMES = _V1_FRAMES | _V2_FRAMES
 
 
 def _relative(error: ErrorDetails) -> list[int | str]:
@@ -192,6 +194,21 @@ def encode_result(result: StepResult[Any]) -> bytes:
     return b"".join(parts)
 
 
+def result_data(result: StepResult[Any]) -> dict[str, Any]:
+    """Return the same as plain values, arrays and bytes."""
+    observation = result.observation
+    if isinstance(observation, BaseModel):
+        observation = observation.model_dump(exclude=_BESIDE_OBSERVATION)
+    data = {"observation": observation, "reward": result.reward, "done": result.done}
+    if result.truncated:
+        data["truncated"] = True
+    if result.info:
+        data["info"] = result.info
+    if result.metadata:
+        data["metadata"] = result.metadata
+    return data
+
+
 def _dump_observation(observation: Any) -> bytes:
     if not isinstance(observation, BaseModel):
         return values.dumps(observation, what="observation")
@@ -282,6 +299,26 @@ def _printable(value: Any) -> Any:
 # --- the other side -----------------------------------------------------------------------------
 
 
+class Packer(Protocol):
+    """What of a format the client's codec needs."""
+
+    binary: bool
+
+    def pack(self, value: Any, what: str) -> bytes:
+        """Encode plain values, bytes and arrays."""
+
+
+def _holds_binary(schema: Any) -> bool:
+    """Return whether a type has a field of bytes or an array."""
+    if isinstance(schema, list | tuple):
+        return any(map(_holds_binary, schema))
+    if not isinstance(schema, dict):
+        return False
+    if schema.get("type") == "bytes" or values.is_array_schema(schema):
+        return True
+    return any(_holds_binary(value) for key, value in schema.items() if key not in ("metadata", "cls", "config"))
+
+
 class ClientCodec:
     """Encodes requests for, and decodes replies of, one client class.
 
@@ -289,6 +326,9 @@ class ClientCodec:
         action: The action class, or a union of several.
         observation: The observation class or union.
         state: The state class.
+
+    Attributes:
+        binary: Whether actions or observations hold bytes or arrays, which MessagePack carries as they are.
     """
 
     def __init__(self, action: Any, observation: Any, state: Any) -> None:
@@ -301,6 +341,7 @@ class ClientCodec:
             m.ResultData[observation_type]  # type: ignore[valid-type]
         )
         self._state_data: TypeAdapter[Any] = TypeAdapter(state_type)
+        self.binary = any(_holds_binary(TypeAdapter(wire_type(t)).core_schema) for t in (action, observation))
 
     def payload(self, action: Any) -> dict[str, Any]:
         """Return the dictionary that `data` of a step frame holds for an action.
@@ -332,7 +373,22 @@ class ClientCodec:
         """Return the beginning of the payload of a class that must say which member of the union it is."""
         return b'{"type":"%s"' % cls.__name__.encode() if needs_tag(cls, self.action) else b""
 
-    def result(self, raw: bytes) -> StepResult[Any]:
+    def pack_action(self, action: Any, form: Packer) -> bytes:
+        """Return an action in the given format."""
+        if not form.binary:
+            return self.payload_json(action)
+        return form.pack(self.payload_tree(action), "action")
+
+    def payload_tree(self, action: Any) -> dict[str, Any]:
+        """Return the fields of an action as plain values, arrays and bytes."""
+        if not isinstance(action, BaseModel):
+            return self.payload(action)
+        tree = action.model_dump()
+        if tree.get("metadata") == {}:
+            del tree["metadata"]
+        return {"type": type(action).__name__, **tree} if needs_tag(type(action), self.action) else tree
+
+    def result(self, raw: bytes | dict[str, Any]) -> StepResult[Any]:
         """Return the result that a reply frame holds.
 
         Raises:
@@ -341,7 +397,7 @@ class ClientCodec:
         """
         return step_result(self._answer(self._result, raw))
 
-    def state(self, raw: bytes) -> Any:
+    def state(self, raw: bytes | dict[str, Any]) -> Any:
         """Return the state that a reply frame holds; raises like `result`."""
         return self._answer(self._state, raw)
 
@@ -356,23 +412,25 @@ class ClientCodec:
         return _valid_reply(lambda: self._state_data.validate_json(raw))
 
     @staticmethod
-    def _answer(adapter: TypeAdapter[Any], raw: bytes) -> Any:
-        reply = _valid_reply(lambda: adapter.validate_json(raw))
+    def _answer(adapter: TypeAdapter[Any], raw: bytes | dict[str, Any]) -> Any:
+        reply = _valid_reply(
+            lambda: adapter.validate_json(raw) if isinstance(raw, bytes) else adapter.validate_python(raw)
+        )
         if type(reply) is m.WSErrorResponse:
             raise RequestError.from_wire(reply.data.model_dump(exclude_none=True))
         return reply.data
 
 
-def reply_data(raw: bytes) -> dict[str, Any]:
+def reply_data(raw: bytes | dict[str, Any]) -> dict[str, Any]:
     """Return the `data` of a reply frame as plain values, for a client that parses it itself.
 
     Raises:
         RequestError: The reply is an error.
         InvalidReplyError: It is not a reply at all.
     """
-    reply = _valid_reply(lambda: values.loads(raw))
+    reply = _valid_reply(lambda: values.loads(raw)) if isinstance(raw, bytes) else raw
     if not isinstance(reply, dict) or "type" not in reply:
-        raise InvalidReplyError(f"The server answered with something that is no message: {raw[:200]!r}")
+        raise InvalidReplyError(f"The server answered with something that is no message: {str(raw)[:200]}")
     data = reply.get("data")
     if reply["type"] == "error":
         raise RequestError.from_wire(data)

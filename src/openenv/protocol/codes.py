@@ -19,7 +19,7 @@ class WSErrorCode(StrEnum):
     ENVIRONMENT_DIED = "ENVIRONMENT_DIED"
     """The environment's process ended; `reset` makes a new one."""
     BUDGET_EXCEEDED = "BUDGET_EXCEEDED"
-    """A named budget ran out; `budget` says which. After a reset or step budget, `reset` makes a new environment."""
+    """A budget ran out; `budget` says which. After that of a reset or step, `reset` makes a new environment."""
     CANCELLED = "CANCELLED"
     """The request was cancelled by its sender (version 2)."""
     SEQUENCE_ERROR = "SEQUENCE_ERROR"

@@ -11,8 +11,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
 
+from pydantic import BaseModel
+
 from openenv import values
-from openenv.errors import InvalidReplyError, SerializationError
+from openenv.errors import InvalidReplyError, RequestError, SerializationError
+from openenv.models import StepResult
+from openenv.protocol import codec
 from openenv.protocol.v2 import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
 
 ARRAY_EXTENSION = 1
@@ -52,6 +56,15 @@ class Format(Protocol):
     ) -> bytes:
         """Return a request frame around encoded data."""
 
+    def answer(self, number: int, kind: str, session: str, seq: int, data: bytes) -> bytes:
+        """Return an answer frame around encoded data; `seq` 0 is left out."""
+
+    def item(self, session: str, seq: int, key: str, data: bytes) -> bytes:
+        """Return one item of a batch's answer around encoded data."""
+
+    def items(self, number: int, items: list[bytes], last: bool) -> bytes:
+        """Return the frame of a batch's answer around encoded items."""
+
     def read(self, raw: bytes) -> Incoming:
         """Look at a frame from the server.
 
@@ -65,6 +78,15 @@ class Format(Protocol):
         Raises:
             SerializationError: A value has no form on the wire.
         """
+
+    def pack_result(self, result: StepResult[Any]) -> bytes:
+        """Encode a result as `ResultData`; raises like `pack`."""
+
+    def pack_state(self, state: Any) -> bytes:
+        """Encode a state; raises like `pack`."""
+
+    def pack_error(self, error: RequestError) -> bytes:
+        """Encode an error as `ErrorData`. Never fails."""
 
 
 class _Json:
@@ -82,6 +104,23 @@ class _Json:
             head += b',"seq":%d' % seq
         return head + b"}" if data is None else head + b',"data":' + data + b"}"
 
+    def answer(self, number: int, kind: str, session: str, seq: int, data: bytes) -> bytes:
+        numbered = b',"seq":%d' % seq if seq else b""
+        return b'{"id":%d,"type":"%s","session":"%s"%s,"data":%s}' % (
+            number,
+            kind.encode(),
+            session.encode(),
+            numbered,
+            data,
+        )
+
+    def item(self, session: str, seq: int, key: str, data: bytes) -> bytes:
+        return b'{"session":"%s","seq":%d,"%s":%s}' % (values.dumps(session)[1:-1], seq, key.encode(), data)
+
+    def items(self, number: int, items: list[bytes], last: bool) -> bytes:
+        end = b"true" if last else b"false"
+        return b'{"id":%d,"type":"observations","items":[%s],"last":%s}' % (number, b",".join(items), end)
+
     def read(self, raw: bytes) -> Incoming:
         # The order that our own server writes in; any other is parsed.
         if raw.startswith(b'{"id":'):
@@ -92,6 +131,10 @@ class _Json:
 
     def pack(self, value: Any, what: str) -> bytes:
         return values.dumps(value, what=what)
+
+    pack_result = staticmethod(codec.encode_result)
+    pack_state = staticmethod(codec.encode_state)
+    pack_error = staticmethod(codec.encode_error)
 
 
 class _MessagePack:
@@ -115,6 +158,25 @@ class _MessagePack:
             message["data"] = msgspec.Raw(data)
         return msgspec.msgpack.encode(message)
 
+    def answer(self, number: int, kind: str, session: str, seq: int, data: bytes) -> bytes:
+        import msgspec
+
+        message = {"id": number, "type": kind, "session": session, "seq": seq, "data": msgspec.Raw(data)}
+        if not seq:
+            del message["seq"]
+        return msgspec.msgpack.encode(message)
+
+    def item(self, session: str, seq: int, key: str, data: bytes) -> bytes:
+        import msgspec
+
+        return msgspec.msgpack.encode({"session": session, "seq": seq, key: msgspec.Raw(data)})
+
+    def items(self, number: int, items: list[bytes], last: bool) -> bytes:
+        import msgspec
+
+        raw = [msgspec.Raw(item) for item in items]
+        return msgspec.msgpack.encode({"id": number, "type": "observations", "items": raw, "last": last})
+
     def read(self, raw: bytes) -> Incoming:
         message = _read(raw, unpack)
         return Incoming(message.id, message.kind, message.data)
@@ -127,6 +189,15 @@ class _MessagePack:
             return msgspec.msgpack.encode(value, enc_hook=_to_extension)
         except Exception as error:  # whatever a value's own methods raise
             raise SerializationError(f"The {what} cannot be serialised: {values.reason(error)}") from error
+
+    def pack_result(self, result: StepResult[Any]) -> bytes:
+        return self.pack(codec.result_data(result), "observation")
+
+    def pack_state(self, state: Any) -> bytes:
+        return self.pack(state.model_dump() if isinstance(state, BaseModel) else state, "state")
+
+    def pack_error(self, error: RequestError) -> bytes:
+        return self.pack(values.loads(codec.encode_error(error)), "error")
 
 
 JSON: Format = _Json()
@@ -142,7 +213,10 @@ def unpack(raw: bytes) -> Any:
     """
     import msgspec
 
-    return msgspec.msgpack.decode(raw, ext_hook=_from_extension)
+    try:
+        return msgspec.msgpack.decode(raw, ext_hook=_from_extension)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def _read(raw: bytes, parse: Any) -> Incoming:

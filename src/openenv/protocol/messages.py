@@ -186,6 +186,7 @@ class ServerCapacityStatus(Settled, BaseModel):
 
     active_sessions: int = Field(ge=0)
     max_sessions: int = Field(ge=1)
+    waiting: int = Field(default=0, ge=0, description="Clients in the queue for a free session.")
 
     @property
     def available_slots(self) -> int:

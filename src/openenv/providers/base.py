@@ -285,9 +285,7 @@ class Provider(ABC):
     def _wait(self, urls: list[str], timeout_s: float | None) -> None:
         budget = self.ready_timeout_s if timeout_s is None else timeout_s
         stopping = self._stopping
-        problem = wait_until_healthy(
-            urls, timeout_s=budget, check_alive=self.check_alive, interrupted=stopping
-        )
+        problem = wait_until_healthy(urls, timeout_s=budget, check_alive=self.check_alive, interrupted=stopping)
         if problem is None:
             return
         if stopping.is_set():

@@ -126,9 +126,7 @@ class RuntimeProvider(Provider):
         self.stop()
 
 
-def _wrap(
-    cls: type[Provider], name: str, wrapper: Callable[[Callable[..., Any]], Callable[..., Any]]
-) -> None:
+def _wrap(cls: type[Provider], name: str, wrapper: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
     method = cls.__dict__.get(name)
     if inspect.isfunction(method) and not getattr(method, "__isabstractmethod__", False):
         setattr(cls, name, wrapper(method))

@@ -14,11 +14,14 @@ from openenv.environment.adapter import Shape
 from openenv.errors import ConfigurationError, RequestError
 from openenv.models import State
 from openenv.protocol.codec import ServerCodec
+from openenv.protocol.codec_v2 import ServerCodecV2
 from openenv.protocol.codes import ServerMode
 from openenv.protocol.messages import ConcurrencyConfig
+from openenv.server.budgets import Budgets
 from openenv.server.config import ServerContext
-from openenv.server.manager import SessionManager, as_factory, concurrency
+from openenv.server.manager import SessionManager, as_factory, concurrency, isolation_of
 from openenv.server.routes import http, info, websocket
+from openenv.server.worker.runner import ForkServer
 
 
 class HTTPEnvServer:
@@ -32,6 +35,9 @@ class HTTPEnvServer:
         max_concurrent_envs: Sessions at once. By default `MAX_CONCURRENT_ENVS` if set, else 128 for a class
             with `SUPPORTS_CONCURRENT_SESSIONS`, else 1.
         concurrency_config: The same and the idle timeout, as one object.
+        budgets: How long things may take; see `Budgets`.
+        isolation: `auto` (default): a process for each session unless the class declares
+            SUPPORTS_CONCURRENT_SESSIONS; `process`: always; `none`: never.
         state_cls: The state class; likewise taken from the environment.
         mode: `simulation` (default) or `production`.
         reset_observation_cls: What `reset` returns, where that differs.
@@ -50,9 +56,11 @@ class HTTPEnvServer:
         env_name: str | None = None,
         max_concurrent_envs: int | None = None,
         concurrency_config: ConcurrencyConfig | None = None,
+        budgets: Budgets | None = None,
         state_cls: Any = State,
         mode: str | ServerMode | None = None,
         reset_observation_cls: Any = None,
+        isolation: str = "auto",
         strict: bool = False,
     ) -> None:
         if max_concurrent_envs is not None and concurrency_config is not None:
@@ -70,17 +78,22 @@ class HTTPEnvServer:
             reset_observation_cls,
         )
         limit = max_concurrent_envs if max_concurrent_envs is not None else settings.max_concurrent_envs()
+        target = isolation_of(env, shared, isolation)
         self.mode = _mode(mode)
         self.manager = SessionManager(
             factory,
-            concurrency(env, shared, concurrency_config, limit),
+            concurrency(env, shared, concurrency_config, limit, isolated=target is not None),
+            forks=ForkServer(target, codec.action) if target is not None else None,
+            budgets=budgets,
             name=env_name,
             shared=shared,
             strict=strict,
             expose_errors=self.mode is ServerMode.SIMULATION,
         )
         self._shared_environment = env if shared else None
-        self._context = ServerContext(self.manager, codec, codec.schema(), self.mode, settings.max_message_size())
+        self._context = ServerContext(
+            self.manager, codec, ServerCodecV2(codec.action), codec.schema(), self.mode, settings.max_message_size()
+        )
 
     def register_routes(self, app: FastAPI) -> None:
         """Add the routes of this environment to an application."""
@@ -117,6 +130,8 @@ def create_app(
     *,
     mode: str | ServerMode | None = None,
     reset_observation_cls: Any = None,
+    budgets: Budgets | None = None,
+    isolation: str = "auto",
     strict: bool = False,
 ) -> FastAPI:
     """Return an application that serves an environment.
@@ -141,6 +156,8 @@ def create_app(
         env_name=env_name,
         max_concurrent_envs=max_concurrent_envs,
         concurrency_config=concurrency_config,
+        budgets=budgets,
+        isolation=isolation,
         state_cls=state_cls,
         mode=mode,
         reset_observation_cls=reset_observation_cls,

@@ -18,6 +18,8 @@ from openenv.server.manager import SessionManager
 from openenv.server.sessions import Reply, Session
 
 NORMAL_CLOSURE = 1000
+MAX_EARLY = 16
+"""Frames kept for a client that waits for a free session; a version 1 client waits for each answer anyway."""
 
 
 class Connection:
@@ -49,6 +51,8 @@ class Connection:
         self._max_size = max_size
         self._session_id = session_id
         self._session: Session | None = None
+        self._early: list[bytes | str] = []
+        self._give_up: Callable[[], None] = _nothing
         self._lost = False
         self._asked = 0  # requests handed to the session, which answers them in order
         self._answered = 0
@@ -56,18 +60,31 @@ class Connection:
 
     def opened(self) -> None:
         """Open the session. If there is no room the client is told so and the connection closes."""
+        if self._session_id is None:
+            self._give_up = self._manager.open_when_free(self._opened, self._not_opened)
+            return
         try:
-            if self._session_id is not None:
-                self._session = self._manager.get(self._session_id)
-            else:
-                self._session = self._manager.open(on_end=self._session_ended)
+            self._session = self._manager.get_unattached(self._session_id)
         except RequestError as error:
-            self._answer(Reply.failed(error))
-            self._close(NORMAL_CLOSURE)
+            self._not_opened(error)
+
+    def _opened(self, session: Session) -> None:
+        self._session = session
+        self._manager.attach(session, self._session_ended)
+        early, self._early = self._early, []
+        for raw in early:
+            self.received(raw)
+
+    def _not_opened(self, error: RequestError) -> None:
+        self._answer(Reply.failed(error))
+        self._lost = True
+        self._close(NORMAL_CLOSURE)
 
     def received(self, raw: bytes | str) -> None:
         """Answer a text frame."""
         if self._session is None:
+            if not self._lost and len(self._early) < MAX_EARLY:
+                self._early.append(raw)
             return
         try:
             message = self._codec.decode(raw)
@@ -91,6 +108,7 @@ class Connection:
     def lost(self) -> None:
         """The transport is gone, or about to go; so is the session, if this connection opened it."""
         self._lost = True
+        self._give_up()
         if self._session is not None and self._session_id is None:
             self._session.end()
 
@@ -115,11 +133,14 @@ class Connection:
             self._close(NORMAL_CLOSURE)
 
 
-def binary_frame() -> InvalidRequestError:
-    """Return the error for a frame that is not text."""
-    return InvalidRequestError(
-        "A binary frame is not part of protocol version 1; send JSON as a text frame", code="INVALID_JSON"
-    )
+def _nothing() -> None:
+    """Do nothing."""
+
+
+def wrong_frame(binary: bool) -> InvalidRequestError:
+    """Return the error for a text frame where `binary` ones are spoken, or the other way round."""
+    wanted = "MessagePack in binary frames" if binary else "JSON in text frames"
+    return InvalidRequestError(f"This connection speaks {wanted}", code="INVALID_JSON")
 
 
 def too_large(size: int, limit: int, what: str) -> MessageTooLargeError:

@@ -9,7 +9,7 @@ import asyncio
 from typing import Any
 
 from openenv.protocol import messages as m
-from openenv.server.sessions import OnReply, Reply, Request, Session
+from openenv.server.sessions import OnReply, Reply, Session
 from openenv.values import dumps
 
 
@@ -33,7 +33,7 @@ def dispatch(session: Session, message: Any, reply: OnReply) -> None:
         case m.WSStateMessage():
             session.state(reply)
         case m.WSMCPMessage():
-            session.submit(_without_tools(message.data, reply))
+            session.say(Reply("mcp", dumps(tool_answer(message.data))), reply)
         case _:
             raise AssertionError(f"no branch for {type(message).__name__}")
 
@@ -54,8 +54,7 @@ def _reset(session: Session, data: m.ResetRequest, reply: OnReply) -> None:
     session.reset(reply, seed=data.seed, episode_id=data.episode_id, options=data.model_extra)
 
 
-def _without_tools(request: dict[str, Any], reply: OnReply) -> Request:
-    """Return the request that is answered as by an environment that has no tools, when its turn comes."""
+def tool_answer(request: dict[str, Any]) -> dict[str, Any]:
+    """Return the JSON-RPC answer of an environment that has no tools."""
     error = {"code": -32603, "message": "Environment does not support MCP", "data": None}
-    answer = {"jsonrpc": "2.0", "id": request.get("id"), "error": error}
-    return Request("mcp", lambda _adapter: lambda: answer, lambda given: Reply("mcp", dumps(given)), reply)
+    return {"jsonrpc": "2.0", "id": request.get("id"), "error": error}

@@ -33,7 +33,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 from openenv.protocol.sockets import MessageListener
 from openenv.server.config import ServerContext
-from openenv.server.connection import Connection, binary_frame
+from openenv.server.connection import wrong_frame
 from openenv.server.routes.websocket import MAX_SIZE_HEADER, PATH
 
 _WSProtocol: Any = getattr(picows_core, "WSProtocol", None)
@@ -116,8 +116,12 @@ class FastWebSocket(asyncio.Protocol):
 
     def _accept(self, context: ServerContext, request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
         query = parse_qs(urlsplit(request.path.decode("latin-1")).query)
-        listener = _Listener(context, query.get("session_id", [None])[0], self._server_state.connections)
+        offered = [name.strip() for name in str(request.headers.get("sec-websocket-protocol", "")).split(",")]
+        session_id = query.get("session_id", [None])[0]
+        listener = _Listener(context, offered, session_id, self._server_state.connections)
         headers = {MAX_SIZE_HEADER: str(context.max_message_size)}
+        if listener.format is not None:
+            headers["Sec-WebSocket-Protocol"] = listener.format.subprotocol
         return WSUpgradeResponseWithListener(WSUpgradeResponse.create_101_response(headers), listener)
 
 
@@ -144,17 +148,14 @@ def _protocol(factory: Callable[[WSUpgradeRequest], WSUpgradeResponseWithListene
 class _Listener(MessageListener):
     """Carries frames between picows and a `Connection`."""
 
-    def __init__(self, context: ServerContext, session_id: str | None, connections: set[Any]) -> None:
+    def __init__(
+        self, context: ServerContext, offered: list[str], session_id: str | None, connections: set[Any]
+    ) -> None:
         super().__init__(context.max_message_size)
         self._connections = connections
-        self._connection = Connection(
-            context.manager,
-            context.codec,
-            self._send,
-            self._close,
-            max_size=context.max_message_size,
-            session_id=session_id,
-        )
+        self.format, self._connection = context.connection(offered, self._send, self._close, session_id=session_id)
+        self._binary = self.format is not None and self.format.binary
+        self._kind = WSMsgType.BINARY if self._binary else WSMsgType.TEXT
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         """Open the session."""
@@ -164,8 +165,8 @@ class _Listener(MessageListener):
 
     def message(self, raw: bytes, binary: bool) -> None:
         """Answer it."""
-        if binary:
-            self._connection.refused(binary_frame())
+        if binary is not self._binary:
+            self._connection.refused(wrong_frame(self._binary))
         else:
             self._connection.received(raw)
 
@@ -187,7 +188,7 @@ class _Listener(MessageListener):
         self._close(1012)
 
     def _send(self, raw: bytes) -> None:
-        self.transport.send(WSMsgType.TEXT, raw)
+        self.transport.send(self._kind, raw)
 
     def _close(self, code: int) -> None:
         self.transport.send_close(WSCloseCode(code))

@@ -1,7 +1,7 @@
 """All sessions of one server: who may open one, and that none outlives its use.
 
-A session is attached (a WebSocket holds it, and ends it) or not (plain HTTP). Nobody notices when the user of
-an unattached one goes away, so those end after a while without a request.
+A session is attached (a connection holds it), detached (its connection was lost; it has a lease and may be
+resumed) or unattached (plain HTTP, where nobody sees its user leave). One timer watches all of their limits.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
-import logging
 import time
-import uuid
+from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from openenv.environment.adapter import Shape, describe_class
@@ -20,7 +20,6 @@ from openenv.environment.base import Environment
 from openenv.errors import (
     ConcurrencyConfigurationError,
     ConfigurationError,
-    EnvironmentFactoryError,
     RequestError,
     SessionCapacityError,
     SessionLost,
@@ -28,18 +27,15 @@ from openenv.errors import (
 )
 from openenv.models import EnvironmentMetadata
 from openenv.protocol.messages import ConcurrencyConfig, ServerCapacityStatus
-from openenv.server.runner import Factory, Runner
+from openenv.server.budgets import Budgets
+from openenv.server.runner import Factory, LocalRunner, Runner
 from openenv.server.sessions import Session
 from openenv.server.threads import ThreadPool
-from openenv.values import text_of
-
-logger = logging.getLogger("openenv.server")
+from openenv.server.worker.runner import ForkServer, WorkerRunner
+from openenv.server.worker.target import Target
 
 CONCURRENT_SESSIONS = 128
 """Sessions a server holds by default when its environment declares itself safe for more than one."""
-
-UNATTACHED_IDLE_S = 900.0
-"""Seconds without a request after which a session that no socket holds is ended."""
 
 CLOSE_GRACE_S = 5.0
 """Seconds after which the slot of an ended session is free although its last step still runs."""
@@ -66,13 +62,43 @@ def as_factory(env: Any) -> tuple[Factory, bool]:
     )
 
 
-def concurrency(env: Any, shared: bool, config: ConcurrencyConfig | None, limit: int | None) -> ConcurrencyConfig:
+def isolation_of(env: Any, shared: bool, wanted: str) -> Target | None:
+    """Return what a process of its own is to run for each session; None if environments share this process.
+
+    Args:
+        env: What was given to `create_app`.
+        shared: It is one instance.
+        wanted: `auto` (a process where the class does not say that it can do without), `process` or `none`.
+
+    Raises:
+        ConfigurationError: A process is wanted and can not be had, or the word is unknown.
+    """
+    if wanted not in ("auto", "process", "none"):
+        raise ConfigurationError(f"isolation is auto, process or none, not {wanted!r}")
+    if wanted == "none" or (wanted == "auto" and (shared or _is_safe(env) or not inspect.isclass(env))):
+        return None
+    target = None if shared else Target.of(env)
+    if target is None and wanted == "process":
+        raise ConfigurationError(
+            "isolation='process' needs a class or function that another process can import by name; "
+            "an instance, a lambda or a local class is not"
+        )
+    return target
+
+
+def _is_safe(env: Any) -> bool:
+    return bool(getattr(env, "SUPPORTS_CONCURRENT_SESSIONS", not inspect.isclass(env)))
+
+
+def concurrency(
+    env: Any, shared: bool, config: ConcurrencyConfig | None, limit: int | None, *, isolated: bool = False
+) -> ConcurrencyConfig:
     """Return how many sessions to hold.
 
     Raises:
         ConcurrencyConfigurationError: More than the environment can serve.
     """
-    safe = getattr(env, "SUPPORTS_CONCURRENT_SESSIONS", not inspect.isclass(env)) and not shared
+    safe = isolated or (_is_safe(env) and not shared)
     if config is None:
         config = ConcurrencyConfig(max_concurrent_envs=limit or (CONCURRENT_SESSIONS if safe else 1))
     if config.max_concurrent_envs > 1 and not safe:
@@ -80,7 +106,8 @@ def concurrency(env: Any, shared: bool, config: ConcurrencyConfig | None, limit:
         why = (
             "one instance is shared; give the class instead"
             if shared
-            else "set SUPPORTS_CONCURRENT_SESSIONS = True on it if its instances share nothing"
+            else "set SUPPORTS_CONCURRENT_SESSIONS = True on it if its instances share nothing, or define it where "
+            "another process can import it"
         )
         raise ConcurrencyConfigurationError(
             f"{name} can not serve {config.max_concurrent_envs} sessions at once: {why}"
@@ -94,10 +121,13 @@ class SessionManager:
     Args:
         factory: Makes the environment of a session.
         config: How many sessions, and how long they may idle.
+        budgets: How long things may take.
+        forks: Makes a process for each session; without it environments run in this one.
         shared: The factory always returns the same instance, closed only at shutdown.
         strict: Refuse arguments that an environment does not declare.
         expose_errors: Tell clients the class and message of an environment's exceptions.
         name: What `describe` calls the environment, if not by its own name.
+        clock: Tells the time in seconds; leases and idle times are measured by it.
     """
 
     def __init__(
@@ -105,12 +135,20 @@ class SessionManager:
         factory: Factory,
         config: ConcurrencyConfig,
         *,
+        budgets: Budgets | None = None,
+        forks: ForkServer | None = None,
         name: str | None = None,
         shared: bool = False,
         strict: bool = False,
         expose_errors: bool = True,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.config = config
+        self._clock = clock
+        budgets = budgets or Budgets()
+        self.budgets = (
+            budgets.model_copy(update={"idle": config.session_timeout}) if config.session_timeout else budgets
+        )
         self._factory = factory
         self._name = name
         self._metadata: EnvironmentMetadata | None = None
@@ -118,18 +156,25 @@ class SessionManager:
         self._strict = strict
         self._expose_errors = expose_errors
         self._sessions: dict[str, Session] = {}
-        self._unattached: dict[str, float] = {}
+        self._unattached: set[str] = set()
+        self._watched: set[str] = set()
         self._slots: set[str] = set()
+        self._graces: dict[str, asyncio.TimerHandle] = {}
+        self._may_overlap = forks is not None or (_is_safe(factory) and not shared)
+        self._waiters: deque[_Waiter] = deque()
         self._pool: ThreadPool | None = None
-        self._sweeper: asyncio.TimerHandle | None = None
+        self._forks = forks
+        self._watch: asyncio.TimerHandle | None = None
         self._default: Session | None = None
         self._all_gone: asyncio.Event | None = None
 
+    # --- opening and finding ---------------------------------------------------------------------
+
     def open(self, *, attached: bool = True, on_end: Callable[[RequestError], None] | None = None) -> Session:
-        """Open a session; its environment is constructed in the background.
+        """Open a session now; its environment is constructed in the background.
 
         Args:
-            attached: A connection will end it.
+            attached: A connection holds it.
             on_end: Called if the session ends before its user ends it.
 
         Raises:
@@ -145,16 +190,41 @@ class SessionManager:
                 max_sessions=limit,
                 retry_after=1.0,
             )
-        session = Session(self._runner(), self._gone, expose_errors=self._expose_errors)
-        session.on_end = lambda reason: self._ended(session, reason, on_end)
+        session = Session(self._runner, self._gone, budgets=self.budgets, clock=self._clock)
+        self.attach(session, on_end)
         self._sessions[session.id] = session
         self._slots.add(session.id)
-        idle = self.config.session_timeout or (None if attached else UNATTACHED_IDLE_S)
-        if idle is not None:
-            self._unattached[session.id] = idle
-            self._sweep_later()
+        if not attached:
+            self._unattached.add(session.id)
+        if not attached or self.budgets.idle is not None or self.budgets.lifetime is not None:
+            self._watch_over(session)
         session.open()
         return session
+
+    def open_when_free(
+        self, opened: Callable[[Session], None], refused: Callable[[RequestError], None]
+    ) -> Callable[[], None]:
+        """Open a session now or when a slot is free, within the queue budget.
+
+        Args:
+            opened: Called with the session.
+            refused: Called instead with SessionCapacityError.
+
+        Returns:
+            A function that gives up waiting.
+        """
+        try:
+            opened(self.open())
+        except SessionCapacityError as error:
+            if self.budgets.queue <= 0:
+                refused(error)
+                return lambda: None
+            waiter = _Waiter(opened, refused, error)
+            self._waiters.append(waiter)
+            loop = asyncio.get_running_loop()
+            waiter.timer = loop.call_later(self.budgets.queue, self._give_up, waiter)
+            return lambda: self._drop(waiter)
+        return lambda: None
 
     def get(self, session_id: str) -> Session:
         """Return an open session.
@@ -169,6 +239,17 @@ class SessionManager:
                 f"No session {session_id!r}: it was closed, has expired, or is of another server"
             ) from None
 
+    def get_unattached(self, session_id: str) -> Session:
+        """Return a session that was opened over plain HTTP; one of version 2 is reached by its token only.
+
+        Raises:
+            SessionNotFoundError: There is none of this id.
+        """
+        session = self.get(session_id)
+        if session_id not in self._unattached:
+            raise SessionNotFoundError(f"Session {session_id!r} was not opened over HTTP: resume it with its token")
+        return session
+
     def default(self) -> Session:
         """Return the one session that requests without a session id share; open it if there is none.
 
@@ -179,9 +260,26 @@ class SessionManager:
             self._default = self.open(attached=False)
         return self._default
 
+    def attach(self, session: Session, on_end: Callable[[RequestError], None] | None) -> None:
+        """Make a connection the holder of a session, in place of whatever held it."""
+        session.lease_until = None
+        session.on_end = lambda reason: self._ended(session, reason, on_end)
+
+    def detach(self, session: Session) -> None:
+        """Let a session wait for its client, for the length of its lease."""
+        self.attach(session, None)
+        session.lease_until = self._clock() + self.budgets.lease
+        self._watch_over(session)
+
+    # --- what a server says of itself ------------------------------------------------------------
+
     def capacity(self) -> ServerCapacityStatus:
         """Return how many sessions there are and may be."""
-        return ServerCapacityStatus(active_sessions=len(self._slots), max_sessions=self.config.max_concurrent_envs)
+        return ServerCapacityStatus(
+            active_sessions=len(self._slots),
+            max_sessions=self.config.max_concurrent_envs,
+            waiting=len(self._waiters),
+        )
 
     def sessions(self) -> list[Session]:
         """Return all open sessions."""
@@ -191,45 +289,51 @@ class SessionManager:
         """Return what the environment says about itself; asks an instance where the class overrides it."""
         if self._metadata is None:
             overridden = getattr(self._factory, "get_metadata", None) is not Environment.get_metadata
-            if overridden:
-                metadata = await self._ask_instance()
-            else:
-                metadata = describe_class(self._factory)
+            metadata = await self._ask_instance() if overridden else describe_class(self._factory)
             self._metadata = metadata.model_copy(update={"name": self._name}) if self._name else metadata
         return self._metadata
 
     async def _ask_instance(self) -> EnvironmentMetadata:
         for session in self.sessions():
-            if session.adapter is not None:
-                return session.adapter.metadata()
-        runner = self._runner()
-        future: asyncio.Future[EnvironmentMetadata] = asyncio.get_running_loop().create_future()
+            known = session.metadata()
+            if known is not None:
+                return known
+        runner = self._runner("metadata")
+        started: asyncio.Future[RequestError | None] = asyncio.get_running_loop().create_future()
+        runner.start(lambda error: None if started.done() else started.set_result(error))
+        try:
+            if (error := await started) is not None:
+                raise error
+            return runner.metadata()
+        finally:
+            runner.close(lambda: None)
 
-        def made(adapter: Any, error: BaseException | None) -> None:
-            if future.done():
-                pass
-            elif error is not None:
-                future.set_exception(self._factory_error(error))
-            else:
-                future.set_result(adapter.metadata())
-            runner.close(lambda _value, _error: None)
-
-        runner.start(made)
-        return await future
-
-    def _factory_error(self, error: BaseException) -> EnvironmentFactoryError:
-        error_id = uuid.uuid4().hex[:12]
-        logger.error("metadata: the constructor failed [%s]", error_id, exc_info=error)
-        why = f": {type(error).__name__}: {text_of(error)}" if self._expose_errors else ""
-        return EnvironmentFactoryError(f"The environment could not be constructed{why}", error_id=error_id)
-
-    def _runner(self) -> Runner:
+    def _runner(self, label: str) -> Runner:
+        if self._forks is not None:
+            return WorkerRunner(
+                self._forks,
+                self._forks.codec,
+                strict=self._strict,
+                expose_errors=self._expose_errors,
+                label=label,
+            )
         if self._pool is None:
             self._pool = ThreadPool(asyncio.get_running_loop())
-        return Runner(self._factory, self._pool, strict=self._strict, keep=self._shared)
+        return LocalRunner(
+            self._factory,
+            self._pool,
+            strict=self._strict,
+            expose_errors=self._expose_errors,
+            keep=self._shared,
+            label=label,
+        )
+
+    # --- ends ------------------------------------------------------------------------------------
 
     async def close(self, grace_s: float = CLOSE_GRACE_S) -> None:
         """End all sessions and wait until their environments are closed, for the grace time at most."""
+        while self._waiters:
+            self._give_up(self._waiters[0])
         for session in self.sessions():
             session.end(SessionLost("The server is shutting down"))
         if self._slots:
@@ -237,38 +341,101 @@ class SessionManager:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(grace_s):
                     await self._all_gone.wait()
-        if self._sweeper is not None:
-            self._sweeper.cancel()
+        if self._watch is not None:
+            self._watch.cancel()
         if self._pool is not None:
             self._pool.close()
+        if self._forks is not None:
+            self._forks.close()
 
     def _ended(self, session: Session, reason: RequestError, tell: Callable[[RequestError], None] | None) -> None:
         """Forget an ended session; its slot stays taken until its environment is closed or the grace is over."""
         self._sessions.pop(session.id, None)
-        self._unattached.pop(session.id, None)
+        self._unattached.discard(session.id)
+        self._watched.discard(session.id)
         if session is self._default:
             self._default = None
-        if self.config.max_concurrent_envs > 1:  # with one, a second must not run beside it
-            asyncio.get_running_loop().call_later(CLOSE_GRACE_S, self._gone, session)
+        if self._may_overlap:  # else another must not run beside what is left of it
+            self._graces[session.id] = asyncio.get_running_loop().call_later(CLOSE_GRACE_S, self._gone, session)
         if tell is not None:
             tell(reason)
 
     def _gone(self, session: Session) -> None:
+        if session.id not in self._slots:  # its grace was over before
+            return
         self._slots.discard(session.id)
-        if self._all_gone is not None and not self._slots:
+        grace = self._graces.pop(session.id, None)
+        if grace is not None:
+            grace.cancel()
+        if self._waiters:
+            waiter = self._waiters.popleft()
+            waiter.cancel()
+            try:
+                waiter.opened(self.open())
+            except SessionCapacityError:  # pragma: no cover - the slot was freed a line above
+                self._waiters.appendleft(waiter)
+        elif self._all_gone is not None and not self._slots:
             self._all_gone.set()
 
-    def _sweep_later(self) -> None:
-        if self._sweeper is None:
-            pause = min(max(min(self._unattached.values()) / 4, 0.05), 30.0)
-            self._sweeper = asyncio.get_running_loop().call_later(pause, self._sweep)
+    def _give_up(self, waiter: _Waiter) -> None:
+        position = self._waiters.index(waiter) + 1
+        self._drop(waiter)
+        waiter.error.message += (
+            f"; waited {self.budgets.queue:g} s (queue budget), at place {position} of the queue"
+        )
+        waiter.refused(waiter.error)
 
-    def _sweep(self) -> None:
-        self._sweeper = None
-        now = time.monotonic()
-        for session_id, idle in list(self._unattached.items()):
+    def _drop(self, waiter: _Waiter) -> None:
+        waiter.cancel()
+        with contextlib.suppress(ValueError):
+            self._waiters.remove(waiter)
+
+    # --- the one timer ---------------------------------------------------------------------------
+
+    def _watch_over(self, session: Session) -> None:
+        self._watched.add(session.id)
+        if self._watch is None:
+            self._watch = asyncio.get_running_loop().call_later(self._pause(), self._look)
+
+    def _pause(self) -> float:
+        budgets = self.budgets
+        limits = [budgets.lease, budgets.unattached, budgets.idle, budgets.lifetime]
+        return min(max(min(s for s in limits if s is not None) / 8, 0.02), 5.0)
+
+    def _look(self) -> None:
+        self._watch = None
+        now = self._clock()
+        for session_id in list(self._watched):
             session = self._sessions.get(session_id)
-            if session is not None and not session.busy and now - session.last_activity > idle:
-                session.end(SessionLost(f"The session had no request for {idle:g} s (idle budget)"))
-        if self._unattached:
-            self._sweep_later()
+            if session is not None and (reason := self._over(session, now)):
+                session.end(SessionLost(reason))
+        if self._watched:
+            self._watch = asyncio.get_running_loop().call_later(self._pause(), self._look)
+
+    def _over(self, session: Session, now: float) -> str | None:
+        """Return why a session is to be ended, if it is."""
+        budgets = self.budgets
+        if session.lease_until is not None and now >= session.lease_until:
+            return f"The connection was lost and nobody resumed the session within its lease of {budgets.lease:g} s"
+        if budgets.lifetime is not None and now - session.opened_at > budgets.lifetime:
+            return f"The session has reached its lifetime budget of {budgets.lifetime:g} s"
+        idle = budgets.unattached if session.id in self._unattached else budgets.idle
+        if budgets.idle is not None and idle is not None:
+            idle = min(idle, budgets.idle)
+        if idle is not None and not session.busy and now - session.last_activity > idle:
+            return f"The session had no request for {idle:g} s (idle budget)"
+        return None
+
+
+@dataclass(eq=False)
+class _Waiter:
+    """Somebody who waits for a free slot."""
+
+    opened: Callable[[Session], None]
+    refused: Callable[[RequestError], None]
+    error: SessionCapacityError
+    timer: asyncio.TimerHandle | None = None
+
+    def cancel(self) -> None:
+        if self.timer is not None:
+            self.timer.cancel()

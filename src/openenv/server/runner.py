@@ -1,13 +1,13 @@
-"""Where one environment instance runs: how each of its methods is called is decided once, at the start.
+"""Where one environment runs; decided once, when its session is made.
 
-| the method | runs |
+| the environment | runs |
 |---|---|
-| a coroutine function | on the event loop |
+| its methods are coroutine functions | on the event loop |
 | sync, `NON_BLOCKING = True` | on the event loop, directly |
 | sync | on a pooled thread; on a thread of the session's own if the class asks for one |
 
-A constructor always runs on a thread. A result comes back by calling `done` on the loop, at once for the
-direct way.
+A constructor always runs on a thread. Operations are run one at a time; `done` is called once on the loop, at once
+for the direct way. `server.worker` has the runner that keeps an environment in a process of its own.
 """
 
 from __future__ import annotations
@@ -16,95 +16,173 @@ import asyncio
 import inspect
 import sys
 from collections.abc import Callable, Coroutine
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
-from openenv.environment.adapter import Adapter
-from openenv.models import StepResult
+from openenv.errors import RequestError
+from openenv.models import EnvironmentMetadata
+from openenv.protocol.formats import Format
+from openenv.server.host import Answer, Host, Operation, Reporter
 from openenv.server.threads import Done, Thread, ThreadPool
 
 Factory = Callable[[], Any]
+OnAnswer = Callable[[Answer | RequestError], None]
+OnStarted = Callable[[RequestError | None], None]
+OnClosed = Callable[[], None]
 
 
-class Runner:
-    """Constructs one environment and calls it, one call at a time.
+class Runner(Protocol):
+    """Keeps one environment and runs operations on it, one at a time."""
+
+    environment_type: str
+    """Class name of the environment, once it is there."""
+
+    allows_step_without_reset: bool
+
+    def start(self, done: OnStarted) -> None:
+        """Construct the environment."""
+
+    def run(self, operation: Operation, done: OnAnswer) -> None:
+        """Run an operation."""
+
+    def use(self, format_: Format) -> None:
+        """Encode answers in this format from now on."""
+
+    def stop(self) -> bool:
+        """Stop what is running. Return False if it can not be stopped, only left alone."""
+
+    def metadata(self) -> EnvironmentMetadata:
+        """Return what the environment says about itself."""
+
+    def close(self, done: OnClosed) -> None:
+        """Close the environment and free everything it uses."""
+
+
+class LocalRunner:
+    """Runs an environment in this process.
 
     Args:
         factory: A class or function that makes the environment.
         pool: Threads for what blocks.
-        strict: Passed to the `Adapter`.
+        strict: Refuse arguments the environment does not declare.
+        expose_errors: Tell the other side the class and message of the environment's own exceptions.
         keep: Do not close the environment at the end, since it is somebody else's.
+        label: What log lines call the session.
     """
 
-    def __init__(self, factory: Factory, pool: ThreadPool, *, strict: bool = False, keep: bool = False) -> None:
+    environment_type = ""
+    allows_step_without_reset = False
+
+    def __init__(
+        self,
+        factory: Factory,
+        pool: ThreadPool,
+        *,
+        strict: bool = False,
+        expose_errors: bool = True,
+        keep: bool = False,
+        label: str = "",
+    ) -> None:
         self._factory = factory
         self._pool = pool
-        self._strict = strict
         self._keep = keep
+        self._report = Reporter(label, expose_errors)
+        self._strict = strict
         # Only a class tells before construction whether it is bound to a thread; a function might return one.
         affine = getattr(factory, "REQUIRES_SINGLE_THREAD_EXECUTOR", True)
         self._own: Thread | None = pool.pinned() if affine else None
         self._task: asyncio.Task[Any] | None = None
-        self.adapter: Adapter | None = None
         self._inline: frozenset[str] = frozenset()
+        self._running = False
+        self._close_after: list[OnClosed] = []
+        self.host: Host | None = None
 
-    def start(self, done: Done) -> None:
-        """Construct the environment; `done` gets its adapter."""
+    def start(self, done: OnStarted) -> None:
+        """See `Runner.start`."""
 
-        def made(adapter: Any, error: BaseException | None) -> None:
+        def made(host: Any, error: BaseException | None) -> None:
             if error is None:
-                self._settle(adapter)
-            done(adapter, error)
+                self._settle(host)
+                done(None)
+            else:
+                done(self._report.factory(error))
 
-        self._in_thread(lambda: Adapter(self._factory(), strict=self._strict), made)
+        self._in_thread(lambda: Host(self._factory(), self._report, strict=self._strict), made)
 
-    def call(self, verb: str, function: Callable[[], Any], done: Done) -> None:
-        """Call a method of the adapter, in the way its verb is called."""
-        if verb in self._inline:
-            self._direct(function, done)
+    def run(self, operation: Operation, done: OnAnswer) -> None:
+        """See `Runner.run`."""
+        host = self.host
+        assert host is not None, "operations wait until the environment is there"
+        try:
+            call = operation.bind(host.adapter)
+        except RequestError as error:
+            done(error)
+            return
+        self._running = True
+        if operation.verb in self._inline:
+            self._called(host, operation, done, host.call(operation, call), None)
         else:
-            self._in_thread(function, lambda value, error: self._returned(value, error, done))
+            self._in_thread(partial(host.call, operation, call), partial(self._called, host, operation, done))
 
-    def cancel(self) -> None:
-        """Stop a running coroutine. A thread cannot be stopped; its result is awaited."""
-        if self._task is not None:
-            self._task.cancel()
+    def use(self, format_: Format) -> None:
+        """See `Runner.use`."""
+        if self.host is not None:
+            self.host.format = format_
 
-    def close(self, done: Done) -> None:
-        """Close the environment and give back its thread."""
-        adapter = self.adapter
-        self.adapter = None
+    def stop(self) -> bool:
+        """See `Runner.stop`. A coroutine is cancelled; a thread can only be left alone."""
+        if self._task is None:
+            return False
+        self._task.cancel()
+        return True
 
-        def closed(value: Any, error: BaseException | None) -> None:
+    def metadata(self) -> EnvironmentMetadata:
+        """See `Runner.metadata`."""
+        assert self.host is not None
+        return self.host.adapter.metadata()
+
+    def close(self, done: OnClosed) -> None:
+        """See `Runner.close`."""
+        if self._running:  # what runs can not be stopped; it closes when that is over
+            self._close_after.append(done)
+            return
+        host, self.host = self.host, None
+
+        def closed(_value: Any, error: BaseException | None) -> None:
+            if error is not None:
+                self._report("close", error)
             self._give_back()
-            done(value, error)
+            done()
 
-        if adapter is None or self._keep or not adapter.has_close:
+        if host is None or self._keep or not host.adapter.has_close:
             closed(None, None)
+        elif "close" in self._inline:
+            self._direct(host.adapter.close, closed)
         else:
-            self.call("close", adapter.close, closed)
+            self._in_thread(host.adapter.close, lambda value, error: self._awaited(value, error, closed))
 
-    def _settle(self, adapter: Adapter) -> None:
-        self.adapter = adapter
-        shape = adapter.shape
-        if getattr(shape.cls, "NON_BLOCKING", False):
-            self._inline = frozenset(("reset", "step", "state", "close"))
+    # --- the ways ----------------------------------------------------------------------------------------
+
+    def _called(
+        self, host: Host, operation: Operation, done: OnAnswer, value: Any, _error: BaseException | None
+    ) -> None:
+        """Pass an answer on; if the method returned a coroutine, run that first."""
+        if inspect.iscoroutine(value):
+            self._await(value, partial(self._awaited_answer, host, operation, done))
         else:
-            # Reading the state of an async environment must not race with it from another thread.
-            reads = {"state"} if {"reset", "step"} & shape.coroutines else set()
-            self._inline = shape.coroutines | reads
-        if self._own is not None and (
-            not getattr(shape.cls, "REQUIRES_SINGLE_THREAD_EXECUTOR", False)
-            or self._inline >= {"reset", "step", "state", "close"}
-        ):
-            self._give_back()
+            self._over(done, value)
 
-    def _give_back(self) -> None:
-        if self._own is not None:
-            self._pool.release(self._own)
-            self._own = None
+    def _awaited_answer(
+        self, host: Host, operation: Operation, done: OnAnswer, value: Any, error: BaseException | None
+    ) -> None:
+        self._over(done, host.finish(operation, value) if error is None else self._report(operation.verb, error))
 
-    def _in_thread(self, function: Callable[[], Any], done: Done) -> None:
-        (self._own or self._pool).run(function, done)
+    def _over(self, done: OnAnswer, answer: Answer | RequestError) -> None:
+        self._running = False
+        done(answer)
+        for closed in self._close_after:
+            self.close(closed)
+        self._close_after.clear()
 
     def _direct(self, function: Callable[[], Any], done: Done) -> None:
         try:
@@ -112,20 +190,22 @@ class Runner:
         except BaseException as error:
             done(None, error)
         else:
-            self._returned(value, None, done)
+            self._awaited(value, None, done)
 
-    def _returned(self, value: Any, error: BaseException | None, done: Done) -> None:
-        """Pass a result on; if a method returned a coroutine, run that first."""
-        if error is not None or isinstance(value, StepResult) or not inspect.iscoroutine(value):
-            done(value, error)
-            return
-        task = self._task = _start(_guarded(value))
-        if task.done():
-            self._awaited(task, value, done)
+    def _awaited(self, value: Any, error: BaseException | None, done: Done) -> None:
+        if error is None and inspect.iscoroutine(value):
+            self._await(value, done)
         else:
-            task.add_done_callback(lambda finished: self._awaited(finished, value, done))
+            done(value, error)
 
-    def _awaited(self, task: asyncio.Task[Any], coroutine: Coroutine[Any, Any, Any], done: Done) -> None:
+    def _await(self, coroutine: Coroutine[Any, Any, Any], done: Done) -> None:
+        task = self._task = _start(_guarded(coroutine))
+        if task.done():
+            self._finished(coroutine, done, task)
+        else:
+            task.add_done_callback(partial(self._finished, coroutine, done))
+
+    def _finished(self, coroutine: Coroutine[Any, Any, Any], done: Done, task: asyncio.Task[Any]) -> None:
         self._task = None
         coroutine.close()  # it has not begun if the task was cancelled at once, and would complain of that
         if task.cancelled():
@@ -133,6 +213,30 @@ class Runner:
         else:
             error = task.exception()
             done(None if error else task.result(), error)
+
+    def _in_thread(self, function: Callable[[], Any], done: Done) -> None:
+        (self._own or self._pool).run(function, done)
+
+    def _settle(self, host: Host) -> None:
+        """Decide how each method is called from now on."""
+        self.host = host
+        shape = host.adapter.shape
+        self.environment_type = shape.cls.__name__
+        self.allows_step_without_reset = host.adapter.allows_step_without_reset
+        if getattr(shape.cls, "NON_BLOCKING", False):
+            self._inline = frozenset(("reset", "step", "state", "close"))
+        else:
+            # Reading the state of an async environment must not race with it from another thread.
+            reads = {"state"} if {"reset", "step"} & shape.coroutines else set()
+            self._inline = shape.coroutines | reads
+        affine = getattr(shape.cls, "REQUIRES_SINGLE_THREAD_EXECUTOR", False)
+        if not affine or self._inline >= {"reset", "step", "state", "close"}:
+            self._give_back()
+
+    def _give_back(self) -> None:
+        if self._own is not None:
+            self._pool.release(self._own)
+            self._own = None
 
 
 async def _guarded(coroutine: Coroutine[Any, Any, Any]) -> Any:

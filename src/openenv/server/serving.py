@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import socket
 from collections.abc import Sequence
 from typing import Any
@@ -55,7 +57,8 @@ def serve(
     options = {"log_level": log_level, "access_log": log_level in ("debug", "trace"), **wire_options()}
     if fd is not None and workers == 1 and not reload:
         # uvicorn takes any descriptor for a Unix socket, and so leaves Nagle's delay on for TCP.
-        uvicorn.Server(uvicorn.Config(app, **options)).run(sockets=[socket.socket(fileno=fd)])
+        with contextlib.suppress(KeyboardInterrupt):  # uvicorn has shut down in good order and raises it once more
+            uvicorn.Server(uvicorn.Config(app, **options)).run(sockets=[socket.socket(fileno=os.dup(fd))])
         return
     uvicorn.run(
         app,

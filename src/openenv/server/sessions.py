@@ -1,13 +1,14 @@
 """A session: one environment, one episode at a time, one order of requests.
 
-The session is a reactor. `submit` is a plain call and `reply` is called exactly once on the event loop, at once
-where the environment does not block. Requests run one at a time in order of arrival. What is legal when is the
-table `_REFUSED`; how a session ends is `end`, for every reason there is.
+The session is a reactor. A request is a plain call and its `reply` is called exactly once on the event loop, at
+once where the environment does not block. Requests run one at a time in order of arrival. What is legal when is
+the table `_REFUSED`; how a session ends is `end`, for every reason there is.
 """
 
 from __future__ import annotations
 
-import logging
+import asyncio
+import secrets
 import time
 import uuid
 from collections import deque
@@ -16,22 +17,22 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from openenv.environment.adapter import Adapter
 from openenv.errors import (
-    EnvironmentFactoryError,
+    BudgetExceededError,
     EpisodeEndedError,
-    ExecutionError,
     NotResetError,
+    RequestCancelledError,
     RequestError,
+    SequenceError,
     SessionLost,
 )
-from openenv.models import State
+from openenv.models import EnvironmentMetadata
 from openenv.protocol import codec
+from openenv.protocol.formats import JSON, Format
 from openenv.protocol.messages import SessionInfo
+from openenv.server.budgets import Budgets
+from openenv.server.host import Answer, Operation, ResetOp, StateOp, StepOp
 from openenv.server.runner import Runner
-from openenv.values import text_of
-
-logger = logging.getLogger("openenv.server")
 
 
 class Phase(Enum):
@@ -41,45 +42,56 @@ class Phase(Enum):
     READY = "ready"
     RUNNING = "running"
     ENDED = "ended"
+    BROKEN = "broken"
     CLOSED = "closed"
 
 
 @dataclass(slots=True)
 class Reply:
-    """The answer to one request: JSON of the given kind, or the error it stands for."""
+    """The answer to one request: encoded data of the given kind, or the error it stands for."""
 
     kind: str
     data: bytes
     error: RequestError | None = None
 
     @staticmethod
-    def failed(error: RequestError) -> Reply:
+    def failed(error: RequestError, format_: Format = JSON) -> Reply:
         """Return the answer that reports an error."""
-        return Reply("error", codec.encode_error(error), error)
+        return Reply("error", codec.encode_error(error) if format_ is JSON else format_.pack_error(error), error)
 
     def frame(self) -> bytes:
-        """Return it as a WebSocket frame."""
+        """Return it as a version 1 WebSocket frame."""
         return codec.frame(self.kind, self.data)
 
 
 OnReply = Callable[[Reply], None]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Request:
-    """One thing asked of a session.
+    """One thing asked of a session, and who is to be told.
 
     Attributes:
-        verb: `reset`, `step`, `state` or `mcp`.
-        bind: Makes the call of the environment; run just before the call, so it sees what came before.
-        finish: Turns what the environment returned into a reply.
-        reply: Called once with the answer.
+        operation: What; None for an answer that is known already.
+        known: That answer.
+        reply: Called with the answer.
+        given: The answer, once there is one.
     """
 
-    verb: str
-    bind: Callable[[Adapter], Callable[[], Any]]
-    finish: Callable[[Any], Reply]
+    operation: Operation | None
     reply: OnReply
+    known: Reply | None = None
+    given: Reply | None = None
+
+    @property
+    def answered(self) -> bool:
+        """Whether the answer has been given."""
+        return self.given is not None
+
+    def answer(self, reply: Reply) -> None:
+        """Give the answer."""
+        self.given = reply
+        self.reply(reply)
 
 
 @dataclass(slots=True)
@@ -95,7 +107,7 @@ class Episode:
 _NOT_RESET = "This session has no episode yet: call reset() before step()"
 _EPISODE_ENDED = "The episode has ended: call reset() to start the next one"
 
-# What is refused in which phase. Everything that is not here is legal.
+# What is refused in which phase. What is not here is legal; a broken session is refused with what broke it.
 _REFUSED: dict[tuple[str, Phase], Callable[[], RequestError]] = {
     ("step", Phase.READY): lambda: NotResetError(_NOT_RESET),
     ("step", Phase.ENDED): lambda: EpisodeEndedError(_EPISODE_ENDED),
@@ -106,41 +118,64 @@ class Session:
     """One environment with everything that belongs to it.
 
     Args:
-        runner: Makes and calls the environment.
+        make_runner: Makes a runner for a new environment; again when the environment has to be replaced.
         on_gone: Called once, when the environment is closed and nothing is left.
-        expose_errors: Tell the other side the class and message of the environment's own exceptions.
+        budgets: How long things may take.
         session_id: Its id; made up if not given.
+        clock: Tells the time in seconds.
+
+    Attributes:
+        id: Its id.
+        token: Proves the right to resume or close it.
+        phase: Where it stands.
+        episode: The running or last episode.
+        seq: Number of the last state-changing request, for connections that count them.
+        on_end: Called if it ends, with the reason.
+        holder: The connection that holds it, if that is of version 2.
+        lease_until: Monotonic time until which it lives with nobody attached; None while somebody is.
     """
 
     def __init__(
         self,
-        runner: Runner,
+        make_runner: Callable[[str], Runner],
         on_gone: Callable[[Session], None],
         *,
-        expose_errors: bool = True,
+        budgets: Budgets | None = None,
         session_id: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._clock = clock
         self.id = session_id or str(uuid.uuid4())
+        self.token = secrets.token_urlsafe(16)
         self.phase = Phase.CREATING
         self.episode: Episode | None = None
+        self.seq = 0
         self.created_at = time.time()
-        self.last_activity = time.monotonic()
+        self.opened_at = self.last_activity = clock()
         self.on_end: Callable[[RequestError], None] | None = None
-        self._runner = runner
+        self.lease_until: float | None = None
+        self.holder: Any = None
+        self.format: Format = JSON
+        self._budgets = budgets or Budgets()
+        self._make_runner = make_runner
+        self._runner = make_runner(self.id)
         self._on_gone = on_gone
-        self._expose_errors = expose_errors
         self._queue: deque[Request] = deque()
         self._current: Request | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._busy = False
         self._pumping = False
         self._ended: RequestError | None = None
+        self._fault: RequestError | None = None
+        self._numbered: Request | None = None
+        self._refused: Reply | None = None
+        self._leaving = 0
 
     # --- what can be asked -----------------------------------------------------------------------
 
     def open(self) -> None:
         """Start constructing the environment. Requests wait until it is there."""
-        self._busy = True
-        self._runner.start(self._opened)
+        self._start_runner()
 
     def reset(
         self,
@@ -149,47 +184,76 @@ class Session:
         seed: int | None = None,
         episode_id: str | None = None,
         options: dict[str, Any] | None = None,
-    ) -> None:
+    ) -> Request:
         """Start a new episode."""
-        episode = Episode(seed=seed)
-        if episode_id is not None:
-            episode.id = episode_id
-        self.submit(
-            Request(
-                "reset",
-                lambda adapter: adapter.bind_reset(seed, episode_id, options),
-                lambda returned: self._finish_reset(episode, returned),
-                reply,
-            )
-        )
+        return self.submit(Request(ResetOp(seed, episode_id, options), reply))
 
     def step(
-        self,
-        reply: OnReply,
-        action: Any,
-        *,
-        timeout_s: float | None = None,
-        options: dict[str, Any] | None = None,
-    ) -> None:
+        self, reply: OnReply, action: Any, *, timeout_s: float | None = None, options: dict[str, Any] | None = None
+    ) -> Request:
         """Take a step with a validated action."""
-        self.submit(
-            Request(
-                "step",
-                lambda adapter: adapter.bind_step(action, timeout_s, options),
-                self._finish_step,
-                reply,
-            )
-        )
+        return self.submit(Request(StepOp(action, timeout_s, options), reply))
 
-    def state(self, reply: OnReply) -> None:
+    def state(self, reply: OnReply) -> Request:
         """Read the state."""
-        self.submit(Request("state", lambda adapter: adapter.state, self._finish_state, reply))
+        return self.submit(Request(StateOp({}), reply))
+
+    def say(self, known: Reply, reply: OnReply) -> Request:
+        """Give an answer that is known already, when its turn comes."""
+        return self.submit(Request(None, reply, known=known))
+
+    def numbered(self, seq: int, operation: Operation, reply: OnReply) -> Request | None:
+        """Run a state-changing request under a sequence number, at most once.
+
+        The last number again gets the kept answer, or the running request's when it is there.
+        """
+        if seq == self.seq + 1:
+            self.seq = seq
+            self._refused = None
+            self._numbered = Request(operation, reply)
+            return self.submit(self._numbered)
+        if seq == self.seq and seq > 0:
+            last = self._numbered
+            kept = self._refused if last is None else last.given
+            if kept is not None:
+                reply(kept)
+            elif last is not None:
+                last.reply = reply
+            return last
+        reply(Reply.failed(self._out_of_order(seq), self.format))
+        return None
+
+    def refuse(self, seq: int, error: RequestError, reply: OnReply) -> None:
+        """Use up a sequence number for a request that could not be understood; the error is its answer."""
+        answer = Reply.failed(error, self.format)
+        if seq == self.seq + 1:
+            self.seq = seq
+            self._numbered = None
+            self._refused = answer
+        reply(answer)
+
+    def cancel(self, request: Request) -> bool:
+        """Stop a request; it is answered with CANCELLED. Return False if it has been answered."""
+        error = RequestCancelledError("The request was cancelled")
+        if request in self._queue:
+            self._queue.remove(request)
+            request.answer(Reply.failed(error, self.format))
+            return True
+        if request is not self._current:
+            return False
+        self._break(error)
+        return True
+
+    def use(self, format_: Format) -> None:
+        """Encode answers in this format from now on."""
+        self.format = format_
+        self._runner.use(format_)
 
     def end(self, reason: RequestError | None = None) -> None:
         """End the session, for whatever reason: the one way out.
 
-        Everything unanswered is answered with the reason, a running coroutine is cancelled, and the
-        environment is closed as soon as it is not running.
+        Everything unanswered is answered with the reason, what runs is stopped if it can be, and the environment
+        is closed as soon as it is not running.
         """
         if self.phase is Phase.CLOSED:
             return
@@ -199,43 +263,48 @@ class Session:
         unanswered += self._queue
         self._queue.clear()
         self._current = None
+        self._clear_timer()
         for request in unanswered:
-            request.reply(Reply.failed(self._ended))
+            request.answer(Reply.failed(self._ended, self.format))
         if self.on_end is not None:
             self.on_end(self._ended)
         if self._busy:
-            self._runner.cancel()
+            self._runner.stop()
         else:
-            self._close_environment()
+            self._leave(self._runner)
 
     @property
     def busy(self) -> bool:
         """Whether a request is running or waiting."""
         return self._busy or bool(self._queue)
 
+    def metadata(self) -> EnvironmentMetadata | None:
+        """Return what the environment says about itself, once it is there."""
+        return self._runner.metadata() if self._runner.environment_type else None
+
     def info(self) -> SessionInfo:
         """Return how the session stands."""
-        adapter = self._runner.adapter
         return SessionInfo(
             session_id=self.id,
             phase=self.phase.value,
             episode_id=self.episode.id if self.episode else None,
             step_count=self.episode.steps if self.episode else 0,
             created_at=self.created_at,
-            last_activity_at=time.time() - (time.monotonic() - self.last_activity),
-            environment_type=adapter.shape.cls.__name__ if adapter else "",
+            last_activity_at=time.time() - (self._clock() - self.last_activity),
+            environment_type=self._runner.environment_type,
         )
 
     # --- one request at a time -------------------------------------------------------------------
 
-    def submit(self, request: Request) -> None:
+    def submit(self, request: Request) -> Request:
         """Run the request after those before it."""
         if self._ended is not None:
-            request.reply(Reply.failed(self._ended))
-            return
-        self.last_activity = time.monotonic()
+            request.answer(Reply.failed(self._ended, self.format))
+            return request
+        self.last_activity = self._clock()
         self._queue.append(request)
         self._pump()
+        return request
 
     def _pump(self) -> None:
         if self._pumping:  # called from within, by a request that finished at once: the loop below goes on
@@ -248,126 +317,173 @@ class Session:
             self._pumping = False
 
     def _run(self, request: Request) -> None:
-        adapter = self._runner.adapter
-        assert adapter is not None, "requests wait until the environment is there"
-        refusal = _REFUSED.get((request.verb, self.phase))
-        if refusal is not None and not adapter.allows_step_without_reset:
-            request.reply(Reply.failed(refusal()))
+        operation = request.operation
+        if operation is None:
+            assert request.known is not None
+            request.answer(request.known)
             return
-        try:
-            call = request.bind(adapter)
-        except RequestError as error:
-            request.reply(Reply.failed(error))
+        verb = operation.verb
+        if self.phase is Phase.BROKEN:
+            assert self._fault is not None
+            if verb != "reset":
+                request.answer(Reply.failed(self._fault, self.format))
+                return
+            self._queue.appendleft(request)
+            self._replace_environment(operation)
             return
+        refusal = _REFUSED.get((verb, self.phase))
+        if refusal is not None and not self._runner.allows_step_without_reset:
+            request.answer(Reply.failed(refusal(), self.format))
+            return
+        if isinstance(operation, StateOp):
+            operation.known = self._known()
         self._busy = True
         self._current = request
-        self._runner.call(request.verb, call, self._returned)
+        seconds = self._budget(operation)
+        if seconds is not None:
+            self._timer = asyncio.get_running_loop().call_later(seconds, self._over_budget, verb, seconds)
+        runner = self._runner
+        runner.run(operation, lambda answer: self._answered(runner, request, answer))
 
-    def _returned(self, value: Any, error: BaseException | None) -> None:
-        self._busy = False
-        self.last_activity = time.monotonic()
-        request, self._current = self._current, None
-        if request is None:  # the session ended meanwhile and has answered
-            self._close_environment()
+    def _answered(self, runner: Runner, request: Request, answer: Answer | RequestError) -> None:
+        if runner is not self._runner or self._current is not request:
+            # The session ended, or gave up on this environment, while it ran; it has been answered.
+            self._leave(runner)
             return
-        if error is None:
-            try:
-                reply = request.finish(value)
-            except RequestError as refused:
-                reply = Reply.failed(refused)
-            except (Exception, SystemExit) as raised:  # from the value's own methods
-                reply = Reply.failed(self._failure(request.verb, raised))
-        else:
-            if request.verb == "reset":
-                self._no_episode()
-            reply = Reply.failed(self._failure(request.verb, error))
-        request.reply(reply)
+        self._clear_timer()
+        self._busy = False
+        self._current = None
+        self.last_activity = self._clock()
+        assert request.operation is not None
+        reply = self._reply(request.operation, answer)
+        request.answer(reply)
         self._pump()
 
-    def _failure(self, verb: str, error: BaseException) -> RequestError:
-        """Log what the environment raised and return what the other side learns of it."""
-        error_id = uuid.uuid4().hex[:12]
-        logger.error("session %s: %s failed [%s]", self.id, verb, error_id, exc_info=error)
-        if not self._expose_errors:
-            return ExecutionError(f"The environment failed in {verb}", error_id=error_id)
-        name = type(error).__name__
-        return ExecutionError(f"{name}: {text_of(error)}", exception=name, error_id=error_id)
+    def _reply(self, operation: Operation, answer: Answer | RequestError) -> Reply:
+        if isinstance(answer, RequestError):
+            if isinstance(operation, ResetOp):
+                self.phase, self.episode = Phase.READY, None  # nothing may be stepped that was not reset
+            if answer.code == "ENVIRONMENT_DIED":
+                self._fault = answer
+                self.phase = Phase.BROKEN
+            return Reply.failed(answer, self.format)
+        if isinstance(operation, ResetOp):
+            self.episode = Episode(seed=operation.seed)
+            if operation.episode_id is not None:
+                self.episode.id = operation.episode_id
+            self.phase = Phase.ENDED if answer.done else Phase.RUNNING
+        elif isinstance(operation, StepOp):
+            if self.episode is not None:
+                self.episode.steps += 1
+            if answer.done and self.phase is Phase.RUNNING:
+                self.phase = Phase.ENDED
+        if answer.error is not None:
+            return Reply.failed(answer.error, self.format)
+        return Reply(answer.kind, answer.data)
 
-    # --- answers ---------------------------------------------------------------------------------
-
-    def _finish_reset(self, episode: Episode, returned: Any) -> Reply:
-        self._no_episode()
-        result = self._adapter.result(returned)
-        self.episode = episode
-        self.phase = Phase.ENDED if result.done else Phase.RUNNING
-        return Reply("observation", codec.encode_result(result))
-
-    def _no_episode(self) -> None:
-        """Forget the episode: nothing may be stepped that was not reset."""
-        self.phase = Phase.READY
-        self.episode = None
-
-    def _finish_step(self, returned: Any) -> Reply:
-        result = self._adapter.result(returned)
-        if self.episode is not None:
-            self.episode.steps += 1
-        if result.done and self.phase is Phase.RUNNING:
-            self.phase = Phase.ENDED
-        return Reply("observation", codec.encode_result(result))
-
-    def _finish_state(self, state: Any) -> Reply:
-        """Answer with the environment's state; what it leaves open is filled in from the server's own count."""
+    def _known(self) -> dict[str, Any]:
+        """Return what the server has counted itself, for a state that leaves it open."""
         episode = self.episode
-        if state is None:
-            state = State()
-        if isinstance(state, State) and episode is not None:
-            known = {
-                "episode_id": episode.id,
-                "step_count": episode.steps,
-                "elapsed_time": round(time.monotonic() - episode.started, 6),
-            }
-            given = state.model_fields_set
-            state = state.model_copy(
-                update={n: v for n, v in known.items() if n not in given or getattr(state, n) is None}
+        if episode is None:
+            return {}
+        elapsed = round(time.monotonic() - episode.started, 6)
+        return {"episode_id": episode.id, "step_count": episode.steps, "elapsed_time": elapsed}
+
+    # --- numbers ---------------------------------------------------------------------------------
+
+    def _out_of_order(self, seq: int) -> SequenceError:
+        return SequenceError(f"Request number {seq} does not follow {self.seq}; nothing was executed")
+
+    # --- budgets, and environments that broke ----------------------------------------------------
+
+    def _budget(self, operation: Operation) -> float | None:
+        seconds = self._budgets.of(operation.verb)
+        asked = operation.timeout_s if isinstance(operation, StepOp) else None
+        if asked is None:
+            return seconds
+        return asked if seconds is None else min(asked, seconds)
+
+    def _over_budget(self, verb: str, seconds: float) -> None:
+        self._timer = None
+        self._break(
+            BudgetExceededError(
+                f"The {verb} was stopped after its budget of {seconds:g} s. reset() starts over on a new "
+                f"environment; to allow more time, raise the {verb} budget of the server, or the timeout_s of "
+                "the request",
+                budget=verb,
+                seconds=seconds,
             )
-        return Reply("state", codec.encode_state(state))
+        )
 
-    @property
-    def adapter(self) -> Adapter | None:
-        """The environment, once it is constructed and until it is closed."""
-        return self._runner.adapter
+    def _break(self, fault: RequestError) -> None:
+        """Give up on the environment while it runs: it may be anywhere, so nothing more is asked of it."""
+        self._clear_timer()
+        request, self._current = self._current, None
+        self._busy = False
+        self._fault = fault
+        self.phase = Phase.BROKEN
+        self._runner.stop()
+        if request is not None:
+            request.answer(Reply.failed(fault, self.format))
+        self._pump()
 
-    @property
-    def _adapter(self) -> Adapter:
-        assert self._runner.adapter is not None
-        return self._runner.adapter
+    def _replace_environment(self, reset: Operation) -> None:
+        assert isinstance(reset, ResetOp)
+        assert self._fault is not None
+        reset.notice = f"This is a new environment: the one before is gone ({self._fault.message})"
+        if self._fault.code == "ENVIRONMENT_DIED":
+            self._leave(self._runner)
+        self._runner = self._make_runner(self.id)
+        self.phase = Phase.CREATING
+        self._start_runner()
+
+    def _clear_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     # --- beginning and end -----------------------------------------------------------------------
 
-    def _opened(self, _adapter: Any, error: BaseException | None) -> None:
-        self._busy = False
-        if self.phase is Phase.CLOSED:
-            self._close_environment()
-        elif error is not None:
-            self.end(self._factory_error(error))
-        else:
-            self.phase = Phase.READY
-            self._pump()
-
-    def _factory_error(self, error: BaseException) -> RequestError:
-        failure = self._failure("the constructor", error)
-        return EnvironmentFactoryError(
-            f"The environment could not be constructed: {failure.message}",
-            exception=failure.exception,
-            error_id=failure.error_id,
-        )
-
-    def _close_environment(self) -> None:
+    def _start_runner(self) -> None:
         self._busy = True
-        self._runner.close(self._closed)
+        runner = self._runner
+        if self._budgets.create is not None:
+            self._timer = asyncio.get_running_loop().call_later(self._budgets.create, self._creation_over_budget)
+        runner.start(lambda error: self._started(runner, error))
 
-    def _closed(self, _value: Any, error: BaseException | None) -> None:
+    def _started(self, runner: Runner, error: RequestError | None) -> None:
+        if self.phase is not Phase.CREATING or runner is not self._runner:
+            self._leave(runner)
+            return
+        self._clear_timer()
         self._busy = False
         if error is not None:
-            logger.error("session %s: closing its environment failed", self.id, exc_info=error)
-        self._on_gone(self)
+            self.end(error)
+            return
+        self._fault = None
+        self.phase = Phase.READY
+        runner.use(self.format)
+        self._pump()
+
+    def _creation_over_budget(self) -> None:
+        seconds = self._budgets.create
+        self._timer = None
+        self.end(
+            BudgetExceededError(
+                f"The environment was not constructed within the create budget of {seconds:g} s; "
+                "raise the create budget of the server if it needs longer",
+                budget="create",
+                seconds=seconds,
+            )
+        )
+
+    def _leave(self, runner: Runner) -> None:
+        """Close an environment; with the last one of an ended session, the session is gone."""
+        self._leaving += 1
+        runner.close(lambda: self._left(runner))
+
+    def _left(self, runner: Runner) -> None:
+        self._leaving -= 1
+        if self.phase is Phase.CLOSED and runner is self._runner:
+            self._busy = False
+            self._on_gone(self)

@@ -12,11 +12,11 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from openenv.client.base import EnvClient
-from openenv.client.link import Link
 from openenv.environment.adapter import Shape
 from openenv.errors import ConfigurationError, SessionLost
 from openenv.models import State
 from openenv.protocol.codec import ServerCodec, frame
+from openenv.protocol.formats import JSON
 from openenv.protocol.unions import members
 from openenv.server.connection import Connection
 from openenv.server.manager import SessionManager, as_factory, concurrency
@@ -67,7 +67,10 @@ class LocalServer:
         self.state = state or (shape.state if shape else State)
         self.codec = ServerCodec(self.action, self.observation, self.state)
         self.manager = SessionManager(
-            factory, concurrency(environment, shared, None, max_concurrent_envs), shared=shared, strict=strict
+            factory,
+            concurrency(environment, shared, None, max_concurrent_envs),
+            shared=shared,
+            strict=strict,
         )
 
     def client(self, client_class: type[ClientT] | None = None, **options: Any) -> ClientT:
@@ -105,8 +108,10 @@ class LocalServer:
         return type("LocalClient", (EnvClient,), types)
 
 
-class LocalLink(Link):
-    """The client's side of one connection to a `LocalServer`."""
+class LocalLink:
+    """The client's side of one connection to a `LocalServer`; a `Link`."""
+
+    format = JSON
 
     def __init__(self, server: LocalServer) -> None:
         self.late_replies = 0

@@ -134,17 +134,17 @@ def _session_routes(calls: _Calls) -> APIRouter:
     @routes.post("/{session_id}/reset", **_documents(context, m.ResetRequest, "reset"))
     async def reset(session_id: str, request: Request) -> Response:
         """Start an episode."""
-        return await calls.reset(calls.manager.get(session_id), request)
+        return await calls.reset(calls.manager.get_unattached(session_id), request)
 
     @routes.post("/{session_id}/step", **_documents(context, m.StepRequest, "step"))
     async def step(session_id: str, request: Request) -> Response:
         """Take a step."""
-        return await calls.step(calls.manager.get(session_id), request)
+        return await calls.step(calls.manager.get_unattached(session_id), request)
 
     @routes.get("/{session_id}/state", **_documents(context, None, "state"))
     async def state(session_id: str) -> Response:
         """Read the state."""
-        return await calls.state(calls.manager.get(session_id))
+        return await calls.state(calls.manager.get_unattached(session_id))
 
     return routes
 

@@ -1,4 +1,4 @@
-"""`/ws`: wire version 1 under any ASGI server."""
+"""`/ws` under any ASGI server, in the version of the protocol that the client asks for."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections import deque
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
 from openenv.server.config import ServerContext
-from openenv.server.connection import Connection, binary_frame, too_large
+from openenv.server.connection import too_large, wrong_frame
 
 PATH = "/ws"
 MAX_SIZE_HEADER = "x-openenv-max-message-size"
@@ -22,8 +22,9 @@ def router(context: ServerContext) -> APIRouter:
     @routes.websocket(PATH)
     async def ws(websocket: WebSocket, session_id: str | None = None) -> None:
         limit = str(context.max_message_size).encode()
-        await websocket.accept(headers=[(MAX_SIZE_HEADER.encode(), limit)])
-        await _Link(websocket, context, session_id).run()
+        link = _Link(websocket, context, session_id)
+        await websocket.accept(link.subprotocol, headers=[(MAX_SIZE_HEADER.encode(), limit)])
+        await link.run()
 
     return routes
 
@@ -43,14 +44,10 @@ class _Link:
         self._receiving = False
         self._flushing = False
         self._close_code: int | None = None
-        self._connection = Connection(
-            context.manager,
-            context.codec,
-            self._send,
-            self._close,
-            max_size=context.max_message_size,
-            session_id=session_id,
-        )
+        offered = websocket.scope.get("subprotocols", [])
+        format_, self._connection = context.connection(offered, self._send, self._close, session_id=session_id)
+        self.subprotocol = format_.subprotocol if format_ is not None else None
+        self._binary = format_ is not None and format_.binary
 
     async def run(self) -> None:
         """Serve until either side closes."""
@@ -79,14 +76,14 @@ class _Link:
     async def _read(self) -> None:
         connection, receive = self._connection, self._websocket.receive
         while (message := await receive())["type"] == "websocket.receive":
-            text = message.get("text")
-            if text is None:
-                connection.refused(binary_frame())
-            elif len(text) > self._max_size:
-                connection.refused(too_large(len(text), self._max_size, "message"))
+            frame = message.get("bytes") if self._binary else message.get("text")
+            if frame is None:
+                connection.refused(wrong_frame(self._binary))
+            elif len(frame) > self._max_size:
+                connection.refused(too_large(len(frame), self._max_size, "message"))
             else:
                 self._receiving = True
-                connection.received(text)
+                connection.received(frame if self._binary else frame.encode())
                 self._receiving = False
                 if self._outbox:
                     await self._flush()
@@ -105,7 +102,11 @@ class _Link:
         self._flushing = True
         try:
             while self._outbox:
-                await self._websocket.send_text(self._outbox.popleft().decode())
+                raw = self._outbox.popleft()
+                if self._binary:
+                    await self._websocket.send_bytes(raw)
+                else:
+                    await self._websocket.send_text(raw.decode())
         except _CLIENT_IS_GONE:
             self._outbox.clear()  # the reader is about to hear of it
         finally:

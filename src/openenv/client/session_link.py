@@ -1,0 +1,79 @@
+"""The usual link: version 2 of the protocol, or version 1 where the server speaks no other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from openenv.client.link import Link, LinkOptions, WebSocketLink
+from openenv.client.mux import Multiplexer, OldServerError, RemoteSession
+from openenv.errors import SessionLost
+from openenv.protocol.formats import JSON, Format
+
+
+class SessionLink:
+    """One session on a connection of its own.
+
+    Args:
+        url: Address of the WebSocket.
+        options: Budgets and limits.
+        format_: The encoding to ask for.
+    """
+
+    def __init__(self, url: str, options: LinkOptions, format_: Format = JSON) -> None:
+        self.url = url
+        self.format = format_
+        self._options = options
+        self._mux: Multiplexer | None = None
+        self._session: RemoteSession | None = None
+        self._old: WebSocketLink | None = None
+
+    @property
+    def late_replies(self) -> int:
+        """Replies that came after their caller had given up."""
+        link: Any = self._old or self._mux
+        return link.late_replies if link is not None else 0
+
+    @property
+    def socket(self) -> Any:
+        """The open socket, if there is one."""
+        link: Any = self._old or self._mux
+        return link.socket if link is not None else None
+
+    @property
+    def connected(self) -> bool:
+        """Whether requests can be sent; also while a lost connection is being made again."""
+        if self._old is not None:
+            return self._old.connected
+        return self._session is not None and self._session.lost is None
+
+    async def connect(self) -> None:
+        """See `Link.connect`."""
+        mux = Multiplexer(self.url, self._options, self.format)
+        try:
+            await mux.connect()
+        except OldServerError as error:
+            self.format = JSON
+            self._old = WebSocketLink(self.url, self._options)
+            self._old.adopt(error.socket, error.early, error.ended)
+            return
+        self._mux = mux
+        try:
+            [self._session] = await mux.open_sessions(1)
+        except BaseException:
+            await mux.close()
+            raise
+
+    async def request(self, verb: str, data: bytes | None = None) -> bytes | dict[str, Any]:
+        """See `Link.request`."""
+        if self._old is not None:
+            return await self._old.request(verb, data)
+        if self._mux is None or self._session is None:
+            raise SessionLost("The connection was closed")
+        return (await self._mux.request(self._session, verb, data)).raw
+
+    async def close(self) -> None:
+        """See `Link.close`."""
+        link: Link | Multiplexer | None = self._old or self._mux
+        self._session = None
+        if link is not None:
+            await link.close()

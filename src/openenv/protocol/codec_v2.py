@@ -1,0 +1,124 @@
+"""Frames of version 2 for the types of one environment."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+from pydantic_core import from_json
+
+from openenv import values
+from openenv.errors import InvalidRequestError, SerializationError
+from openenv.protocol import v2
+from openenv.protocol.codec import broken_validator, refuse_non_finite
+from openenv.protocol.formats import JSON, Format, unpack
+from openenv.protocol.unions import wire_type
+
+
+class ServerCodecV2:
+    """Decodes the requests for one environment.
+
+    Args:
+        action: The action class, or a union of several.
+    """
+
+    def __init__(self, action: Any) -> None:
+        wire = wire_type(action)
+        frames = (
+            v2.Step[wire]  # type: ignore[valid-type]
+            | v2.StepMany[wire]  # type: ignore[valid-type]
+            | v2.Reset
+            | v2.ResetMany
+            | v2.GetState
+            | v2.Open
+            | v2.Resume
+            | v2.Close
+            | v2.Cancel
+            | v2.Ping
+            | v2.Hello
+            | v2.Mcp
+        )
+        self._frames: TypeAdapter[Any] = TypeAdapter(Annotated[frames, Field(discriminator="type")])
+        self._step: TypeAdapter[Any] = TypeAdapter(v2.StepItem[wire])  # type: ignore[valid-type]
+        self._reset: TypeAdapter[Any] = TypeAdapter(v2.ResetItem)
+
+    def decode(self, raw: bytes, format_: Format) -> Any:
+        """Return the frame of `openenv.protocol.v2` that the bytes hold.
+
+        Raises:
+            ValidationError: It is none.
+            InvalidRequestError: It is not even JSON, or MessagePack, or a validator of the action broke.
+        """
+        if format_ is not JSON:
+            value = _unpacked(raw)
+            if any(start in raw for start in _NON_FINITE_STARTS):
+                _refuse_non_finite(value)
+            return self._valid(self._frames, value)
+        try:
+            frame = self._frames.validate_json(raw)
+        except ValidationError:
+            raise
+        except (Exception, SystemExit) as error:  # a validator of the environment's author
+            raise broken_validator(error) from error
+        refuse_non_finite(raw)
+        return frame
+
+    def item(self, kind: str, item: Any) -> Any:
+        """Return one item of a batch.
+
+        Raises:
+            ValidationError: It is none.
+            InvalidRequestError: A validator of the action broke, or it holds NaN or infinity.
+        """
+        _refuse_non_finite(item)
+        return self._valid(self._reset if kind == "reset_many" else self._step, item)
+
+    @staticmethod
+    def _valid(adapter: TypeAdapter[Any], value: Any) -> Any:
+        try:
+            return adapter.validate_python(value)
+        except ValidationError:
+            raise
+        except (Exception, SystemExit) as error:  # a validator of the environment's author
+            raise broken_validator(error) from error
+
+
+_NON_FINITE_STARTS = (b"\xcb\x7f", b"\xcb\xff", b"\xca\x7f", b"\xca\xff")
+"""How NaN and infinity begin in MessagePack, as do some very large numbers; only then is it worth a look."""
+
+
+def _refuse_non_finite(value: Any) -> None:
+    try:
+        values.refuse_non_finite_tree(value, what="message")
+    except SerializationError as error:
+        raise InvalidRequestError(error.message, code="INVALID_JSON") from None
+
+
+class _AnyBatch(v2.Frame):
+    type: Literal["reset_many", "step_many"]
+    items: list[Any] = Field(min_length=1, max_length=v2.MAX_BATCH)
+
+
+def batch_of(frame: dict[str, Any]) -> tuple[int, str, list[Any]] | None:
+    """Return the id, kind and items of a batch, whatever is in its items; None if it is not a batch at all."""
+    try:
+        batch = _AnyBatch.model_validate(frame)
+    except ValidationError:
+        return None
+    return batch.id, batch.type, batch.items
+
+
+def _unpacked(raw: bytes) -> Any:
+    try:
+        return unpack(raw)
+    except Exception as error:  # whatever a hostile frame makes the parser raise
+        raise InvalidRequestError(f"Not valid MessagePack: {error}", code="INVALID_JSON") from None
+
+
+def readable(raw: bytes, format_: Format) -> dict[str, Any]:
+    """Return what can be read of a frame that did not validate; nothing if it is not even an object."""
+    try:
+        frame = values.decode(from_json(raw)) if format_ is JSON else unpack(raw)
+    except Exception:  # whatever a hostile frame makes the parsers raise
+        return {}
+    return frame if isinstance(frame, dict) else {}

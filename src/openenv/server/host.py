@@ -1,0 +1,170 @@
+"""One environment instance together with the encoder of its answers.
+
+A `Host` is where an environment is: in the server's process or in a worker of its own. Operations go in, answers
+come out as bytes that pass through the server unchanged.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import uuid
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+from openenv.environment.adapter import Adapter
+from openenv.errors import EnvironmentFactoryError, ExecutionError, RequestError
+from openenv.models import State
+from openenv.protocol.formats import JSON, Format
+from openenv.values import text_of
+
+logger = logging.getLogger("openenv.server")
+
+
+@dataclass(slots=True)
+class ResetOp:
+    """Start an episode."""
+
+    seed: int | None = None
+    episode_id: str | None = None
+    options: dict[str, Any] | None = None
+    notice: str | None = None
+    verb: str = field(default="reset", init=False)
+
+    def bind(self, adapter: Adapter) -> Callable[[], Any]:
+        """Return the call it stands for."""
+        return adapter.bind_reset(self.seed, self.episode_id, self.options)
+
+
+@dataclass(slots=True)
+class StepOp:
+    """Take a step with a validated action."""
+
+    action: Any
+    timeout_s: float | None = None
+    options: dict[str, Any] | None = None
+    verb: str = field(default="step", init=False)
+
+    def bind(self, adapter: Adapter) -> Callable[[], Any]:
+        """Return the call it stands for."""
+        return adapter.bind_step(self.action, self.timeout_s, self.options)
+
+
+@dataclass(slots=True)
+class StateOp:
+    """Read the state; `known` is what the server has counted itself."""
+
+    known: dict[str, Any]
+    verb: str = field(default="state", init=False)
+
+    def bind(self, adapter: Adapter) -> Callable[[], Any]:
+        """Return the call it stands for."""
+        return adapter.state
+
+
+Operation = ResetOp | StepOp | StateOp
+
+
+@dataclass(slots=True)
+class Answer:
+    """What an operation came to.
+
+    Attributes:
+        kind: `observation` or `state`.
+        data: The encoded data of the answer.
+        done: Whether the episode is over.
+        error: Set if it was executed, but its answer has no form on the wire.
+    """
+
+    kind: str
+    data: bytes
+    done: bool = False
+    error: RequestError | None = None
+
+
+class Reporter:
+    """Logs an environment's exceptions and says what the other side learns of them.
+
+    Args:
+        label: What log lines call the session.
+        expose: Tell the other side their class and message, not only the id of the log entry.
+    """
+
+    def __init__(self, label: str = "", expose: bool = True) -> None:
+        self.label = label
+        self.expose = expose
+
+    def __call__(self, verb: str, error: BaseException) -> ExecutionError:
+        """Return the error that reports what a method raised."""
+        error_id = uuid.uuid4().hex[:12]
+        self.log(f"session {self.label}: {verb} failed [{error_id}]", error)
+        if not self.expose:
+            return ExecutionError(f"The environment failed in {verb}", error_id=error_id)
+        name = type(error).__name__
+        return ExecutionError(f"{name}: {text_of(error)}", exception=name, error_id=error_id)
+
+    def log(self, what: str, error: BaseException) -> None:
+        """Write the details down."""
+        logger.error("%s", what, exc_info=error)
+
+    def factory(self, error: BaseException) -> EnvironmentFactoryError:
+        """Return the error that reports what a constructor raised."""
+        failure = self("the constructor", error)
+        return EnvironmentFactoryError(
+            f"The environment could not be constructed: {failure.message}",
+            exception=failure.exception,
+            error_id=failure.error_id,
+        )
+
+
+class Host:
+    """One environment and the encoding of its answers.
+
+    Args:
+        environment: The instance.
+        report: Turns its exceptions into errors.
+        strict: Refuse arguments the environment does not declare.
+    """
+
+    def __init__(self, environment: Any, report: Reporter, *, strict: bool = False) -> None:
+        self.adapter = Adapter(environment, strict=strict)
+        self.format: Format = JSON
+        self._report = report
+
+    def call(
+        self, operation: Operation, call: Callable[[], Any]
+    ) -> Answer | RequestError | Coroutine[Any, Any, Any]:
+        """Call the environment; return the answer, or the coroutine that leads to it. Never raises."""
+        try:
+            returned = call()
+        except BaseException as error:  # an environment's sys.exit() must not end the server
+            return self._report(operation.verb, error)
+        return returned if inspect.iscoroutine(returned) else self.finish(operation, returned)
+
+    def finish(self, operation: Operation, returned: Any) -> Answer | RequestError:
+        """Return the answer that what the environment returned stands for. Never raises."""
+        try:
+            if isinstance(operation, StateOp):
+                return Answer("state", self.format.pack_state(_completed(returned, operation.known)))
+            result = self.adapter.result(returned)
+            if isinstance(operation, ResetOp) and operation.notice:
+                result.info = {**result.info, "warnings": [operation.notice, *result.info.get("warnings", ())]}
+            try:
+                return Answer("observation", self.format.pack_result(result), result.done)
+            except RequestError as error:
+                return Answer("observation", b"", result.done, error)
+        except RequestError as refused:
+            return refused
+        except BaseException as error:  # a value with hostile methods
+            return self._report(operation.verb, error)
+
+
+def _completed(state: Any, known: dict[str, Any]) -> Any:
+    """Fill in what the environment's state leaves open."""
+    if state is None:
+        state = State()
+    if not isinstance(state, State) or not known:
+        return state
+    given = state.model_fields_set
+    return state.model_copy(update={n: v for n, v in known.items() if n not in given or getattr(state, n) is None})

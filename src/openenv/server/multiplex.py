@@ -1,0 +1,392 @@
+"""One version 2 connection, without the WebSocket: many sessions, numbered requests, batches.
+
+When the connection is lost its sessions are detached, not ended: they wait for whoever has their token.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from pydantic import ValidationError
+
+from openenv._version import __version__
+from openenv.errors import (
+    InvalidRequestError,
+    RequestError,
+    SessionLost,
+    SessionNotFoundError,
+    UnsupportedVersionError,
+)
+from openenv.protocol import v2
+from openenv.protocol.codec import invalid
+from openenv.protocol.codec_v2 import ServerCodecV2, batch_of, readable
+from openenv.protocol.formats import Format
+from openenv.server.connection import too_large
+from openenv.server.dispatch import tool_answer
+from openenv.server.host import Operation, ResetOp, StepOp
+from openenv.server.manager import SessionManager
+from openenv.server.sessions import Reply, Request, Session
+
+CAPABILITIES = ["batch", "cancel", "resume"]
+HEARTBEAT_S = 15.0
+"""Seconds of silence after which a client sends a heartbeat; proxies cut idle connections at 30 and more."""
+
+PROTOCOL_ERROR = 1002
+
+
+class MultiplexConnection:
+    """The state of one connection.
+
+    Args:
+        manager: Opens and finds sessions.
+        codec: Understands the frames of this server's environment.
+        format_: The encoding of frames.
+        send: Sends a frame; called on the event loop, in order, and must not block.
+        close: Closes the transport after what was sent, with a WebSocket close code.
+        max_size: Bytes an answer may have.
+    """
+
+    def __init__(
+        self,
+        manager: SessionManager,
+        codec: ServerCodecV2,
+        format_: Format,
+        send: Callable[[bytes], None],
+        close: Callable[[int], None],
+        *,
+        max_size: int,
+    ) -> None:
+        self._manager = manager
+        self._codec = codec
+        self._format = format_
+        self._send = send
+        self._close = close
+        self._max_size = max_size
+        self._sessions: dict[str, Session] = {}
+        self._requests: dict[int, tuple[Session, Request]] = {}
+        self._waiting: list[Callable[[], None]] = []
+        self._greeted = False
+        self._lost = False
+        self._do: dict[str, Callable[[Any], None]] = {
+            "step": self._step,
+            "step_many": self._step_many,
+            "reset": self._reset,
+            "reset_many": self._reset_many,
+            "state": self._state,
+            "open": self._open,
+            "resume": self._resume,
+            "close": self._close_session,
+            "cancel": self._cancel,
+            "ping": self._ping,
+            "hello": self._hello,
+            "mcp": self._mcp,
+        }
+
+    # --- called by the transport -----------------------------------------------------------------
+
+    def opened(self) -> None:
+        """Wait for the client's hello."""
+
+    def received(self, raw: bytes) -> None:
+        """Answer a frame."""
+        try:
+            frame = self._codec.decode(raw, self._format)
+        except (ValidationError, RequestError) as error:
+            self._refuse(raw, error)
+            return
+        if not self._greeted and frame.type != "hello":
+            self._fail(frame.id, InvalidRequestError('The first frame is "hello", with the version'))
+            return
+        self._do[frame.type](frame)
+
+    def refused(self, error: RequestError) -> None:
+        """Answer a frame that the transport could not hand over."""
+        self._fail(None, error)
+
+    def lost(self) -> None:
+        """The transport is gone; the sessions wait for their client to come back."""
+        self._lost = True
+        for give_up in self._waiting:
+            give_up()
+        sessions, self._sessions = self._sessions, {}
+        for session in sessions.values():
+            session.holder = None
+            self._manager.detach(session)
+
+    # --- the connection --------------------------------------------------------------------------
+
+    def _hello(self, frame: v2.Hello) -> None:
+        if frame.version != v2.VERSION:
+            self._fail(
+                frame.id,
+                UnsupportedVersionError(
+                    f"This server speaks versions 1 and {v2.VERSION} of the protocol, not {frame.version}"
+                ),
+            )
+            self._close(PROTOCOL_ERROR)
+            return
+        self._greeted = True
+        limits = v2.Limits(
+            max_message_size=self._max_size, heartbeat_s=HEARTBEAT_S, lease_s=self._manager.budgets.lease
+        )
+        self._say(
+            v2.Welcome(
+                id=frame.id,
+                version=v2.VERSION,
+                server=f"openenv/{__version__}",
+                capabilities=CAPABILITIES,
+                limits=limits,
+            )
+        )
+
+    def _ping(self, frame: v2.Ping) -> None:
+        self._say(v2.Pong(id=frame.id))
+
+    def _open(self, frame: v2.Open) -> None:
+        opened: list[Session] = []
+
+        def got(session: Session) -> None:
+            if self._lost:
+                session.end()
+                return
+            self._hold(session)
+            opened.append(session)
+            if len(opened) == frame.count:
+                sessions = [v2.OpenedSession(session=s.id, token=s.token) for s in opened]
+                self._say(v2.Opened(id=frame.id, sessions=sessions, lease_s=self._manager.budgets.lease))
+
+        def full(error: RequestError) -> None:
+            for give_up in giving_up:
+                give_up()
+            for session in opened:
+                self._sessions.pop(session.id, None)  # nobody has heard of it, so nobody is told that it ends
+                session.end()
+            opened.clear()
+            if not refused:
+                refused.append(error)
+                self._fail(frame.id, error)
+
+        refused: list[RequestError] = []
+        giving_up: list[Callable[[], None]] = []
+        for _ in range(frame.count):
+            if refused:
+                return
+            giving_up.append(self._manager.open_when_free(got, full))
+        if len(opened) < frame.count:
+            self._waiting += giving_up
+
+    def _resume(self, frame: v2.Resume) -> None:
+        unknown = SessionNotFoundError(
+            f"No session {frame.session!r} with this token: it was closed, has expired, or is of another server"
+        )
+        try:
+            session = self._manager.get(frame.session)
+        except SessionNotFoundError:
+            self._fail(frame.id, unknown, frame.session)
+            return
+        if not hmac.compare_digest(session.token.encode(), frame.token.encode()):
+            self._fail(frame.id, unknown, frame.session)
+            return
+        if session.format is not self._format and session.seq > 0:
+            error = f"The session speaks {session.format.subprotocol}; resume it with the same subprotocol"
+            self._fail(frame.id, InvalidRequestError(error), frame.session)
+            return
+        if session.holder is not None and session.holder is not self:
+            session.holder.taken(session)
+        self._hold(session)
+        self._say(
+            v2.Resumed(
+                id=frame.id,
+                session=session.id,
+                seq=session.seq,
+                phase=session.phase.value,
+                episode_id=session.episode.id if session.episode else None,
+            )
+        )
+
+    def taken(self, session: Session) -> None:
+        """Another connection has shown the token: this one, probably half dead, holds the session no longer."""
+        self._sessions.pop(session.id, None)
+        self._notify_end(session.id, SessionLost("The session was resumed by another connection"))
+
+    def _hold(self, session: Session) -> None:
+        self._sessions[session.id] = session
+        session.holder = self
+        session.use(self._format)
+        self._manager.attach(session, partial(self._session_ended, session.id))
+
+    def _session_ended(self, session_id: str, reason: RequestError) -> None:
+        if self._sessions.pop(session_id, None) is not None:
+            self._notify_end(session_id, reason)
+
+    def _notify_end(self, session_id: str, reason: RequestError) -> None:
+        if not self._lost:
+            data = reason.to_wire()
+            self._send(self._format.encode({"type": "ended", "session": session_id, "data": data}))
+
+    # --- sessions --------------------------------------------------------------------------------
+
+    def _step(self, frame: v2.Step[Any]) -> None:
+        self._numbered(frame.id, frame, StepOp(frame.data, frame.timeout_s))
+
+    def _reset(self, frame: v2.Reset) -> None:
+        self._numbered(frame.id, frame, _reset_op(frame))
+
+    def _numbered(self, number: int, item: v2.ResetItem | v2.StepItem[Any], operation: Operation) -> None:
+        session = self._sessions.get(item.session)
+        if session is None:
+            self._fail(number, _not_held(item.session), item.session)
+            return
+        answer = partial(self._answer, number, item.session, item.seq)
+        request = session.numbered(item.seq, operation, answer)
+        if request is not None and not request.answered:
+            self._requests[number] = (session, request)
+
+    def _answer(self, number: int, session: str, seq: int, reply: Reply) -> None:
+        self._requests.pop(number, None)
+        if self._lost:
+            return
+        if len(reply.data) > self._max_size:
+            reply = Reply.failed(too_large(len(reply.data), self._max_size, "answer"), self._format)
+        self._send(self._format.answer(number, reply.kind, session, seq, reply.data))
+
+    def _state(self, frame: v2.GetState) -> None:
+        session = self._sessions.get(frame.session)
+        if session is None:
+            self._fail(frame.id, _not_held(frame.session), frame.session)
+            return
+        request = session.state(partial(self._answer, frame.id, frame.session, 0))
+        if not request.answered:
+            self._requests[frame.id] = (session, request)
+
+    def _step_many(self, frame: v2.StepMany[Any]) -> None:
+        batch = _Batch(self, frame.id, len(frame.items))
+        for item in frame.items:
+            batch.run(self._sessions.get(item.session), item, StepOp(item.data, item.timeout_s))
+        batch.begun()
+
+    def _reset_many(self, frame: v2.ResetMany) -> None:
+        batch = _Batch(self, frame.id, len(frame.items))
+        for item in frame.items:
+            batch.run(self._sessions.get(item.session), item, _reset_op(item))
+        batch.begun()
+
+    def _close_session(self, frame: v2.Close) -> None:
+        session = self._sessions.pop(frame.session, None)
+        if session is not None:
+            session.end()
+        self._say(v2.Closed(id=frame.id, session=frame.session))
+
+    def _cancel(self, frame: v2.Cancel) -> None:
+        session, request = self._requests.get(frame.target, (None, None))
+        found = session is not None and request is not None and session.cancel(request)
+        self._say(v2.Cancelled(id=frame.id, target=frame.target, found=found))
+
+    def _mcp(self, frame: v2.Mcp) -> None:
+        self._say(v2.McpAnswer(id=frame.id, session=frame.session, data=tool_answer(frame.data)))
+
+    # --- answers ---------------------------------------------------------------------------------
+
+    def _say(self, answer: Any) -> None:
+        if not self._lost:
+            self._send(self._format.encode(answer.model_dump()))
+
+    def _fail(self, number: int | None, error: RequestError, session: str | None = None) -> None:
+        if not self._lost:
+            answer = {"id": number, "type": "error", "session": session, "data": error.to_wire()}
+            self._send(self._format.encode(answer))
+
+    def _refuse(self, raw: bytes, error: ValidationError | RequestError) -> None:
+        """Answer a frame that does not validate; what can be read of it says whom to tell."""
+        reason = invalid(error) if isinstance(error, ValidationError) else error
+        frame = readable(raw, self._format)
+        number = frame.get("id")
+        number = number if isinstance(number, int) and not isinstance(number, bool) else None
+        if self._greeted and (batch := batch_of(frame)) is not None:
+            self._refuse_items(*batch)
+            return
+        session, seq = self._sessions.get(str(frame.get("session"))), frame.get("seq")
+        if number is not None and session is not None and isinstance(seq, int):
+            session.refuse(seq, reason, partial(self._answer, number, session.id, seq))
+        else:
+            self._fail(number, reason)
+
+    def _refuse_items(self, number: int, kind: str, items: list[Any]) -> None:
+        """Run the items of a batch that are right, and answer the others with what is wrong with them."""
+        batch = _Batch(self, number, len(items))
+        for item in items:
+            name = str(item.get("session")) if isinstance(item, dict) else ""
+            session = self._sessions.get(name)
+            try:
+                right = self._codec.item(kind, item)
+            except (ValidationError, RequestError) as error:
+                reason = invalid(error) if isinstance(error, ValidationError) else error
+                seq = item.get("seq") if isinstance(item, dict) else None
+                batch.refuse(session, name, seq if isinstance(seq, int) else 0, reason)
+            else:
+                batch.run(session, right, _operation(right))
+        batch.begun()
+
+
+class _Batch:
+    """Gathers the answers to the items of one frame; those that are ready in one turn leave together."""
+
+    def __init__(self, connection: MultiplexConnection, number: int, count: int) -> None:
+        self._connection = connection
+        self._number = number
+        self._missing = count
+        self._ready: list[bytes] = []
+        self._begun = False
+        self._scheduled = False
+
+    def run(self, session: Session | None, item: Any, operation: Operation) -> None:
+        if session is None:
+            self.answer(item.session, item.seq, Reply.failed(_not_held(item.session), self._connection._format))
+        else:
+            session.numbered(item.seq, operation, partial(self.answer, item.session, item.seq))
+
+    def refuse(self, session: Session | None, name: str, seq: int, reason: RequestError) -> None:
+        answer = partial(self.answer, name, seq)
+        if session is None:
+            answer(Reply.failed(reason, self._connection._format))
+        else:
+            session.refuse(seq, reason, answer)
+
+    def answer(self, session: str, seq: int, reply: Reply) -> None:
+        self._missing -= 1
+        key = "error" if reply.error is not None else "data"
+        self._ready.append(self._connection._format.item(session, seq, key, reply.data))
+        if self._begun and not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def begun(self) -> None:
+        """All items are under way; send what is ready."""
+        self._begun = True
+        if self._ready:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._scheduled = False
+        connection = self._connection
+        if not connection._lost:
+            ready, self._ready = self._ready, []
+            connection._send(connection._format.items(self._number, ready, self._missing == 0))
+
+
+def _reset_op(item: v2.ResetItem) -> ResetOp:
+    return ResetOp(item.data.seed, item.data.episode_id, item.data.model_extra)
+
+
+def _operation(item: Any) -> Operation:
+    return _reset_op(item) if isinstance(item, v2.ResetItem) else StepOp(item.data, item.timeout_s)
+
+
+def _not_held(session: str) -> SessionNotFoundError:
+    return SessionNotFoundError(
+        f"This connection holds no session {session!r}: it has ended, or was never resumed here"
+    )

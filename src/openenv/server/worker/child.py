@@ -1,0 +1,128 @@
+"""What runs in a worker: one environment, one operation after the other, until the server hangs up."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import socket
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from openenv.errors import RequestError
+from openenv.protocol.formats import FORMATS
+from openenv.protocol.unions import wire_type
+from openenv.server.host import Answer, Host, Operation, Reporter, ResetOp, StateOp, StepOp
+from openenv.server.worker.messages import packed, packed_raw, receive
+
+
+def work(connection: socket.socket, factory: Callable[[], Any], action: TypeAdapter[Any]) -> None:
+    """Construct the environment, serve it, close it.
+
+    Args:
+        connection: The server, on a blocking socket.
+        factory: Makes the environment.
+        action: Validates actions.
+    """
+    options = receive(connection)
+    if options is None:
+        return
+    report = _Reporter(options["label"], options["expose_errors"])
+    try:
+        host = Host(factory(), report, strict=options["strict"])
+    except BaseException as error:
+        connection.sendall(packed({"error": report.factory(error).to_wire(), "log": report.take()}))
+        return
+    connection.sendall(
+        packed(
+            {
+                "type": host.adapter.shape.cls.__name__,
+                "allows_step_without_reset": host.adapter.allows_step_without_reset,
+                "metadata": host.adapter.metadata().model_dump(),
+            }
+        )
+    )
+    with asyncio.Runner() as runner:
+        _serve(connection, host, action, report, runner)
+        closing = host.adapter.close() if host.adapter.has_close else None
+        if inspect.iscoroutine(closing):
+            runner.run(closing)
+
+
+class _Reporter(Reporter):
+    """Keeps what is to be logged for the server, whose log it belongs in."""
+
+    _log = ""
+
+    def log(self, what: str, error: BaseException) -> None:
+        self._log += "".join([what, "\n", *traceback.format_exception(error)])
+
+    def take(self) -> str:
+        """Return what is to be logged, once."""
+        log, self._log = self._log, ""
+        return log
+
+
+def _serve(
+    connection: socket.socket, host: Host, action: TypeAdapter[Any], report: _Reporter, runner: asyncio.Runner
+) -> None:
+    while (message := receive(connection)) is not None and message["verb"] != "close":
+        if message["verb"] == "use":
+            host.format = FORMATS[message["format"]]
+            continue
+        try:
+            operation = _operation(message, action)
+            answer = _answer(host, operation, report, runner)
+        except RequestError as refused:
+            answer = refused
+        if isinstance(answer, RequestError):
+            connection.sendall(packed({"error": answer.to_wire(), "log": report.take()}))
+        else:
+            message = {"kind": answer.kind, "data": answer.data, "done": answer.done}
+            if answer.error is not None:
+                message["failed"] = answer.error.to_wire()
+            connection.sendall(packed_raw(message))
+
+
+def _answer(host: Host, operation: Operation, report: Reporter, runner: asyncio.Runner) -> Answer | RequestError:
+    value = host.call(operation, operation.bind(host.adapter))
+    if not inspect.iscoroutine(value):
+        return value  # type: ignore[return-value]
+    try:
+        returned = runner.run(value)
+    except BaseException as error:
+        return report(operation.verb, error)
+    return host.finish(operation, returned)
+
+
+def _operation(message: dict[str, Any], action: TypeAdapter[Any]) -> Operation:
+    verb = message["verb"]
+    if verb == "step":
+        return StepOp(action.validate_python(message["action"]), message["timeout_s"], message["options"])
+    if verb == "reset":
+        reset = ResetOp(message["seed"], message["episode_id"], message["options"])
+        reset.notice = message["notice"]
+        return reset
+    return StateOp(message["known"])
+
+
+def action_adapter(action: Any) -> TypeAdapter[Any]:
+    """Return what validates actions of a class or union."""
+    return TypeAdapter(wire_type(action))
+
+
+def become_worker(connection: socket.socket, output: int) -> None:
+    """Make a freshly forked process a worker: its own session, its output to the server, nothing else open."""
+    os.setsid()
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    keep = connection.fileno()
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # else the last lines are lost
+    os.closerange(3, keep)
+    os.closerange(keep + 1, 65536)

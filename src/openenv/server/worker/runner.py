@@ -1,0 +1,392 @@
+"""The server's side: a fork server, and a session's runner whose environment is in a worker."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable
+from typing import Any, cast
+
+from openenv.errors import EnvironmentDiedError, EnvironmentFactoryError, InvalidRequestError, RequestError
+from openenv.models import EnvironmentMetadata, Observation, State
+from openenv.protocol.codec import ClientCodec
+from openenv.protocol.formats import Format
+from openenv.protocol.unions import members
+from openenv.server.host import Answer, Operation, ResetOp, StepOp
+from openenv.server.runner import OnAnswer, OnClosed, OnStarted
+from openenv.server.worker.messages import Frames, packed
+from openenv.server.worker.target import Target
+from openenv.values import reason
+
+CLOSE_GRACE_S = 5.0
+"""Seconds a worker has to close its environment before it is killed."""
+
+OUTPUT_KEPT = 4096
+"""Bytes of a worker's output that an error may quote."""
+
+logger = logging.getLogger("openenv.server")
+
+Forked = Callable[[int, str | None], None]
+
+
+class ForkServer:
+    """A process that forks workers for one environment; started when first needed, and again if it dies.
+
+    Args:
+        target: The environment's class or factory.
+        action: Its action type.
+    """
+
+    def __init__(self, target: Target, action: Any) -> None:
+        self._target = target
+        self._action = action
+        self.codec = ClientCodec(action, Observation, State)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._socket: socket.socket | None = None
+        self._frames = Frames()
+        self._ready = False
+        self._waiting: deque[tuple[socket.socket, int, Forked]] = deque()
+        self._forking: deque[Forked] = deque()
+        self._exits: dict[int, Callable[[int], None]] = {}
+
+    def fork(self, connection: socket.socket, output: int, done: Forked) -> None:
+        """Fork a worker.
+
+        Args:
+            connection: The worker's end of its socket; given away.
+            output: Where its output goes; given away.
+            done: Called with its pid, or with 0 and why there is none.
+        """
+        if self._process is None:
+            self._start()
+        self._waiting.append((connection, output, done))
+        if self._ready:
+            self._send_waiting()
+
+    def on_exit(self, pid: int, told: Callable[[int], None]) -> None:
+        """Call a function with the exit status when a worker has ended: negative for a signal."""
+        self._exits[pid] = told
+
+    def close(self) -> None:
+        """End it, and with it every worker."""
+        self._drop("The server is shutting down")
+
+    def _start(self) -> None:
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "openenv.server.worker.forkserver", str(theirs.fileno())],
+            pass_fds=(theirs.fileno(),),
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+        )
+        theirs.close()
+        self._socket = ours
+        self._frames = Frames()
+        self._ready = False
+        action = [Target.of(member) for member in members(self._action)]
+        ours.sendall(
+            packed(
+                {
+                    "target": self._target.to_wire(),
+                    "action": [one.to_wire() for one in action if one is not None],
+                    "path": list(sys.path),
+                }
+            )
+        )
+        asyncio.get_running_loop().add_reader(ours, self._readable)
+
+    def _readable(self) -> None:
+        assert self._socket is not None
+        try:
+            data = self._socket.recv(65536)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._drop("The fork server died; its own output has the reason")
+            return
+        for message in self._frames.feed(data):
+            self._message(message)
+
+    def _message(self, message: dict[str, Any]) -> None:
+        if "forked" in message:
+            self._forking.popleft()(message["forked"], None)
+        elif "exited" in message:
+            told = self._exits.pop(message["exited"], None)
+            if told is not None:
+                told(message["status"])
+        elif "ready" in message:
+            self._ready = True
+            self._send_waiting()
+        elif "failed" in message:
+            self._drop(f"The environment could not be imported by a worker: {message['failed']}")
+
+    def _send_waiting(self) -> None:
+        assert self._socket is not None
+        while self._waiting:
+            connection, output, done = self._waiting.popleft()
+            self._forking.append(done)
+            # A one-byte message always fits: the fork server reads one at a time.
+            self._socket.setblocking(True)
+            socket.send_fds(self._socket, [b"f"], [connection.fileno(), output])
+            self._socket.setblocking(False)
+            connection.close()
+            os.close(output)
+
+    def _drop(self, why: str) -> None:
+        process, self._process = self._process, None
+        connection, self._socket = self._socket, None
+        self._ready = False
+        if connection is not None:
+            asyncio.get_running_loop().remove_reader(connection)
+            connection.close()
+        if process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=2)
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        waiting, self._waiting = self._waiting, deque()
+        forking, self._forking = self._forking, deque()
+        exits, self._exits = self._exits, {}
+        for connection, output, done in waiting:
+            connection.close()
+            os.close(output)
+            done(0, why)
+        for done in forking:
+            done(0, why)
+        for pid, told in exits.items():  # a fork server that was killed could not take its workers along
+            _kill(pid)
+            told(-signal.SIGKILL)
+
+
+class WorkerRunner(asyncio.Protocol):
+    """Keeps an environment in a worker process; see `openenv.server.runner.Runner`.
+
+    Args:
+        forks: Forks the worker.
+        codec: Encodes actions for it.
+        strict: Refuse arguments the environment does not declare.
+        expose_errors: Tell the other side the class and message of the environment's own exceptions.
+        label: What log lines call the session.
+    """
+
+    def __init__(
+        self, forks: ForkServer, codec: ClientCodec, *, strict: bool, expose_errors: bool, label: str
+    ) -> None:
+        self.environment_type = ""
+        self.allows_step_without_reset = False
+        self._forks = forks
+        self._codec = codec
+        self._options = {"strict": strict, "expose_errors": expose_errors, "label": label}
+        self._metadata: EnvironmentMetadata | None = None
+        self._transport: asyncio.Transport | None = None
+        self._frames = Frames()
+        self._pid = 0
+        self._status: int | None = None
+        self._output = b""
+        self._output_fd = -1
+        self._on_started: OnStarted | None = None
+        self._on_answer: OnAnswer | None = None
+        self._on_closed: list[OnClosed] = []
+        self._hung_up = False
+        self._unwanted = False
+
+    # --- what a session asks -----------------------------------------------------------------------------
+
+    def start(self, done: OnStarted) -> None:
+        """See `Runner.start`."""
+        self._on_started = done
+        ours, theirs = socket.socketpair()
+        self._output_fd, output = os.pipe()
+        os.set_blocking(self._output_fd, False)
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._output_fd, self._more_output)
+        self._forks.fork(theirs, output, lambda pid, why: self._forked(ours, pid, why))
+
+    def run(self, operation: Operation, done: OnAnswer) -> None:
+        """See `Runner.run`."""
+        if self._transport is None or self._hung_up:
+            done(self._death())
+            return
+        try:
+            frame = packed(self._message(operation))
+        except Exception as error:  # an integer of more than 64 bits, or whatever a value's own methods raise
+            done(
+                InvalidRequestError(
+                    f"The {operation.verb} can not be handed to the environment's process: {reason(error)}"
+                )
+            )
+            return
+        self._on_answer = done
+        self._transport.write(frame)
+
+    def use(self, format_: Format) -> None:
+        """See `Runner.use`."""
+        if self._transport is not None:
+            self._transport.write(packed({"verb": "use", "format": format_.subprotocol}))
+
+    def stop(self) -> bool:
+        """See `Runner.stop`: kill the worker and everything it has started."""
+        if self._status is None:
+            self._unwanted = True  # if it is being forked, it is killed as soon as its pid is known
+            if self._pid:
+                _kill(self._pid)
+        return True
+
+    def metadata(self) -> EnvironmentMetadata:
+        """See `Runner.metadata`."""
+        assert self._metadata is not None
+        return self._metadata
+
+    def close(self, done: OnClosed) -> None:
+        """See `Runner.close`."""
+        if self._gone:
+            done()
+            return
+        self._on_closed.append(done)
+        if self._transport is not None and not self._hung_up:
+            self._transport.write(packed({"verb": "close"}))
+            asyncio.get_running_loop().call_later(CLOSE_GRACE_S, self.stop)
+
+    # --- the worker --------------------------------------------------------------------------------------
+
+    @property
+    def _gone(self) -> bool:
+        return self._status is not None and self._hung_up
+
+    def _message(self, operation: Operation) -> dict[str, Any]:
+        if isinstance(operation, StepOp):
+            return {
+                "verb": "step",
+                "action": self._codec.payload_tree(operation.action),
+                "timeout_s": operation.timeout_s,
+                "options": operation.options,
+            }
+        if isinstance(operation, ResetOp):
+            return {
+                "verb": "reset",
+                "seed": operation.seed,
+                "episode_id": operation.episode_id,
+                "options": operation.options,
+                "notice": operation.notice,
+            }
+        return {"verb": "state", "known": operation.known}
+
+    def _forked(self, ours: socket.socket, pid: int, why: str | None) -> None:
+        if why is not None:
+            ours.close()
+            self._status, self._hung_up = 0, True
+            self._finish_start(EnvironmentFactoryError(why))
+            self._maybe_gone()
+            return
+        self._pid = pid
+        self._forks.on_exit(pid, self._exited)
+        if self._unwanted:
+            self.stop()
+        ours.setblocking(False)
+        loop = asyncio.get_running_loop()
+        self._connecting = loop.create_task(loop.connect_accepted_socket(lambda: self, ours))
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Tell the worker what it is for."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.write(packed(self._options))
+        if self._on_closed:  # given up while it was being forked
+            self._transport.write(packed({"verb": "close"}))
+
+    def data_received(self, data: bytes) -> None:
+        """Take the worker's answers."""
+        for message in self._frames.feed(data):
+            if message.get("log"):
+                logger.error("%s", message["log"])
+            if self._on_started is not None:
+                self._begin(message)
+            elif self._on_answer is not None:
+                done, self._on_answer = self._on_answer, None
+                if "error" in message:
+                    done(RequestError.from_wire(message["error"]))
+                else:
+                    failed = RequestError.from_wire(message["failed"]) if "failed" in message else None
+                    done(Answer(message["kind"], message["data"], message["done"], failed))
+
+    def _begin(self, message: dict[str, Any]) -> None:
+        if "error" in message:
+            self._finish_start(RequestError.from_wire(message["error"]))
+            return
+        self.environment_type = message["type"]
+        self.allows_step_without_reset = message["allows_step_without_reset"]
+        self._metadata = EnvironmentMetadata.model_validate(message["metadata"])
+        self._finish_start(None)
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        """The worker hung up: it is ending, or dead."""
+        self._hung_up = True
+        self._ended()
+
+    def _exited(self, status: int) -> None:
+        self._status = status
+        self._more_output()
+        self._ended()
+
+    def _ended(self) -> None:
+        """Once both the socket and the process are gone, tell whoever waits."""
+        if not self._gone:
+            return
+        with contextlib.suppress(OSError):
+            asyncio.get_running_loop().remove_reader(self._output_fd)
+            os.close(self._output_fd)
+        if self._on_started is not None:
+            self._finish_start(EnvironmentFactoryError(f"The worker ended while starting. {self._death().message}"))
+        if self._on_answer is not None:
+            done, self._on_answer = self._on_answer, None
+            done(self._death())
+        self._maybe_gone()
+
+    def _maybe_gone(self) -> None:
+        closed, self._on_closed = self._on_closed, []
+        for done in closed:
+            done()
+
+    def _finish_start(self, error: RequestError | None) -> None:
+        started, self._on_started = self._on_started, None
+        if started is not None:
+            started(error)
+
+    def _more_output(self) -> None:
+        with contextlib.suppress(OSError):
+            while data := os.read(self._output_fd, 65536):
+                self._output = (self._output + data)[-OUTPUT_KEPT:]
+
+    def _death(self) -> EnvironmentDiedError:
+        status = self._status
+        if status is None:
+            how = "is gone"
+        elif status < 0:
+            how = f"was killed by {signal.Signals(-status).name}"
+        else:
+            how = f"ended with exit code {status}"
+        said = self._output.decode("utf-8", errors="replace").strip()
+        lines = "\n".join(said.splitlines()[-10:])
+        tail = f". Its last lines:\n{lines}" if lines and self._options["expose_errors"] else ""
+        return EnvironmentDiedError(
+            f"The environment's process {how}; reset() starts over on a new environment{tail}"
+        )
+
+
+def _kill(pid: int) -> None:
+    """Kill a worker and everything it has started."""
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except ProcessLookupError:  # it has ended, or is so new that it leads no group yet
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
