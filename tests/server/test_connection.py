@@ -179,7 +179,7 @@ async def test_an_answer_over_the_limit_is_replaced_by_an_error_and_the_session_
 
 async def test_a_connection_to_an_existing_session_goes_on_with_it_and_leaves_it():
     manager = manage(Counter)
-    session = await opened(manager)
+    session = await opened(manager, attached=False)
     await asked(session, reset(), step(5))
     first = Wire(manager, session_id=session.id)
     assert await first(add(1)) == [6]

@@ -83,7 +83,11 @@ def frames() -> Iterator[FrameType]:
     """Yield every frame of both versions, in the order in which they are defined."""
     for version, module, request in ((1, messages, messages.BaseMessage), (2, v2, v2.Frame)):
         for model in vars(module).values():
-            if not inspect.isclass(model) or not issubclass(model, BaseModel) or model.__module__ != module.__name__:
+            if (
+                not inspect.isclass(model)
+                or not issubclass(model, BaseModel)
+                or model.__module__ != module.__name__
+            ):
                 continue
             field = model.model_fields.get("type")
             if field is not None and get_origin(field.annotation) is Literal:
@@ -287,7 +291,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Write the description into a folder, or say what of it is stale."""
     parser = argparse.ArgumentParser("python -m openenv.protocol.describe", description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path, help="where the files go; docs/schemas in the repository")
-    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if files are not up to date")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; exit with 1 if files are not up to date"
+    )
     given = parser.parse_args(arguments)
     if not given.check:
         print(f"{write(given.folder)} files in {given.folder}")
