@@ -101,6 +101,10 @@ class Core:
         """Ask for the state and return the reply frame."""
         return await self._request("state")
 
+    async def cancel(self) -> bool:
+        """Stop the request under way on the server; return whether there was one, and a way to stop it."""
+        return await self.link.cancel() if self.link is not None else False
+
     async def get(self, path: str, model: type[ModelT], headers: Mapping[str, str]) -> ModelT:
         """Return what the server answers to a GET with these headers.
 

@@ -133,6 +133,10 @@ class HTTPLink:
             await http.aclose()
         return SessionLost(self._lost)
 
+    async def cancel(self) -> bool:
+        """See `Link.cancel`: plain HTTP has no way to."""
+        return False
+
     async def close(self) -> None:
         """See `Link.close`."""
         import httpx
