@@ -33,12 +33,15 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that children are stopped then, too
     peer = Peer(options.peer_venv, wanted=not options.no_peer, say=_say)
     bench = Bench(peer, options.rounds, options.seconds, _say)
-    where = _report.machine()
+    where, busy = _report.machine(), _report.busy()
     groups, failed = _measure(bench, options.names or NAMES)
     console = Console()
     if not console.is_terminal:
         console.width = max(console.width, _NARROWEST)
     _report.show(groups, where, console)
+    absent = f"Release {VERSION} was not compared: {peer.absent}" if peer.absent else ""
+    for warning in filter(None, (busy, absent)):
+        _say(warning)
     for name, error in failed.items():
         _say(f"{name} could not be measured: {error}")
     if options.json:
@@ -46,7 +49,7 @@ def main() -> int:
     if options.write and failed:
         _say("benchmarks/RESULTS.md is left as it was, since not all could be measured")
     elif options.write:
-        RESULTS.write_text(_report.markdown(groups, where, "python -m benchmarks --write", peer.absent))
+        RESULTS.write_text(_report.markdown(groups, where, "python -m benchmarks --write", busy, absent))
         _say(f"Written: {RESULTS.parent.name}/{RESULTS.name}")
     return 1 if failed else 0
 

@@ -54,7 +54,6 @@ class Peer:
                 self._make()
             except BenchmarkError as error:
                 self._absent = str(error)
-                self._say(f"Release {VERSION} cannot be compared: {error}")
                 return None
         return str(self._python)
 

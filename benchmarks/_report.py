@@ -18,6 +18,7 @@ from benchmarks._figures import Figure
 from benchmarks._peer import VERSION
 
 COLUMNS = ("what", "this project", f"release {VERSION}", "ratio", "limit", "verdict", "rounds, notes")
+_IDLE_SHARE = 0.6  # of the cores; what a machine shows that has just built and tested something
 _COLOURS = {"meets": "green", "misses": "red", "not compared": "yellow"}
 
 
@@ -31,6 +32,17 @@ def machine() -> str:
             f"{platform.python_implementation()} {platform.python_version()}",
             f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         ]
+    )
+
+
+def busy() -> str:
+    """Return a warning if other programs keep this machine busy; call it before anything is measured."""
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    if load <= cores * _IDLE_SHARE:
+        return ""
+    return (
+        f"The load was {load:.1f} on {cores} cores before the run: other programs took part, and rates and seconds "
+        "are worth little. The CPU times of a step are steadier; better, run it again on an idle machine."
     )
 
 
@@ -85,8 +97,8 @@ def show(groups: dict[str, list[Figure]], where: str, console: Console) -> None:
     console.print(table)
 
 
-def markdown(groups: dict[str, list[Figure]], where: str, command: str, absent: str) -> str:
-    """Return the document that stands in the repository."""
+def markdown(groups: dict[str, list[Figure]], where: str, command: str, *warnings: str) -> str:
+    """Return the document that stands in the repository; empty warnings are left out."""
     lines = [
         "# Measured figures",
         "",
@@ -98,8 +110,8 @@ def markdown(groups: dict[str, list[Figure]], where: str, command: str, absent: 
         "figure divided by the other's.",
         "",
     ]
-    if absent:
-        lines += [f"Release {VERSION} was not compared: {absent.splitlines()[0]}", ""]
+    for warning in filter(None, warnings):
+        lines += [warning, ""]
     for name, figures in groups.items():
         lines += [f"## {name}", "", _line(COLUMNS), _line(["---"] * len(COLUMNS))]
         lines += [_line(row(figure)) for figure in figures]

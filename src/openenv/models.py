@@ -178,7 +178,8 @@ class Action(Model):
         metadata: Free-form extras that are not part of the action itself.
     """
 
-    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+    # 1e999 is valid JSON and infinite; no action means that.
+    model_config = ConfigDict(extra="forbid", validate_assignment=True, allow_inf_nan=False)
 
     metadata: dict[str, Any] = Field(default_factory=dict)
 

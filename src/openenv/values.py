@@ -20,6 +20,7 @@ import re
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import core_schema, from_json, to_json
@@ -97,6 +98,8 @@ def decode(value: Any) -> Any:
     cls = type(value)
     if cls is list:
         return [decode(item) for item in value]
+    if cls is float and not isfinite(value):  # what JSON can write as 1e999
+        raise ValueError("a number is too large to be finite")
     if cls is not dict:
         return value
     if ARRAY in value:
@@ -319,7 +322,7 @@ def refuse_non_finite(raw: bytes | str, *, what: str = "value") -> None:
 
     The common case costs two substring searches; the text is parsed only if a word is found.
     """
-    if _contains(raw, "NaN", "Infinity"):
+    if ("NaN" in raw or "Infinity" in raw) if isinstance(raw, str) else (b"NaN" in raw or b"Infinity" in raw):
         refuse_non_finite_tree(from_json(raw, allow_inf_nan=True), what=what)
 
 

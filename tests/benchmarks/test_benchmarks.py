@@ -42,7 +42,7 @@ def test_a_figure_is_shown_with_its_ratio_and_its_limit():
     figure = Figure("steps", 3123.4, "/s", peer=2000, limit=AT_LEAST, note="3,000 to 3,200")
     assert row(figure) == ("steps", "3,123/s", "2,000/s", "1.56", "ratio ≥ 1.5", "meets", "3,000 to 3,200")
     assert len(row(figure)) == len(COLUMNS)
-    assert "| steps | 3,123/s |" in markdown({"group": [figure]}, "a machine", "a command", "")
+    assert "| steps | 3,123/s |" in markdown({"group": [figure]}, "a machine", "a command")
 
 
 def test_an_unknown_name_is_answered_with_those_there_are():

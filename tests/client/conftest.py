@@ -3,9 +3,13 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
-from tests.servers import BOUND_S
+from fastapi import FastAPI
+from tests.servers import BOUND_S, Host, Server
+
+from openenv.server.app import create_app
 
 
 def portal_threads() -> list[str]:
@@ -27,4 +31,39 @@ def wait_until(condition: Callable[[], bool]) -> bool:
 def no_thread_is_left() -> Iterator[None]:
     """Checks that the shared thread has ended with the last client of the test."""
     yield
-    assert wait_until(lambda: not portal_threads()), "a client was not closed, or its thread did not end"
+    ended = wait_until(lambda: not portal_threads())
+    assert ended, "a client was not closed, or its thread did not end"
+
+
+class VersionOne:
+    """An application whose WebSocket speaks version 1 only, as servers of older releases do."""
+
+    def __init__(self, application: FastAPI) -> None:
+        self._application = application
+        self.state = application.state
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        if scope["type"] == "websocket":
+            headers = [pair for pair in scope["headers"] if pair[0] != b"sec-websocket-protocol"]
+            scope = {**scope, "subprotocols": [], "headers": headers}
+        await self._application(scope, receive, send)
+
+
+@pytest.fixture
+def serve_old(host: Host) -> Iterator[Callable[..., Server]]:
+    """A maker of servers that speak version 1 only: `serve_old(Environment, **options of create_app)`."""
+    made = []
+
+    def start(env: Any, **options: Any) -> Server:
+        made.append(host.run(VersionOne(create_app(env, **options))))
+        return made[-1]
+
+    yield start
+    for server in made:
+        server.stop(wait=False)
+
+
+@pytest.fixture(params=["version 1", "version 2"])
+def serve_each(request: pytest.FixtureRequest) -> Callable[..., Server]:
+    """A maker of servers of either version of the protocol."""
+    return request.getfixturevalue("serve_old" if request.param == "version 1" else "serve")

@@ -1,10 +1,12 @@
 """A lost session is said to be lost, every time, until a reset starts a new one.
 
-The environments here would take a step without a reset, and write down what they get, so that nothing but the client
+Version 2 of the protocol takes a session up again after its connection was cut, version 1 has lost it. The
+environments here would take a step without a reset, and write down what they get, so that nothing but the client
 keeps a step from an environment that it did not reset.
 """
 
 import asyncio
+import threading
 from typing import Any
 
 import httpx
@@ -66,10 +68,18 @@ def assert_starts_anew(env: CounterEnv) -> None:
 
 
 @pytest.fixture
-def recorder(serve):
+def recorder(serve_each):
     """A server of a recording environment, and what its instances were asked."""
     environment, lives = recording()
-    yield serve(environment), lives
+    yield serve_each(environment), lives
+    assert all(life[:1] in ([], ["reset"]) for life in lives), f"used without a reset: {lives}"
+
+
+@pytest.fixture
+def old_recorder(serve_old):
+    """The same, where a lost connection is a lost session."""
+    environment, lives = recording()
+    yield serve_old(environment), lives
     assert all(life[:1] in ([], ["reset"]) for life in lives), f"used without a reset: {lives}"
 
 
@@ -79,8 +89,8 @@ def lose(server, client: CounterEnv) -> None:
     assert wait_until(lambda: not client._core.link.connected)
 
 
-def test_a_connection_lost_between_calls_is_told_by_the_next_and_all_others(recorder):
-    server, lives = recorder
+def test_a_connection_lost_between_calls_is_told_by_the_next_and_all_others(old_recorder):
+    server, lives = old_recorder
     with CounterEnv(server.url) as env:
         env.reset()
         env.step(Add())
@@ -90,8 +100,8 @@ def test_a_connection_lost_between_calls_is_told_by_the_next_and_all_others(reco
     assert lives == [["reset", "step"], ["reset", "step"]]
 
 
-def test_a_connection_lost_unnoticed_is_told_by_the_next_call(recorder):
-    server, _ = recorder
+def test_a_connection_lost_unnoticed_is_told_by_the_next_call(old_recorder):
+    server, _ = old_recorder
     with CounterEnv(server.url).sync() as env:
         env.reset()
         server.cut()
@@ -99,9 +109,9 @@ def test_a_connection_lost_unnoticed_is_told_by_the_next_call(recorder):
         assert_starts_anew(env)
 
 
-async def test_a_connection_lost_during_a_step_fails_the_step_and_all_others(serve):
+async def test_a_connection_lost_during_a_step_fails_the_step_and_all_others(serve_old):
     gate = Gate()
-    server = serve(gated(gate, ALLOWS_STEP_WITHOUT_RESET=True))
+    server = serve_old(gated(gate, ALLOWS_STEP_WITHOUT_RESET=True))
     async with CounterEnv(server.url) as env:
         await env.reset()
         steps = [asyncio.create_task(env.step(Add(amount=0))) for _ in range(3)]
@@ -117,8 +127,8 @@ async def test_a_connection_lost_during_a_step_fails_the_step_and_all_others(ser
         assert (await env.reset()).observation.total == 0
 
 
-async def test_a_connection_lost_on_a_bare_client_is_told_in_both_ways(recorder):
-    server, _ = recorder
+async def test_a_connection_lost_on_a_bare_client_is_told_in_both_ways(old_recorder):
+    server, _ = old_recorder
     client = CounterEnv(server.url)
     await client.reset()
     await asyncio.to_thread(lose, server, client)
@@ -127,6 +137,16 @@ async def test_a_connection_lost_on_a_bare_client_is_told_in_both_ways(recorder)
             await client.step(Add())
     assert (await client.reset()).observation.total == 0
     await client.close()
+
+
+def test_version_2_goes_on_with_the_episode_after_a_cut(serve):
+    server = serve(Counter)
+    with CounterEnv(server.url) as env:
+        env.reset()
+        for total in range(1, 4):
+            server.cut()
+            assert env.step(Add()).observation.total == total
+        assert env.state().step_count == 3
 
 
 @pytest.mark.parametrize("cls", [CounterEnv, CounterHTTP])
@@ -153,8 +173,8 @@ async def test_after_an_async_with_a_step_fails_and_a_reset_starts_anew(recorder
     await env.close()
 
 
-def test_closing_ends_the_session_on_the_server(serve):
-    server = serve(Counter)
+def test_closing_ends_the_session_on_the_server(serve_each):
+    server = serve_each(Counter)
     for cls in (CounterEnv, CounterHTTP):
         with cls(server.url) as env:
             env.reset()
@@ -162,8 +182,8 @@ def test_closing_ends_the_session_on_the_server(serve):
         assert wait_until(lambda: server.manager.capacity().active_sessions == 0)
 
 
-def test_a_server_that_has_ended_loses_the_session_and_then_cannot_be_reached(host):
-    server = host.serve(Counter)
+def test_a_server_that_has_ended_loses_the_session_and_then_cannot_be_reached(serve_old):
+    server = serve_old(Counter)
     with CounterEnv(server.url) as env:
         env.reset()
         server.stop()
@@ -177,24 +197,24 @@ def test_a_server_that_has_ended_loses_the_session_and_then_cannot_be_reached(ho
             env.metadata()
 
 
-def test_a_failed_reset_after_a_loss_does_not_make_the_session_good_again(host):
+def test_a_failed_reset_after_a_loss_does_not_make_the_session_good_again(serve_old):
     environment, lives = recording()
-    server = host.serve(environment)
+    server = serve_old(environment)
     with CounterEnv(server.url) as env:
         env.reset()
         server.stop()
         assert wait_until(lambda: not env._core.link.connected)
         with pytest.raises(ConnectionFailedError):
             env.reset()
-        env._core.base_url = host.serve(environment).url  # as if it had come back
+        env._core.base_url = serve_old(environment).url  # as if it had come back
         with pytest.raises(SessionLost):
             env.step(Add())
         assert_starts_anew(env)
     assert lives == [["reset"], ["reset", "step"]]
 
 
-def test_a_session_that_the_server_has_ended_tells_why(serve):
-    server = serve(Counter)
+def test_a_session_that_the_server_has_ended_tells_why(serve_each):
+    server = serve_each(Counter)
     with CounterEnv(server.url) as env:
         env.reset()
         session = next(iter(server.manager._sessions.values()))
@@ -219,8 +239,6 @@ def test_an_http_session_that_is_gone_is_lost_until_reset(recorder):
 
 
 def test_a_connection_lost_during_an_http_step_loses_the_session(serve):
-    import threading
-
     gate = Gate()
     server = serve(gated(gate))
     with CounterHTTP(server.url) as env:

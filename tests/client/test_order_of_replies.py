@@ -7,7 +7,7 @@ import pytest
 from tests.toys import Add, AsyncCounter, Count, Counter, CounterEnv, Gate, InlineCounter, Tally, gated
 
 from openenv.client import HTTPEnvClient
-from openenv.errors import BudgetExceededError, SessionLost
+from openenv.errors import BudgetExceededError, RequestCancelledError, SessionLost
 
 AMOUNTS = [number if number % 2 else -number for number in range(20, 70)]  # no two alike, and the total stays small
 
@@ -15,39 +15,39 @@ counters = pytest.mark.parametrize("environment", [Counter, InlineCounter, Async
 
 
 @counters
-async def test_fifty_steps_at_once_each_get_their_own_reply(shared, environment):
-    async with CounterEnv(shared(environment).url) as env:
+async def test_fifty_steps_at_once_each_get_their_own_reply(serve_each, environment):
+    async with CounterEnv(serve_each(environment).url) as env:
         await env.reset()
         results = await asyncio.gather(*(env.step(Add(amount=amount)) for amount in AMOUNTS))
         assert [result.reward for result in results] == AMOUNTS
         assert env._core.link.late_replies == 0
 
 
-async def test_fifty_steps_at_once_on_a_bare_client_each_get_their_own_reply(shared):
-    client = CounterEnv(shared(Counter).url)
+async def test_fifty_steps_at_once_on_a_bare_client_each_get_their_own_reply(serve_each):
+    client = CounterEnv(serve_each(Counter).url)
     await client.reset()
     pending = [client.step(Add(amount=amount)) for amount in AMOUNTS]
     assert [result.reward for result in reversed(pending)] == AMOUNTS[::-1]
     client.close()
 
 
-def test_fifty_threads_on_one_client_each_get_their_own_reply(shared):
-    with CounterEnv(shared(Counter).url) as env, ThreadPoolExecutor(50) as threads:
+def test_fifty_threads_on_one_client_each_get_their_own_reply(serve_each):
+    with CounterEnv(serve_each(Counter).url) as env, ThreadPoolExecutor(50) as threads:
         env.reset()
         results = list(threads.map(lambda amount: env.step(Add(amount=amount)).reward, AMOUNTS))
     assert results == AMOUNTS
 
 
-async def test_calls_of_different_kinds_at_once_each_get_their_own_reply(shared):
-    async with CounterEnv(shared(Counter).url) as env:
+async def test_calls_of_different_kinds_at_once_each_get_their_own_reply(serve_each):
+    async with CounterEnv(serve_each(Counter).url) as env:
         await env.reset()
         step, state, reset = await asyncio.gather(env.step(Add(amount=7)), env.state(), env.reset())
         assert (step.reward, state.total, reset.observation.total) == (7, 7, 0)
 
 
-async def test_the_late_reply_of_a_step_that_timed_out_is_dropped_and_counted(serve):
+async def test_the_late_reply_of_a_step_that_timed_out_is_dropped_and_counted(serve_each):
     gate = Gate()
-    async with CounterEnv(serve(gated(gate)).url, message_timeout_s=0.3) as env:
+    async with CounterEnv(serve_each(gated(gate)).url, message_timeout_s=0.3) as env:
         await env.reset()
         with pytest.raises(BudgetExceededError, match="message_timeout_s") as caught:
             await env.step(Add(amount=0))
@@ -58,9 +58,9 @@ async def test_the_late_reply_of_a_step_that_timed_out_is_dropped_and_counted(se
         assert env._core.link.late_replies == 1
 
 
-def test_the_late_reply_of_a_blocking_step_that_timed_out_is_dropped(serve):
+def test_the_late_reply_of_a_blocking_step_that_timed_out_is_dropped(serve_each):
     gate = Gate()
-    with CounterEnv(serve(gated(gate)).url, message_timeout_s=0.3) as env:
+    with CounterEnv(serve_each(gated(gate)).url, message_timeout_s=0.3) as env:
         env.reset()
         with pytest.raises(TimeoutError):
             env.step(Add(amount=0))
@@ -69,24 +69,22 @@ def test_the_late_reply_of_a_blocking_step_that_timed_out_is_dropped(serve):
         assert env._core.link.late_replies == 1
 
 
-async def test_the_late_reply_of_a_cancelled_step_is_dropped_and_counted(serve):
+async def test_the_late_reply_of_a_cancelled_step_is_dropped_and_counted(serve_old):
     gate = Gate()
-    async with CounterEnv(serve(gated(gate)).url) as env:
+    async with CounterEnv(serve_old(gated(gate)).url) as env:
         await env.reset()
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.05):
-                await env.step(Add(amount=0))
-        task = asyncio.create_task(env.step(Add(amount=0)))
+        running, waiting = (asyncio.create_task(env.step(Add(amount=0))) for _ in range(2))
         await asyncio.to_thread(gate.wait_for, 1)
-        task.cancel()
+        running.cancel()
+        waiting.cancel()
         gate.open()
         assert (await env.step(Add(amount=5))).reward == 5
         assert env._core.link.late_replies == 2
 
 
-async def test_the_late_reply_of_a_cancelled_bare_step_is_dropped_and_counted(serve):
+async def test_the_late_reply_of_a_cancelled_bare_step_is_dropped_and_counted(serve_old):
     gate = Gate()
-    client = CounterEnv(serve(gated(gate)).url)
+    client = CounterEnv(serve_old(gated(gate)).url)
     await client.reset()
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(client.step(Add(amount=0)), 0.05)
@@ -96,20 +94,50 @@ async def test_the_late_reply_of_a_cancelled_bare_step_is_dropped_and_counted(se
     await client.close()
 
 
-async def test_closing_ends_a_step_that_is_under_way(serve):
+async def test_version_2_does_not_execute_a_step_that_was_cancelled_while_it_waited(serve):
     gate = Gate()
-    env = await CounterEnv(serve(gated(gate)).url)
+    async with CounterEnv(serve(gated(gate)).url) as env:
+        await env.reset()
+        running, waiting = (asyncio.create_task(env.step(Add(amount=amount))) for amount in (0, 7))
+        await asyncio.to_thread(gate.wait_for, 1)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        await env.capacity()  # the server has read the cancellation by now
+        gate.open()
+        assert (await running).reward == 0
+        result = await env.step(Add(amount=5))
+        assert (result.reward, result.observation.total) == (5, 5)
+
+
+async def test_version_2_ends_the_episode_of_a_step_that_was_cancelled_while_it_ran(serve):
+    gate = Gate()
+    async with CounterEnv(serve(gated(gate)).url) as env:
+        await env.reset()
+        running = asyncio.create_task(env.step(Add(amount=0)))
+        await asyncio.to_thread(gate.wait_for, 1)
+        running.cancel()
+        for _ in range(2):  # its environment may be anywhere, so nothing more is asked of it
+            with pytest.raises(RequestCancelledError):
+                await env.step(Add(amount=5))
+        gate.open()
+        assert (await env.reset()).observation.total == 0
+        assert (await env.step(Add(amount=5))).reward == 5
+
+
+async def test_closing_ends_a_step_that_is_under_way(serve_each):
+    gate = Gate()
+    env = await CounterEnv(serve_each(gated(gate)).url)
     await env.reset()
     step = asyncio.create_task(env.step(Add(amount=0)))
     await asyncio.to_thread(gate.wait_for, 1)
     await env.close()
     gate.open()
-    with pytest.raises(SessionLost, match="client was closed"):
+    with pytest.raises(SessionLost, match="was closed"):
         await step
 
 
-async def test_closing_ends_a_connect_that_is_under_way(serve):
-    server = serve(Counter)
+async def test_closing_ends_a_connect_that_is_under_way(serve_each):
+    server = serve_each(Counter)
     env = CounterEnv(server.url)
     reset = env.reset()  # opens the connection
     await env.close()

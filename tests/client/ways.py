@@ -1,7 +1,7 @@
 """Every way of calling a client, as a function that plays a script in that way.
 
-A script is a generator: it yields calls, and is sent what they return or gets thrown what they raise. So one script is
-played by all ways, and asserts the same of each.
+A script is a generator: it yields calls, and is sent what they return or gets thrown what they raise. So one script
+is played by all ways, and asserts the same of each.
 """
 
 import asyncio
@@ -23,9 +23,7 @@ def _advance(script: Generator[Call, Any, None], answer: Any, error: Exception |
         return None
 
 
-def block(
-    script: Generator[Call, Any, None], settle: Callable[[Any], Any] = lambda answer: answer
-) -> None:
+def block(script: Generator[Call, Any, None], settle: Callable[[Any], Any] = lambda answer: answer) -> None:
     """Play a script; each answer is there when the call returns."""
     call = _advance(script, None, None)
     while call is not None:
@@ -36,9 +34,7 @@ def block(
         call = _advance(script, answer, error)
 
 
-async def wait(
-    script: Generator[Call, Any, None], settle: Callable[[Any], Any] = lambda answer: answer
-) -> None:
+async def wait(script: Generator[Call, Any, None], settle: Callable[[Any], Any] = lambda answer: answer) -> None:
     """Play a script by awaiting every answer."""
     call = _advance(script, None, None)
     while call is not None:

@@ -36,7 +36,7 @@ def test_a_reward_is_a_python_number_of_the_kind_that_was_given(given, kept):
     assert type(observation.reward) is type(kept)
 
 
-@pytest.mark.parametrize("reward", ["much", [1.0], object(), np.array([1.0, 2.0]), 1j], ids=repr)
+@pytest.mark.parametrize("reward", ["much", [1.0], print, np.array([1.0, 2.0]), 1j], ids=str)
 def test_what_is_no_number_is_no_reward(reward):
     with pytest.raises(ValidationError):
         Observation(reward=reward)

@@ -84,8 +84,8 @@ async def until(condition: Any) -> None:
         await asyncio.sleep(0.001)
 
 
-async def opened(manager: SessionManager) -> Session:
+async def opened(manager: SessionManager, *, attached: bool = True) -> Session:
     """Open a session and wait until its environment is there."""
-    session = manager.open()
+    session = manager.open(attached=attached)
     await until(lambda: session.phase is not Phase.CREATING)
     return session

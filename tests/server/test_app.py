@@ -59,9 +59,9 @@ def test_a_factory_must_come_with_its_types():
         (Counter, {"max_concurrent_envs": -1}, ConfigurationError, "at least 1"),
         (
             Alone,
-            {"max_concurrent_envs": 2},
+            {"max_concurrent_envs": 2, "isolation": "none"},
             ConcurrencyConfigurationError,
-            "Alone can not serve 2 sessions at once",
+            "Alone can not serve 2 sessions",
         ),
         (
             Counter,
@@ -71,7 +71,7 @@ def test_a_factory_must_come_with_its_types():
         ),
         (
             Alone,
-            {"concurrency_config": ConcurrencyConfig(max_concurrent_envs=3)},
+            {"concurrency_config": ConcurrencyConfig(max_concurrent_envs=3), "isolation": "none"},
             ConcurrencyConfigurationError,
             "3",
         ),
@@ -85,7 +85,8 @@ def test_what_cannot_be_served_is_refused_when_the_app_is_made(env, options, err
 
 def test_capacity_comes_from_the_program_then_the_variable_then_the_environment(monkeypatch):
     assert sessions(create_app(Counter)) == 128
-    assert sessions(create_app(Alone)) == 1
+    assert sessions(create_app(Alone)) == 128  # a process each
+    assert sessions(create_app(Alone, isolation="none")) == 1
     monkeypatch.setenv("MAX_CONCURRENT_ENVS", "7")
     assert sessions(create_app(Counter)) == 7
     assert sessions(create_app(Counter, max_concurrent_envs=3)) == 3

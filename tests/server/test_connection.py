@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from tests.server.driving import asked, manage, reset, step, until
+from tests.server.driving import asked, manage, opened, reset, step, until
 from tests.toys import Add, AsyncCounter, Count, Counter, Gate, InlineCounter, gated
 
 from openenv.protocol.codec import ServerCodec
@@ -179,7 +179,7 @@ async def test_an_answer_over_the_limit_is_replaced_by_an_error_and_the_session_
 
 async def test_a_connection_to_an_existing_session_goes_on_with_it_and_leaves_it():
     manager = manage(Counter)
-    session = manager.open(attached=False)
+    session = await opened(manager, attached=False)
     await asked(session, reset(), step(5))
     first = Wire(manager, session_id=session.id)
     assert await first(add(1)) == [6]

@@ -18,6 +18,7 @@ from openenv.errors import (
 )
 from openenv.models import EnvironmentMetadata
 from openenv.server import manager as managers
+from openenv.server.budgets import Budgets
 from openenv.server.manager import as_factory
 from openenv.server.sessions import Phase
 
@@ -166,12 +167,11 @@ async def test_a_busy_session_is_not_idle():
 def pass_time(manager, session, seconds: float) -> None:
     """Let so much time go by for a session, and the manager look at it."""
     session.last_activity -= seconds
-    manager._sweep()
+    manager._look()
 
 
-async def test_only_sessions_that_nobody_holds_end_by_themselves(monkeypatch):
-    monkeypatch.setattr(managers, "UNATTACHED_IDLE_S", 0.05)
-    manager = manage(Counter)
+async def test_only_sessions_that_nobody_holds_end_by_themselves():
+    manager = manage(Counter, budgets=Budgets(unattached=0.05))
     held, loose = manager.open(), manager.open(attached=False)
     await until(lambda: loose.phase is Phase.CLOSED)
     assert held.phase is Phase.READY

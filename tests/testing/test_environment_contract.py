@@ -177,8 +177,8 @@ def test_memory_that_grows_is_caught():
             self.hoard.append(b"x" * 5000)
             return super().reset(seed, episode_id)
 
-    assert failing(Counting, EnvironmentMemoryContract, episodes=90) == set()
-    assert failing(Hoards, EnvironmentMemoryContract, episodes=90) != set()
+    assert failing(Counting, EnvironmentMemoryContract, episodes=30) == set()
+    assert failing(Hoards, EnvironmentMemoryContract, episodes=30) != set()
 
 
 def test_an_environment_that_is_not_given_is_asked_for():

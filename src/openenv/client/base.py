@@ -172,6 +172,18 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
         """Return where the episode stands."""
         return self._call(self._state)
 
+    def cancel(self) -> bool:
+        """Stop a reset or step that is under way, from another task or thread.
+
+        Its caller gets RequestCancelledError, and the episode is over: `reset()` starts the next one on a new
+        environment. Abandoning a call, by `asyncio.wait_for` for example, does not stop it on the server; its
+        answer is dropped when it comes and the episode goes on.
+
+        Returns:
+            Whether there was anything to stop; always False over version 1 and plain HTTP, which can not.
+        """
+        return self._call(self._core.cancel)
+
     # --- about the server ------------------------------------------------------------------------
 
     def schema(self) -> SchemaResponse:
@@ -211,7 +223,8 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
         """
         error = self._take_unseen()
         if self._face is not Face.ASYNC and self._tenancy.has_nothing_to_end:
-            closed = Nothing()
+            waited_for = self._face is Face.OPEN and _inside_loop()
+            closed = cast("Nothing", Pending.of(Nothing())) if waited_for else Nothing()
         else:
             closed = self._start(self._closed)
         if error is not None:

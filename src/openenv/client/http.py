@@ -78,7 +78,13 @@ class HTTPLink:
 
         options = self._options
         timeout = httpx.Timeout(options.message_timeout_s, connect=options.connect_timeout_s)
-        http = httpx.AsyncClient(base_url=self.url, timeout=timeout, headers=dict(options.headers), trust_env=False)
+        http = httpx.AsyncClient(
+            base_url=self.url,
+            timeout=timeout,
+            headers=dict(options.headers),
+            trust_env=False,
+            verify=self.url.startswith("https://"),  # certificates take long to load
+        )
         try:
             response = await http.post("/sessions")
         except httpx.HTTPError as error:
@@ -126,6 +132,10 @@ class HTTPLink:
         if http is not None:
             await http.aclose()
         return SessionLost(self._lost)
+
+    async def cancel(self) -> bool:
+        """See `Link.cancel`: plain HTTP has no way to."""
+        return False
 
     async def close(self) -> None:
         """See `Link.close`."""

@@ -80,6 +80,10 @@ class Link(Protocol):
             MessageTooLargeError: The request is over the limit; nothing was sent.
         """
 
+    async def cancel(self) -> bool:
+        """Stop the request under way on the server; return whether there was one, and a way to stop it."""
+        return False
+
     async def close(self) -> None:
         """End the session and the connection."""
 
@@ -240,6 +244,10 @@ class WebSocketLink:
             f"The connection to {self.url} was lost ({why}), and with it the session and its episode; "
             "reset() starts a new one"
         )
+
+    async def cancel(self) -> bool:
+        """See `Link.cancel`: version 1 has no way to."""
+        return False
 
     async def close(self) -> None:
         """See `Link.close`."""

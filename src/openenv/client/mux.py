@@ -172,6 +172,16 @@ class Multiplexer:
             session.seq += 1
         return await self._wait(number, raw, (session,), verb)
 
+    async def cancel(self, session: RemoteSession) -> bool:
+        """Stop what the session has under way on the server; its caller gets RequestCancelledError.
+
+        Returns:
+            Whether anything was under way.
+        """
+        targets = [number for number, call in self._calls.items() if session in call.sessions]
+        answers = [await self.ask("cancel", {"target": target}, budget="cancel") for target in targets]
+        return any(answer.data.get("found") for answer in answers)
+
     async def ask(self, kind: str, fields: dict[str, Any], *, budget: str) -> Incoming:
         """Send a request about the connection and return its answer.
 
@@ -242,11 +252,6 @@ class Multiplexer:
         self.send(Call(raw, sessions, answered, failed), number)
         try:
             return await future
-        except asyncio.CancelledError:
-            if sessions and self.socket is not None and number in self._calls:
-                cancel = {"id": self._number(), "type": "cancel", "target": number}
-                self.socket.send(self.format.encode(cancel), binary=self.format.binary)
-            raise
         finally:
             timer.cancel()
 

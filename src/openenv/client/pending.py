@@ -30,6 +30,13 @@ class Pending(Coroutine[Any, Any, Any]):
         self._waiting: Coroutine[Any, Any, Any] | None = None
         self._seen = False
 
+    @classmethod
+    def of(cls, answer: Any) -> Pending:
+        """Return an answer that is there already, in the form of one that is not."""
+        future: Future[Any] = Future()
+        future.set_result(answer)
+        return cls(future, touched=lambda: None)
+
     @property
     def may_matter(self) -> bool:
         """Whether nobody has looked at it, and it has failed or still may."""

@@ -71,6 +71,12 @@ class SessionLink:
             raise SessionLost("The connection was closed")
         return (await self._mux.request(self._session, verb, data)).raw
 
+    async def cancel(self) -> bool:
+        """See `Link.cancel`."""
+        if self._mux is None or self._session is None:
+            return False
+        return await self._mux.cancel(self._session)
+
     async def close(self) -> None:
         """See `Link.close`."""
         link: Link | Multiplexer | None = self._old or self._mux

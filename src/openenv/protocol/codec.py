@@ -187,8 +187,8 @@ def encode_result(result: StepResult[Any]) -> bytes:
     parts.append(b"true" if result.done else b"false")
     if result.truncated:
         parts.append(b',"truncated":true')
-    declared = _declared(result)
-    if declared:
+    # Most steps are such that nothing is declared, and a comparison is all they pay.
+    if (result.done or result.outcome != _GOES_ON[result.reward is not None]) and (declared := _declared(result)):
         parts += (b",", to_json(declared)[1:-1])
     if result.info:
         parts += (b',"info":', values.dumps(result.info, what="info"))
@@ -196,6 +196,10 @@ def encode_result(result: StepResult[Any]) -> bytes:
         parts += (b',"metadata":', values.dumps(result.metadata, what="metadata"))
     parts.append(b"}")
     return b"".join(parts)
+
+
+_GOES_ON = (Outcome.of(False, False, False), Outcome.of(False, False, True))
+"""The outcome of a step that does not end the episode, without and with a reward."""
 
 
 def _declared(result: StepResult[Any]) -> dict[str, Any]:

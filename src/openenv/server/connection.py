@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from openenv.errors import InvalidRequestError, MessageTooLargeError, RequestError
+from openenv.errors import InvalidRequestError, MessageTooLargeError, RequestError, SessionError
 from openenv.protocol.codec import ServerCodec
 from openenv.protocol.messages import WSCloseMessage
 from openenv.server.dispatch import dispatch
@@ -83,8 +83,10 @@ class Connection:
     def received(self, raw: bytes | str) -> None:
         """Answer a text frame."""
         if self._session is None:
-            if not self._lost and len(self._early) < MAX_EARLY:
+            if len(self._early) < MAX_EARLY:
                 self._early.append(raw)
+            else:
+                self.refused(SessionError(f"More than {MAX_EARLY} requests while waiting for a free session"))
             return
         try:
             message = self._codec.decode(raw)

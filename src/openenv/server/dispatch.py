@@ -10,6 +10,7 @@ from typing import Any
 
 from openenv.errors import SerializationError
 from openenv.protocol import messages as m
+from openenv.protocol.codec import to_lenient_json
 from openenv.server.sessions import OnReply, Reply, Session
 from openenv.values import dumps, refuse_non_finite_tree
 
@@ -34,7 +35,7 @@ def dispatch(session: Session, message: Any, reply: OnReply) -> None:
         case m.WSStateMessage():
             session.state(reply)
         case m.WSMCPMessage():
-            session.say(Reply("mcp", dumps(tool_answer(message.data))), reply)
+            session.say(_tool_reply(message.data), reply)
         case _:
             raise AssertionError(f"no branch for {type(message).__name__}")
 
@@ -53,6 +54,14 @@ async def ask(session: Session, message: Any) -> Reply:
 
 def _reset(session: Session, data: m.ResetRequest, reply: OnReply) -> None:
     session.reset(reply, seed=data.seed, episode_id=data.episode_id, options=data.model_extra)
+
+
+def _tool_reply(request: dict[str, Any]) -> Reply:
+    answer = tool_answer(request)
+    try:
+        return Reply("mcp", dumps(answer))
+    except SerializationError:  # an id that no client should send
+        return Reply("mcp", to_lenient_json(answer))
 
 
 def tool_answer(request: dict[str, Any]) -> dict[str, Any]:

@@ -29,13 +29,16 @@ from openenv.models import EnvironmentMetadata
 from openenv.protocol.messages import ConcurrencyConfig, ServerCapacityStatus
 from openenv.server.budgets import Budgets
 from openenv.server.runner import Factory, LocalRunner, Runner
-from openenv.server.sessions import Session
+from openenv.server.sessions import CLOSED, Session
 from openenv.server.threads import ThreadPool
 from openenv.server.worker.runner import ForkServer, WorkerRunner
 from openenv.server.worker.target import Target
 
 CONCURRENT_SESSIONS = 128
 """Sessions a server holds by default when its environment declares itself safe for more than one."""
+
+ENDS_KEPT = 1024
+"""Ended sessions whose reason is remembered, for a client that asks for one later."""
 
 CLOSE_GRACE_S = 5.0
 """Seconds after which the slot of an ended session is free although its last step still runs."""
@@ -159,6 +162,7 @@ class SessionManager:
         self._unattached: set[str] = set()
         self._watched: set[str] = set()
         self._slots: set[str] = set()
+        self._ends: dict[str, RequestError] = {}
         self._graces: dict[str, asyncio.TimerHandle] = {}
         self._may_overlap = forks is not None or (_is_safe(factory) and not shared)
         self._waiters: deque[_Waiter] = deque()
@@ -231,10 +235,13 @@ class SessionManager:
 
         Raises:
             SessionNotFoundError: There is none of this id.
+            RequestError: There was one; this is why it ended.
         """
         try:
             return self._sessions[session_id]
         except KeyError:
+            if session_id in self._ends:
+                raise self._ends[session_id] from None
             raise SessionNotFoundError(
                 f"No session {session_id!r}: it was closed, has expired, or is of another server"
             ) from None
@@ -351,6 +358,10 @@ class SessionManager:
     def _ended(self, session: Session, reason: RequestError, tell: Callable[[RequestError], None] | None) -> None:
         """Forget an ended session; its slot stays taken until its environment is closed or the grace is over."""
         self._sessions.pop(session.id, None)
+        if reason is not CLOSED:
+            self._ends[session.id] = reason
+            if len(self._ends) > ENDS_KEPT:
+                del self._ends[next(iter(self._ends))]
         self._unattached.discard(session.id)
         self._watched.discard(session.id)
         if session is self._default:

@@ -108,6 +108,9 @@ class Episode:
     steps: int = 0
 
 
+CLOSED = SessionLost("The session was closed")
+"""The reason of a session that was ended by its user."""
+
 _NOT_RESET = "This session has no episode yet: call reset() before step()"
 _EPISODE_ENDED = "The episode has ended: call reset() to start the next one"
 
@@ -263,7 +266,7 @@ class Session:
         if self.phase is Phase.CLOSED:
             return
         self.phase = Phase.CLOSED
-        self._ended = reason or SessionLost("The session was closed")
+        self._ended = reason or CLOSED
         unanswered = [self._current] if self._current is not None else []
         unanswered += self._queue
         self._queue.clear()

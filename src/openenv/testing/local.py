@@ -152,6 +152,10 @@ class LocalLink:
         self._connection.received(raw)
         return await reply
 
+    async def cancel(self) -> bool:
+        """See `Link.cancel`: version 1 has no way to."""
+        return False
+
     async def close(self) -> None:
         """See `Link.close`."""
         if self._connection is not None:
