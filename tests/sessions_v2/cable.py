@@ -59,6 +59,9 @@ class Cable:
     def abort(self) -> None:
         self.unplug()
 
+    def rebind(self, received: Callable[[bytes], None], lost: Callable[[int | None, str], None]) -> None:
+        self._received, self._lost = received, lost
+
     def response_header(self, _name: str) -> str:
         return self._world.format.subprotocol
 

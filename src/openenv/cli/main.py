@@ -32,6 +32,7 @@ class Row(NamedTuple):
 
 
 COMMANDS: dict[str, Row] = {
+    "conformance": Row("openenv.cli.conformance:conformance", "Hold a running server against the protocol."),
     "demo": Row("openenv.cli.demo:demo", "Play a few episodes, each environment in its own process."),
     "init": Row("openenv.cli.init:init", "Make a new environment package that runs as it is."),
     "serve": Row("openenv.cli.serve:serve", "Serve an environment over WebSocket and HTTP."),

@@ -7,24 +7,20 @@ of all ways.
 
 from __future__ import annotations
 
-import asyncio
 import weakref
-from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from enum import Enum
 from functools import partial
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, cast
 
 from typing_extensions import TypeVar as DefaultTypeVar
 
 from openenv import settings
 from openenv.client.core import Core, Frame
+from openenv.client.faces import Faces, inside_loop
 from openenv.client.link import Link, LinkOptions, websocket_url
-from openenv.client.pending import Pending
-from openenv.client.portal import Tenancy
 from openenv.client.session_link import SessionLink
-from openenv.errors import ConfigurationError, OpenEnvError
+from openenv.errors import ConfigurationError
 from openenv.models import Action, EnvironmentMetadata, Nothing, Observation, State, StepResult
 from openenv.protocol.codec import ClientCodec, reply_data
 from openenv.protocol.formats import JSON, MSGPACK, Format
@@ -43,15 +39,7 @@ ObservationT = DefaultTypeVar("ObservationT", default=Observation)
 StateT = DefaultTypeVar("StateT", default=State)
 
 
-class Face(Enum):
-    """What a call on a client returns."""
-
-    OPEN = "open"
-    ASYNC = "async"
-    BLOCKING = "blocking"
-
-
-class EnvClient(Generic[ActionT, ObservationT, StateT]):
+class EnvClient(Faces, Generic[ActionT, ObservationT, StateT]):
     """A typed client of one environment, holding one session.
 
     ```python
@@ -124,18 +112,11 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
         self._provider = provider
         self._core = Core(_weakly(self._make_link), base_url, provider, Source.of(type(self)))
         self._codec = _codec_of(type(self))
-        self._begin()
+        self._begin(self._core)
         cls = type(self)
         self._typed_payload = cls._step_payload is EnvClient._step_payload
         self._typed_result = cls._parse_result is EnvClient._parse_result
         self._typed_state = cls._parse_state is EnvClient._parse_state
-
-    def _begin(self) -> None:
-        """Make what belongs to one session only."""
-        self._face = Face.OPEN
-        self._home: asyncio.AbstractEventLoop | None = None
-        self._tenancy = Tenancy(self, self._core)
-        self._unseen: list[Pending] = []
 
     # --- the three verbs -------------------------------------------------------------------------
 
@@ -205,31 +186,13 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
 
     # --- beginning and end -----------------------------------------------------------------------
 
-    def connect(self) -> Self:
-        """Connect and open the session; `await` it in async code. Any call does so when needed."""
-        if self._face is Face.OPEN and _inside_loop():
-            return cast("Self", self._enter_async())
-        return self._call(self._connected)
-
-    def disconnect(self) -> Nothing:
-        """Do what `close` does."""
-        return self.close()
-
     def close(self) -> Nothing:
         """End the session, the connection, and the server if this client's provider started it.
 
         May be called more than once. Afterwards `reset()` would open a new session. In a fork it does nothing,
         for the connection is the parent's.
         """
-        error = self._take_unseen()
-        if self._face is not Face.ASYNC and self._tenancy.has_nothing_to_end:
-            waited_for = self._face is Face.OPEN and _inside_loop()
-            closed = cast("Nothing", Pending.of(Nothing())) if waited_for else Nothing()
-        else:
-            closed = self._start(self._closed)
-        if error is not None:
-            raise error
-        return closed
+        return super().close()
 
     def new_session(self) -> Self:
         """Return another client of the same server, with a session of its own.
@@ -243,7 +206,7 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
         twin.__dict__.update(self.__dict__)
         twin._provider = None
         twin._core = Core(_weakly(twin._make_link), self._core.base_url)
-        twin._begin()
+        twin._begin(twin._core)
         return twin
 
     def sync(self) -> SyncEnvClient[ActionT, ObservationT, StateT]:
@@ -251,27 +214,6 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
         from openenv.client.sync import SyncEnvClient
 
         return SyncEnvClient(self)
-
-    def __enter__(self) -> Self:
-        self._block()
-        self._call(self._connected)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return await self._enter_async()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._run(self._closed)
-
-    def __await__(self) -> Generator[Any, None, Self]:
-        return self._enter_async().__await__()
 
     # --- servers of its own ----------------------------------------------------------------------
 
@@ -305,7 +247,7 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
         client = cls(provider=provider or get_provider("docker"))
         client._core.source = replace(Source.of(cls), image=image)
         client._core.start_options = kwargs
-        if not _inside_loop():  # nobody can await it, so the container is to be there when this returns
+        if not inside_loop():  # nobody can await it, so the container is to be there when this returns
             client._call(client._connected)
         return client
 
@@ -352,7 +294,9 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
         return form.pack(self._step_payload(action), "action")
 
     async def _state(self) -> StateT:
-        raw = await self._core.state()
+        return self._read_state(await self._core.state())
+
+    def _read_state(self, raw: Frame) -> StateT:
         if self._typed_state:
             return cast("StateT", self._codec.state(raw))
         return self._parse_state(reply_data(raw))
@@ -369,74 +313,6 @@ class EnvClient(Generic[ActionT, ObservationT, StateT]):
     async def _closed(self) -> Nothing:
         await self._core.close()
         return Nothing()
-
-    async def _enter_async(self) -> Self:
-        if not self._tenancy.active:  # else it has been used blocking, and lives on the shared loop
-            self._face = Face.ASYNC
-            self._home = asyncio.get_running_loop()
-        return await self._run(self._connected)
-
-    # --- which way a call goes -------------------------------------------------------------------
-
-    def _call(self, function: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Run part of the core in the way this client was entered. The annotation is true once awaited."""
-        if self._face is Face.ASYNC:
-            return cast("T", self._run(function))
-        error = self._take_unseen()
-        if error is not None:
-            raise error
-        return self._start(function)
-
-    def _start(self, function: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        if self._face is Face.ASYNC:
-            return cast("T", self._run(function))
-        future = self._tenancy.enter().submit(function())
-        if self._face is Face.OPEN and _inside_loop():
-            future.add_done_callback(lambda _: self._tenancy.leave())
-            self._unseen.append(Pending(future, touched=self._block))
-            return cast("T", self._unseen[-1])
-        try:
-            return future.result()
-        except BaseException:
-            future.cancel()
-            raise
-        finally:
-            self._tenancy.leave()
-
-    async def _run(self, function: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Run part of the core from a coroutine: here if this is its loop, else over there."""
-        if self._tenancy.active:
-            future = self._tenancy.enter().submit(function())
-            future.add_done_callback(lambda _: self._tenancy.leave())
-            return await asyncio.wrap_future(future)
-        if self._home is asyncio.get_running_loop():
-            return await function()
-        assert self._home is not None
-        if self._home.is_closed():
-            raise OpenEnvError("This client belongs to an event loop that is closed; make a new client")
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(function(), self._home))
-
-    def _block(self) -> None:
-        if self._face is Face.ASYNC:
-            raise OpenEnvError("This client was entered async; use another client for blocking calls")
-        self._face = Face.BLOCKING
-
-    def _take_unseen(self) -> BaseException | None:
-        """Return, once, the error of an earlier call that nobody has looked at."""
-        self._unseen = [pending for pending in self._unseen if pending.may_matter]
-        for place, pending in enumerate(self._unseen):
-            if error := pending.unseen_error():
-                del self._unseen[place]
-                return error
-        return None
-
-
-def _inside_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
 
 
 def _weakly(make_link: Callable[[str], Link]) -> Callable[[str], Link]:

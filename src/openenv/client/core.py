@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel
 
@@ -29,11 +29,28 @@ Frame = bytes | dict[str, Any]
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
-class Core:
-    """The connection of one client.
+class Connectable(Protocol):
+    """What a `Keeper` keeps."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether requests can be sent."""
+
+    async def connect(self) -> None:
+        """Connect, and open what there is to open."""
+
+    async def close(self) -> None:
+        """End all of it."""
+
+
+LinkT = TypeVar("LinkT", bound=Connectable)
+
+
+class Keeper(Generic[LinkT]):
+    """Makes a link to a server when one is needed, and ends it; the server too, if it is ours.
 
     Args:
-        make_link: Makes the link to a server, given its address.
+        make_link: Makes the link, given the server's address.
         base_url: Address of the server; None if the provider tells it.
         provider: Starts the server at the first connect and stops it at close.
         source: Tells the provider what to start.
@@ -41,13 +58,13 @@ class Core:
 
     def __init__(
         self,
-        make_link: Callable[[str], Link],
+        make_link: Callable[[str], LinkT],
         base_url: str | None,
         provider: Provider | None = None,
         source: Source | None = None,
     ) -> None:
         self.base_url = base_url.rstrip("/") if base_url else None
-        self.link: Link | None = None
+        self.link: LinkT | None = None
         self.source = source
         self.start_options: dict[str, Any] = {}
         self._make_link = make_link
@@ -86,24 +103,21 @@ class Core:
                 raise SessionLost("The client was closed while it connected")
             self.link = link
 
-    async def reset(self, pack: Pack) -> Frame:
-        """Reset, on a new session if the last one is gone, and return the reply frame."""
-        if self.link is None or not self.link.connected:
+    async def live(self, *, again: bool = False) -> LinkT:
+        """Return the link; make it first if there has been none yet.
+
+        Args:
+            again: Make another if it was closed or lost.
+
+        Raises:
+            SessionLost: It was closed, and is not to be made again.
+        """
+        if self.link is None or (again and not self.link.connected):
+            if self._closed is not None and not again:
+                raise SessionLost(self._closed)
             await self.connect()
-        assert self.link is not None
-        return await self.link.request("reset", pack(self.link.format))
-
-    async def step(self, pack: Pack) -> Frame:
-        """Step and return the reply frame."""
-        return await self._request("step", pack)
-
-    async def state(self) -> Frame:
-        """Ask for the state and return the reply frame."""
-        return await self._request("state")
-
-    async def cancel(self) -> bool:
-        """Stop the request under way on the server; return whether there was one, and a way to stop it."""
-        return await self.link.cancel() if self.link is not None else False
+            assert self.link is not None
+        return self.link
 
     async def get(self, path: str, model: type[ModelT], headers: Mapping[str, str]) -> ModelT:
         """Return what the server answers to a GET with these headers.
@@ -145,15 +159,6 @@ class Core:
                 self._provider_runs = False
                 await self._provider.astop()
 
-    async def _request(self, verb: str, pack: Pack | None = None) -> Frame:
-        if self.link is None:
-            if self._closed is not None:
-                raise SessionLost(self._closed)
-            await self.connect()
-            assert self.link is not None
-        # A link that is lost says so, every time.
-        return await self.link.request(verb, pack(self.link.format) if pack is not None else None)
-
     async def _provide(self, provider: Provider) -> None:
         self._provider_runs = True  # from here on there may be something to stop
         self.base_url = (await provider.astart(self.source, **self.start_options)).rstrip("/")
@@ -163,3 +168,25 @@ class Core:
             self._provider_runs = False
             await provider.astop()
             raise
+
+
+class Core(Keeper[Link]):
+    """The one session of a client."""
+
+    async def reset(self, pack: Pack) -> Frame:
+        """Reset, on a new session if the last one is gone, and return the reply frame."""
+        link = await self.live(again=True)
+        return await link.request("reset", pack(link.format))
+
+    async def step(self, pack: Pack) -> Frame:
+        """Step and return the reply frame."""
+        link = await self.live()
+        return await link.request("step", pack(link.format))  # a link that is lost says so, every time
+
+    async def state(self) -> Frame:
+        """Ask for the state and return the reply frame."""
+        return await (await self.live()).request("state")
+
+    async def cancel(self) -> bool:
+        """Stop the request under way on the server; return whether there was one, and a way to stop it."""
+        return await self.link.cancel() if self.link is not None else False

@@ -78,6 +78,11 @@ class Call:
     answered: Callable[[Incoming], bool]
     failed: Callable[[Exception], None]
 
+    def lose(self, session: RemoteSession, error: SessionLost) -> bool:
+        """Fail what it asks of a session that is gone; return whether there is nothing else to it."""
+        self.failed(error)
+        return True
+
 
 class Multiplexer:
     """A connection that outlives its socket.
@@ -143,7 +148,7 @@ class Multiplexer:
         """End sessions; those that are gone already are passed over."""
         ours = [s for s in sessions if self._sessions.pop(s.id, None) is not None]
         for session in ours:
-            session.lost = SessionLost("The client was closed, and its session with it; reset() opens a new one")
+            self._forget(session, "The client was closed, and its session with it")
         if self.socket is not None:
             closing = (self.ask("close", {"session": s.id}, budget="close") for s in ours)
             await asyncio.gather(*closing, return_exceptions=True)
@@ -205,6 +210,23 @@ class Multiplexer:
         """Return a new request id."""
         return self._number()
 
+    @property
+    def limit(self) -> int:
+        """Bytes a frame may have."""
+        return self._limit
+
+    async def restored(self) -> None:
+        """Wait until a lost connection is back; make it anew if it has been given up.
+
+        Raises:
+            ConnectionFailedError: Nobody answers at the address.
+            BudgetExceededError: Nobody answered within the connect budget.
+        """
+        if self._reconnecting is not None:
+            await asyncio.wait((self._reconnecting,))
+        if self.socket is None:
+            await self.connect()
+
     async def close(self) -> None:
         """End all sessions and the connection."""
         await self.close_sessions(list(self._sessions.values()))
@@ -248,7 +270,7 @@ class Multiplexer:
                 future.set_exception(error)
 
         seconds = self.options.message_timeout_s
-        timer = loop.call_later(seconds, failed, _late(verb, seconds))
+        timer = loop.call_later(seconds, failed, late(verb, seconds))
         self.send(Call(raw, sessions, answered, failed), number)
         try:
             return await future
@@ -282,8 +304,6 @@ class Multiplexer:
         options = self.options
         early: list[bytes] = []
         ends: list[tuple[int | None, str]] = []
-        hello: asyncio.Future[Incoming] = asyncio.get_running_loop().create_future()
-        self._calls[HELLO_ID] = Call(b"", (), lambda answer: _set(hello, answer), lambda error: _fail(hello, error))
         try:
             socket = await Socket.open(
                 self.url,
@@ -300,9 +320,10 @@ class Multiplexer:
                 f"Failed to connect to {self.url}: {error}. Is the server running there?"
             ) from error
         if socket.response_header("sec-websocket-protocol") != self.format.subprotocol:
-            self._calls.pop(HELLO_ID, None)
             ended = ends[0] if ends else None
             raise OldServerError(f"{self.url} speaks protocol version 1 only", socket, early, ended)
+        hello: asyncio.Future[Incoming] = asyncio.get_running_loop().create_future()
+        self._calls[HELLO_ID] = Call(b"", (), lambda answer: _set(hello, answer), lambda error: _fail(hello, error))
         socket.rebind(self._received, self._lost)
         if ends:
             self._lost(*ends[0])
@@ -311,6 +332,7 @@ class Multiplexer:
             socket.send(self.format.encode(request), binary=self.format.binary)
             answer = await hello
         except BaseException:
+            self._calls.pop(HELLO_ID, None)
             await socket.close()
             raise
         if answer.kind == "error":
@@ -402,9 +424,8 @@ class Multiplexer:
         """Fail what the session has under way, and everything that will be asked of it."""
         session.lost = SessionLost(f"{why}; reset() starts a new session")
         for number, call in list(self._calls.items()):
-            if session in call.sessions:
+            if session in call.sessions and call.lose(session, SessionLost(session.lost.message)):
                 del self._calls[number]
-                call.failed(SessionLost(session.lost.message))
 
     def _fail_all(self, error: Exception) -> None:
         calls, self._calls = self._calls, {}
@@ -423,7 +444,8 @@ def _fail(future: asyncio.Future[Incoming], error: Exception) -> None:
         future.set_exception(error)
 
 
-def _late(verb: str, seconds: float) -> BudgetExceededError:
+def late(verb: str, seconds: float) -> BudgetExceededError:
+    """Return the error for a request that is not answered within the message budget."""
     return BudgetExceededError(
         f"The {verb} was not answered within the message budget of {seconds:g} s. It may still be executed; "
         "its answer will be dropped. Raise message_timeout_s if this is normal",

@@ -346,11 +346,13 @@ class ClientCodec:
         state: The state class.
 
     Attributes:
+        action: The action class or union.
+        observation: The observation class or union.
         binary: Whether actions or observations hold bytes or arrays, which MessagePack carries as they are.
     """
 
     def __init__(self, action: Any, observation: Any, state: Any) -> None:
-        self.action = action
+        self.action, self.observation = action, observation
         self._tags: dict[type, bytes] = {}
         observation_type, state_type = wire_type(observation), wire_type(state)
         self._result: TypeAdapter[Any] = _reply(m.WSObservationResponse[observation_type])  # type: ignore[valid-type]
@@ -382,14 +384,20 @@ class ClientCodec:
             return values.dumps(self.payload(action), what="action")
         bare = {"metadata"} if getattr(action, "metadata", None) == {} else None
         raw = dump_model(action, exclude=bare, what="action")
-        tag = self._tags.get(type(action))
-        if tag is None:
-            tag = self._tags[type(action)] = self._tag(type(action))
+        tag = self._tag(type(action))
         return tag + (b"}" if raw == b"{}" else b"," + raw[1:]) if tag else raw
+
+    def is_plain(self, cls: type[BaseModel]) -> bool:
+        """Return whether what the serialiser of a class of actions writes is all there is to its payload."""
+        return not self._tag(cls) and not _nulls_non_finite(cls)
 
     def _tag(self, cls: type) -> bytes:
         """Return the beginning of the payload of a class that must say which member of the union it is."""
-        return b'{"type":"%s"' % cls.__name__.encode() if needs_tag(cls, self.action) else b""
+        tag = self._tags.get(cls)
+        if tag is None:
+            tag = b'{"type":"%s"' % cls.__name__.encode() if needs_tag(cls, self.action) else b""
+            self._tags[cls] = tag
+        return tag
 
     def pack_action(self, action: Any, form: Packer) -> bytes:
         """Return an action in the given format."""

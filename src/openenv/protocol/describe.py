@@ -102,7 +102,7 @@ def frame_schema(frame: FrameType) -> Schema:
     """Return the JSON Schema of a frame."""
     schema = frame.model.model_json_schema()
     models = _models_within(frame.model)
-    definitions = {name: _tidy(found, models[name]) for name, found in schema.pop("$defs", {}).items()}
+    definitions = {name: _tidy(found, models.get(name)) for name, found in schema.pop("$defs", {}).items()}
     schema = _tidy(schema, frame.model)
     schema["required"] = ["type", *schema.get("required", ())]
     identity = f"urn:openenv:v{frame.version}:{frame.sender}:{frame.name}"
@@ -123,8 +123,10 @@ def _models_within(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
     return found
 
 
-def _tidy(schema: Schema, model: type[BaseModel]) -> Schema:
+def _tidy(schema: Schema, model: type[BaseModel] | None) -> Schema:
     """Return a model's schema as a page for readers: the field docs in it, and what is always sent required."""
+    if model is None:  # an enumeration, which has no fields
+        return schema
     summary, docs = _documentation(model)
     properties = {}
     for name, found in schema.get("properties", {}).items():

@@ -6,7 +6,7 @@ MessagePack an array is an extension of type 1 that holds the MessagePack list `
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -56,6 +56,9 @@ class Format(Protocol):
     ) -> bytes:
         """Return a request frame around encoded data."""
 
+    def batch(self, number: int, verb: str, items: Iterable[tuple[str, int, bytes]]) -> bytes:
+        """Return a request frame around the session, number and encoded data of each item."""
+
     def answer(self, number: int, kind: str, session: str, seq: int, data: bytes) -> bytes:
         """Return an answer frame around encoded data; `seq` 0 is left out."""
 
@@ -103,6 +106,10 @@ class _Json:
         if seq is not None:
             head += b',"seq":%d' % seq
         return head + b"}" if data is None else head + b',"data":' + data + b"}"
+
+    def batch(self, number: int, verb: str, items: Iterable[tuple[str, int, bytes]]) -> bytes:
+        parts = [b'{"session":"%b","seq":%d,"data":%b}' % (name.encode(), seq, data) for name, seq, data in items]
+        return b'{"id":%d,"type":"%b","items":[%b]}' % (number, verb.encode(), b",".join(parts))
 
     def answer(self, number: int, kind: str, session: str, seq: int, data: bytes) -> bytes:
         numbered = b',"seq":%d' % seq if seq else b""
@@ -157,6 +164,12 @@ class _MessagePack:
         if data is not None:
             message["data"] = msgspec.Raw(data)
         return msgspec.msgpack.encode(message)
+
+    def batch(self, number: int, verb: str, items: Iterable[tuple[str, int, bytes]]) -> bytes:
+        import msgspec
+
+        parts = [{"session": name, "seq": seq, "data": msgspec.Raw(data)} for name, seq, data in items]
+        return msgspec.msgpack.encode({"id": number, "type": verb, "items": parts})
 
     def answer(self, number: int, kind: str, session: str, seq: int, data: bytes) -> bytes:
         import msgspec

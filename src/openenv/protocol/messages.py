@@ -91,7 +91,7 @@ class StepResponse(ResultData[ObservationT], Generic[ObservationT]):
 
 
 class ErrorData(Model):
-    """What an error says; the body of every HTTP error has the same keys, and `detail`.
+    """What an error says; some codes have further fields. The body of an HTTP error has the same, and `detail`.
 
     Attributes:
         message: What happened and what to do next.

@@ -33,7 +33,12 @@ class Frame(Model):
 
 
 class Hello(Frame):
-    """The first frame of a connection."""
+    """The first frame of a connection.
+
+    Attributes:
+        version: The version to speak: 2.
+        client: Name and version of the sender, as in `openenv/1.0.0`.
+    """
 
     type: Literal["hello"] = "hello"
     version: int
@@ -41,14 +46,23 @@ class Hello(Frame):
 
 
 class Open(Frame):
-    """Open sessions."""
+    """Open sessions.
+
+    Attributes:
+        count: How many. All of them are opened, or none.
+    """
 
     type: Literal["open"] = "open"
     count: int = Field(default=1, ge=1, le=MAX_BATCH)
 
 
 class Resume(Frame):
-    """Take a session over from a connection that was lost."""
+    """Take a session over from a connection that was lost.
+
+    Attributes:
+        session: Which one.
+        token: What `opened` said, which proves that it is the sender's.
+    """
 
     type: Literal["resume"] = "resume"
     session: str
@@ -56,7 +70,13 @@ class Resume(Frame):
 
 
 class ResetItem(Model):
-    """A reset of one session."""
+    """A reset of one session.
+
+    Attributes:
+        session: Which one.
+        seq: Its next sequence number, or the last one again.
+        data: Seed, episode id, and what else the environment's `reset` takes.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -66,7 +86,14 @@ class ResetItem(Model):
 
 
 class StepItem(Model, Generic[ActionT]):
-    """A step of one session."""
+    """A step of one session.
+
+    Attributes:
+        session: Which one.
+        seq: Its next sequence number, or the last one again.
+        data: The action.
+        timeout_s: Seconds it may take; less than the server's step budget, never more.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -89,35 +116,55 @@ class Step(StepItem[ActionT], Frame, Generic[ActionT]):
 
 
 class ResetMany(Frame):
-    """Start an episode in each of several sessions."""
+    """Start an episode in each of several sessions.
+
+    Attributes:
+        items: The resets; each is answered by itself.
+    """
 
     type: Literal["reset_many"] = "reset_many"
     items: list[ResetItem] = Field(min_length=1, max_length=MAX_BATCH)
 
 
 class StepMany(Frame, Generic[ActionT]):
-    """Take a step in each of several sessions."""
+    """Take a step in each of several sessions.
+
+    Attributes:
+        items: The steps; each is answered by itself.
+    """
 
     type: Literal["step_many"] = "step_many"
     items: list[StepItem[ActionT]] = Field(min_length=1, max_length=MAX_BATCH)
 
 
 class GetState(Frame):
-    """Ask for the state of a session."""
+    """Ask for the state of a session.
+
+    Attributes:
+        session: Which one.
+    """
 
     type: Literal["state"] = "state"
     session: str
 
 
 class Close(Frame):
-    """End a session."""
+    """End a session.
+
+    Attributes:
+        session: Which one. One that has ended already is no error.
+    """
 
     type: Literal["close"] = "close"
     session: str
 
 
 class Cancel(Frame):
-    """Stop a request that is under way."""
+    """Stop a request that is under way.
+
+    Attributes:
+        target: The id of the request: a reset, step or state.
+    """
 
     type: Literal["cancel"] = "cancel"
     target: int
@@ -130,7 +177,12 @@ class Ping(Frame):
 
 
 class Mcp(Frame):
-    """A JSON-RPC request of the Model Context Protocol."""
+    """A JSON-RPC request of the Model Context Protocol.
+
+    Attributes:
+        session: Which one.
+        data: The JSON-RPC request.
+    """
 
     type: Literal["mcp"] = "mcp"
     session: str
@@ -141,7 +193,13 @@ class Mcp(Frame):
 
 
 class Limits(Model):
-    """What a server allows and expects; times in seconds, sizes in bytes."""
+    """What a server allows and expects; times in seconds, sizes in bytes.
+
+    Attributes:
+        max_message_size: Of a message in either direction.
+        heartbeat_s: Silence after which the client sends a `ping`.
+        lease_s: How long a session waits to be resumed.
+    """
 
     max_message_size: int
     heartbeat_s: float
@@ -149,7 +207,14 @@ class Limits(Model):
 
 
 class Welcome(Model):
-    """The answer to `hello`."""
+    """The answer to `hello`.
+
+    Attributes:
+        version: The version that is spoken: 2.
+        server: Name and version of the server.
+        capabilities: What it can do beyond the least: `batch`, `cancel`, `resume`.
+        limits: What it allows and expects.
+    """
 
     id: int
     type: Literal["welcome"] = "welcome"
@@ -160,14 +225,24 @@ class Welcome(Model):
 
 
 class OpenedSession(Model):
-    """One opened session and the token that proves it is yours."""
+    """One opened session and the token that proves it is yours.
+
+    Attributes:
+        session: Its id.
+        token: Proves the right to resume it. Not to be logged.
+    """
 
     session: str
     token: str
 
 
 class Opened(Model):
-    """The answer to `open`."""
+    """The answer to `open`.
+
+    Attributes:
+        sessions: As many as were asked for.
+        lease_s: Seconds a session waits to be resumed.
+    """
 
     id: int
     type: Literal["opened"] = "opened"
@@ -176,7 +251,14 @@ class Opened(Model):
 
 
 class Resumed(Model):
-    """The answer to `resume`: where the session stands."""
+    """The answer to `resume`: where the session stands.
+
+    Attributes:
+        session: Which one.
+        seq: The last sequence number it knows; 0 if there was none.
+        phase: `creating`, `ready` (never reset), `running`, `ended` or `broken`.
+        episode_id: Of the running or last episode.
+    """
 
     id: int
     type: Literal["resumed"] = "resumed"
@@ -187,7 +269,13 @@ class Resumed(Model):
 
 
 class ObservationAnswer(Model, Generic[ObservationT]):
-    """The answer to `reset` and `step`."""
+    """The answer to `reset` and `step`.
+
+    Attributes:
+        session: Whose.
+        seq: The number of the request.
+        data: What the environment answered.
+    """
 
     id: int
     type: Literal["observation"] = "observation"
@@ -197,7 +285,14 @@ class ObservationAnswer(Model, Generic[ObservationT]):
 
 
 class AnswerItem(Model, Generic[ObservationT]):
-    """The answer to one item of a batch: `data` or `error`."""
+    """The answer to one item of a batch: `data` or `error`.
+
+    Attributes:
+        session: Whose.
+        seq: The number of the item.
+        data: What the environment answered.
+        error: Why it did not.
+    """
 
     session: str
     seq: int
@@ -206,7 +301,12 @@ class AnswerItem(Model, Generic[ObservationT]):
 
 
 class Observations(Model, Generic[ObservationT]):
-    """Answers to items of a batch; `last` when all of them have been sent."""
+    """Answers to items of a batch; `last` when all of them have been sent.
+
+    Attributes:
+        items: Those that are ready, in any order.
+        last: No more will follow.
+    """
 
     id: int
     type: Literal["observations"] = "observations"
@@ -215,7 +315,12 @@ class Observations(Model, Generic[ObservationT]):
 
 
 class StateAnswer(Model):
-    """The answer to `state`."""
+    """The answer to `state`.
+
+    Attributes:
+        session: Whose.
+        data: The environment's state.
+    """
 
     id: int
     type: Literal["state"] = "state"
@@ -224,7 +329,14 @@ class StateAnswer(Model):
 
 
 class ErrorAnswer(Model):
-    """The answer to a request that was refused or failed; `id` is null if the request had none to be read."""
+    """The answer to a request that was refused or failed.
+
+    Attributes:
+        id: Of the request, or null.
+        session: Whose, where it is about one.
+        seq: The number of the request, where it had one.
+        data: What is wrong.
+    """
 
     id: int | None
     type: Literal["error"] = "error"
@@ -234,7 +346,11 @@ class ErrorAnswer(Model):
 
 
 class Closed(Model):
-    """The answer to `close`."""
+    """The answer to `close`.
+
+    Attributes:
+        session: Which one.
+    """
 
     id: int
     type: Literal["closed"] = "closed"
@@ -242,7 +358,12 @@ class Closed(Model):
 
 
 class Cancelled(Model):
-    """The answer to `cancel`: whether the target was still under way."""
+    """The answer to `cancel`.
+
+    Attributes:
+        target: The id of the request.
+        found: Whether it was still under way, and is answered with CANCELLED.
+    """
 
     id: int
     type: Literal["cancelled"] = "cancelled"
@@ -258,7 +379,12 @@ class Pong(Model):
 
 
 class McpAnswer(Model):
-    """A JSON-RPC answer."""
+    """A JSON-RPC answer.
+
+    Attributes:
+        session: Whose.
+        data: The JSON-RPC answer.
+    """
 
     id: int
     type: Literal["mcp"] = "mcp"
@@ -267,7 +393,13 @@ class McpAnswer(Model):
 
 
 class Progress(Model):
-    """How a long request gets on; unasked."""
+    """How a long request gets on; unasked.
+
+    Attributes:
+        id: Of the request.
+        session: Whose.
+        data: Whatever the environment says of it.
+    """
 
     id: int
     type: Literal["progress"] = "progress"
@@ -276,7 +408,12 @@ class Progress(Model):
 
 
 class Ended(Model):
-    """A session is over, and why; unasked."""
+    """A session is over, and why; unasked.
+
+    Attributes:
+        session: Which one.
+        data: Why.
+    """
 
     type: Literal["ended"] = "ended"
     session: str

@@ -1,0 +1,60 @@
+"""The answers to one call about many sessions, as they come."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from openenv.protocol.batches import Result
+
+
+class Gathering:
+    """Collects results by index, for one task that waits for all of them, or for some at a time.
+
+    Args:
+        through: Looks at each result as it comes, and returns it or another, or None to keep it back: then a
+            later one takes its place.
+
+    Attributes:
+        missing: How many are still to come.
+    """
+
+    def __init__(self, through: Callable[[int, Result], Result | None] | None = None) -> None:
+        self.missing = 0
+        self._through = through
+        self._results: dict[int, Result] = {}
+        self._waiter: asyncio.Future[None] | None = None
+        self._all = False
+
+    def put(self, index: int, result: Result) -> None:
+        """Add a result."""
+        if self._through is not None:
+            passed = self._through(index, result)
+            if passed is None:
+                return
+            result = passed
+        self._results[index] = result
+        self.missing -= 1
+        if self._waiter is not None and not (self._all and self.missing) and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def all(self) -> dict[int, Result]:
+        """Return all results, when they are there."""
+        if self.missing:
+            await self._wait(True)
+        return self._results
+
+    async def some(self) -> dict[int, Result]:
+        """Return the results that have come since the last call, as soon as there are any; none if none will."""
+        if self.missing and not self._results:
+            await self._wait(False)
+        results, self._results = self._results, {}
+        return results
+
+    async def _wait(self, for_all: bool) -> None:
+        self._all = for_all
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None

@@ -1,0 +1,233 @@
+"""Batches of version 2 for the types of one client: many actions in, many results out.
+
+One pydantic call reads a whole frame, into plain dictionaries around typed observations. What it refuses, because
+one item of many does not fit, is read again item by item, so that each gets an answer of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Generic, NotRequired
+
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, TypeAdapter, with_config
+from pydantic_core import CoreSchema
+from typing_extensions import TypedDict
+
+from openenv import values
+from openenv.errors import InvalidReplyError, InvalidRequestError, RequestError
+from openenv.models import Model, Reward, StepResult
+from openenv.outcomes import Outcome
+from openenv.protocol import messages as m
+from openenv.protocol.codec import ClientCodec, reply_data, step_result
+from openenv.protocol.formats import Format
+from openenv.protocol.messages import ObservationT
+from openenv.protocol.unions import wire_type
+
+Result = StepResult[Any] | RequestError
+"""What came of one item."""
+
+_BARE = {"metadata"}
+_ORDINARY = {"observation", "reward", "done"}
+
+
+class _WireForm:
+    """Gives every array and every `Any` in a type that is no model its form on the wire."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return values.adapt(handler(source))  # type: ignore[no-any-return]
+
+
+_config = with_config(ConfigDict(**{**Model.model_config, "extra": "ignore"}))
+
+
+# The fields of `ResultData`, `AnswerItem` and `Observations`, in a form that costs no object for each.
+@_config
+class _Data(TypedDict, Generic[ObservationT], total=False):
+    observation: ObservationT
+    reward: Reward
+    done: bool
+    terminated: bool
+    truncated: bool
+    outcome: m.OutcomeData | None
+    info: dict[str, Any] | None
+    metadata: dict[str, Any] | None
+
+
+@_config
+class _Item(TypedDict, Generic[ObservationT]):
+    session: str
+    data: NotRequired[_Data[ObservationT] | None]
+    error: NotRequired[dict[str, Any] | None]
+
+
+@_config
+class _Answers(TypedDict, Generic[ObservationT]):
+    items: list[_Item[ObservationT]]
+    last: bool
+
+
+class BatchCodec:
+    """Encodes the actions, and decodes the answers, of batches.
+
+    Args:
+        codec: Knows the types.
+        payload: The client's own way to a dictionary of an action, if it has one.
+        parse: The client's own way to a result, if it has one.
+    """
+
+    def __init__(
+        self,
+        codec: ClientCodec,
+        payload: Callable[[Any], dict[str, Any]] | None = None,
+        parse: Callable[[dict[str, Any]], StepResult[Any]] | None = None,
+    ) -> None:
+        self._codec = codec
+        self._payload = payload
+        self._parse = parse
+        observation = wire_type(codec.observation)
+        answers: Any = _Answers[observation]  # type: ignore[valid-type]
+        self._answers: TypeAdapter[_Answers[Any]] = TypeAdapter(Annotated[answers, _WireForm()])
+        self._plain: dict[type, bool] = {}
+        self._made: dict[type, _Maker] = {}
+
+    # --- actions ---------------------------------------------------------------------------------
+
+    def pack_steps(self, actions: Sequence[Any], form: Format) -> Sequence[bytes | RequestError]:
+        """Return each action in the given format, or why it has none."""
+        quickly = self._pack_models(actions) if self._payload is None and not form.binary else None
+        return quickly if quickly is not None else [_packed(self._pack, action, form) for action in actions]
+
+    def pack_resets(self, arguments: Sequence[Any], form: Format) -> Sequence[bytes | RequestError]:
+        """Return the arguments of each reset in the given format, or why they have none."""
+        return [_packed(_pack_arguments, given, form) for given in arguments]
+
+    def _pack_models(self, actions: Sequence[Any]) -> list[bytes] | None:
+        """Return the JSON of models of one class; None if it takes more than that, or one is wrong."""
+        cls = type(actions[0])
+        plain = self._plain.get(cls)
+        if plain is None:
+            plain = self._plain[cls] = hasattr(cls, "model_fields") and self._codec.is_plain(cls)
+        if not plain or any(type(action) is not cls for action in actions):
+            return None
+        dump, fallback = cls.__pydantic_serializer__.to_json, values.fallback
+        try:
+            packed = [
+                dump(action, exclude=_BARE if getattr(action, "metadata", None) == {} else None, fallback=fallback)
+                for action in actions
+            ]
+        except Exception:  # whatever a custom serialiser raises: one by one tells which
+            return None
+        text = b"".join(packed)
+        return None if b"NaN" in text or b"Infinity" in text else packed
+
+    def _pack(self, action: Any, form: Format) -> bytes:
+        if self._payload is not None:
+            return form.pack(self._payload(action), "action")
+        return self._codec.pack_action(action, form)
+
+    # --- answers ---------------------------------------------------------------------------------
+
+    def read(self, raw: bytes | dict[str, Any]) -> tuple[list[tuple[str, Result]], bool]:
+        """Return the session and the result of each item of an `observations` frame, and whether it is the last.
+
+        Raises:
+            InvalidReplyError: It is no such frame.
+        """
+        if self._parse is not None:
+            return self._read_one_by_one(raw)
+        adapter = self._answers
+        try:
+            frame = adapter.validate_json(raw) if isinstance(raw, bytes) else adapter.validate_python(raw)
+        except (ValueError, TypeError):
+            return self._read_one_by_one(raw)
+        made, result = self._made, self._result
+        found = []
+        for item in frame["items"]:
+            data = item.get("data")
+            maker = made.get(type(data["observation"])) if data is not None and len(data) == 3 else None
+            found.append((item["session"], result(item) if maker is None or data is None else maker(data)))
+        return found, frame["last"]
+
+    def _result(self, item: _Item[Any]) -> Result:
+        data = item.get("data")
+        if data is None:
+            return RequestError.from_wire(item.get("error") or {})
+        observation = data.get("observation")
+        if data.keys() == _ORDINARY and isinstance(observation, BaseModel):
+            self._made[type(observation)] = maker = _Maker(type(observation))
+            return maker(data)
+        return step_result(m.ResultData.model_construct(**data))
+
+    def _read_one_by_one(self, raw: bytes | dict[str, Any]) -> tuple[list[tuple[str, Result]], bool]:
+        try:
+            frame = values.loads(raw) if isinstance(raw, bytes) else raw
+            items = [(str(item["session"]), item) for item in frame["items"]]
+            last = bool(frame["last"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise InvalidReplyError(f"The server sent no batch of answers: {str(raw)[:200]}") from error
+        return [(session, self._read_item(item)) for session, item in items], last
+
+    def _read_item(self, item: dict[str, Any]) -> Result:
+        if item.get("data") is None:
+            return RequestError.from_wire(item.get("error") or {})
+        return _parsed(self._parse or self._codec.parse_result, item["data"])
+
+    def read_one(self, raw: bytes | dict[str, Any]) -> Result:
+        """Return the result that a frame about one session holds."""
+        if self._parse is None:
+            return _parsed(self._codec.result, raw)
+        parse = self._parse
+        return _parsed(lambda frame: parse(reply_data(frame)), raw)
+
+
+def _parsed(parse: Callable[[Any], StepResult[Any]], data: Any) -> Result:
+    try:
+        return parse(data)
+    except RequestError as error:
+        return error
+    except Exception as error:  # whatever a client's own `_parse_result` raises
+        return InvalidReplyError(f"The answer could not be parsed: {type(error).__name__}: {error}")
+
+
+def _pack_arguments(given: Any, form: Format) -> bytes:
+    return form.pack(given, "reset arguments")
+
+
+def _packed(pack: Callable[[Any, Format], bytes], value: Any, form: Format) -> bytes | RequestError:
+    try:
+        return pack(value, form)
+    except RequestError as error:
+        return error
+    except Exception as error:  # whatever a client's own `_step_payload` raises
+        return InvalidRequestError(f"It could not be encoded: {type(error).__name__}: {error}")
+
+
+class _Maker:
+    """Makes the result of an ordinary step around an observation of one class, without validating it again."""
+
+    def __init__(self, cls: type[BaseModel]) -> None:
+        self._beside = tuple(name for name in ("reward", "done") if name in cls.model_fields)
+
+    def __call__(self, data: _Data[Any]) -> StepResult[Any]:
+        observation, reward, done = data["observation"], data["reward"], data["done"]
+        fields = observation.__dict__
+        for name in self._beside:
+            fields[name] = data[name]
+            observation.__pydantic_fields_set__.add(name)
+        result = StepResult.__new__(StepResult)
+        made = result.__dict__
+        made["observation"] = observation
+        made["reward"] = reward
+        made["done"] = made["terminated"] = done
+        made["truncated"] = False
+        made["outcome"] = Outcome.of(done, False, reward is not None)
+        made["info"] = {}
+        made["metadata"] = fields.get("metadata") or {}
+        _set(result, "__pydantic_fields_set__", _FIELDS)
+        _set(result, "__pydantic_extra__", None)
+        _set(result, "__pydantic_private__", None)
+        return result
+
+
+_set = object.__setattr__
+_FIELDS = set(StepResult.model_fields)
