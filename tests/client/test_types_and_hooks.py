@@ -62,7 +62,7 @@ class ByArguments(EnvClient[Run | Left | Right, Said, State]):
 class ByAttributes(EnvClient):
     """Types from class attributes."""
 
-    action_types = [Run, Left, Right]
+    action_types = [Run, Left, Right]  # noqa: RUF012 - as people write it
     observation_type = Said
 
 
