@@ -218,6 +218,8 @@ class State(Settled, Model):
     elapsed_time: float | None = None
 
 
+_set = object.__setattr__
+
 ObservationT_co = TypeVar("ObservationT_co", covariant=True)
 
 
@@ -245,6 +247,37 @@ class StepResult(Settled, Model, Generic[ObservationT_co]):
     outcome: Outcome = Outcome(Status.OK)
     info: dict[str, Any] = Field(default_factory=dict)
     metadata: dict[str, Any] = Field(default_factory=dict)
+
+    @classmethod
+    def make(
+        cls,
+        observation: Any,
+        reward: bool | float | None,
+        done: bool,
+        truncated: bool = False,
+        info: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> StepResult[Any]:
+        """Build a result of values that have been validated already; several times as fast as the constructor."""
+        self = cls.__new__(cls)
+        _set(
+            self,
+            "__dict__",
+            {
+                "observation": observation,
+                "reward": reward,
+                "done": done,
+                "terminated": done and not truncated,
+                "truncated": truncated,
+                "outcome": Outcome.of(done, truncated, reward is not None),
+                "info": info or {},
+                "metadata": metadata or {},
+            },
+        )
+        _set(self, "__pydantic_fields_set__", set(cls.__pydantic_fields__))
+        _set(self, "__pydantic_extra__", None)
+        _set(self, "__pydantic_private__", None)
+        return self
 
     def __init__(
         self,

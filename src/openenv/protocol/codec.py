@@ -182,6 +182,8 @@ def encode_result(result: StepResult[Any]) -> bytes:
     """
     observation = result.observation
     body = _dump_observation(observation)
+    if not (result.truncated or result.info or result.metadata):
+        return _plain_result(body, result.reward, result.done)
     parts = [b'{"observation":', body, b',"reward":', to_json(result.reward), b',"done":']
     parts.append(b"true" if result.done else b"false")
     if result.truncated:
@@ -192,6 +194,26 @@ def encode_result(result: StepResult[Any]) -> bytes:
         parts += (b',"metadata":', values.dumps(result.metadata, what="metadata"))
     parts.append(b"}")
     return b"".join(parts)
+
+
+def _plain_result(observation: bytes, reward: Any, done: bool) -> bytes:
+    graded = b"null" if reward is None else repr(reward).encode() if type(reward) is float else to_json(reward)
+    end = b"true" if done else b"false"
+    return b'{"observation":%s,"reward":%s,"done":%s}' % (observation, graded, end)
+
+
+def encode_observation(observation: BaseModel) -> bytes:
+    """Return the JSON of a `ResultData` for an observation that carries its reward and done.
+
+    Raises:
+        SerializationError: A value has no JSON form.
+    """
+    fields = observation.__dict__
+    if fields["metadata"]:
+        return encode_result(
+            StepResult.make(observation, fields["reward"], fields["done"], metadata=fields["metadata"])
+        )
+    return _plain_result(_dump_observation(observation), fields["reward"], fields["done"])
 
 
 def result_data(result: StepResult[Any]) -> dict[str, Any]:
@@ -221,17 +243,19 @@ def dump_model(model: BaseModel, *, exclude: set[str] | None = None, what: str =
     Raises:
         SerializationError: A value has no JSON form; the message says which.
     """
+    cls = type(model)
     try:
-        raw: bytes = model.__pydantic_serializer__.to_json(model, exclude=exclude, fallback=values.fallback)
-        if _nulls_non_finite(type(model)):
-            values.refuse_non_finite_tree(model.model_dump(exclude=exclude), what=f"{what} {type(model).__name__}")
+        raw: bytes = cls.__pydantic_serializer__.to_json(model, exclude=exclude, fallback=values.fallback)
+        if _nulls_non_finite(cls):
+            values.refuse_non_finite_tree(model.model_dump(exclude=exclude), what=f"{what} {cls.__name__}")
     except SerializationError:
         raise
     except Exception as error:  # whatever a custom serialiser raises
         raise SerializationError(
-            f"The {what} {type(model).__name__} cannot be serialised: {values.reason(error)}"
+            f"The {what} {cls.__name__} cannot be serialised: {values.reason(error)}"
         ) from error
-    values.refuse_non_finite(raw, what=f"{what} {type(model).__name__}")
+    if b"NaN" in raw or b"Infinity" in raw:
+        values.refuse_non_finite(raw, what=f"{what} {cls.__name__}")
     return raw
 
 
@@ -470,11 +494,4 @@ def step_result(data: m.ResultData[Any]) -> StepResult[Any]:
         metadata = data.metadata or getattr(observation, "metadata", None)
     else:
         metadata = data.metadata or (observation.get("metadata") if isinstance(observation, dict) else None)
-    return StepResult(
-        observation,
-        data.reward,
-        data.done,
-        truncated=data.truncated,
-        info=data.info,
-        metadata=metadata,
-    )
+    return StepResult.make(observation, data.reward, data.done, data.truncated, data.info, metadata)

@@ -231,6 +231,12 @@ class MultiplexConnection:
     # --- sessions --------------------------------------------------------------------------------
 
     def _step(self, frame: v2.Step[Any]) -> None:
+        session = self._sessions.get(frame.session)
+        if session is not None and frame.timeout_s is None:
+            reply = session.step_now(frame.seq, frame.data)
+            if reply is not None:
+                self._answer(frame.id, frame.session, frame.seq, reply)
+                return
         self._numbered(frame.id, frame, StepOp(frame.data, frame.timeout_s))
 
     def _reset(self, frame: v2.Reset) -> None:
@@ -266,7 +272,14 @@ class MultiplexConnection:
     def _step_many(self, frame: v2.StepMany[Any]) -> None:
         batch = _Batch(self, frame.id, len(frame.items))
         for item in frame.items:
-            batch.run(self._sessions.get(item.session), item, StepOp(item.data, item.timeout_s))
+            session = self._sessions.get(item.session)
+            reply = (
+                session.step_now(item.seq, item.data) if session is not None and item.timeout_s is None else None
+            )
+            if reply is not None:
+                batch.answer(item.session, item.seq, reply)
+            else:
+                batch.run(session, item, StepOp(item.data, item.timeout_s))
         batch.begun()
 
     def _reset_many(self, frame: v2.ResetMany) -> None:
