@@ -7,7 +7,7 @@ import pytest
 from tests.toys import Add, AsyncCounter, Count, Counter, CounterEnv, Gate, InlineCounter, Tally, gated
 
 from openenv.client import HTTPEnvClient
-from openenv.errors import BudgetExceededError, RequestCancelledError, SessionLost
+from openenv.errors import BudgetExceededError, SessionLost
 
 AMOUNTS = [number if number % 2 else -number for number in range(20, 70)]  # no two alike, and the total stays small
 
@@ -69,9 +69,9 @@ def test_the_late_reply_of_a_blocking_step_that_timed_out_is_dropped(serve_each)
         assert env._core.link.late_replies == 1
 
 
-async def test_the_late_reply_of_a_cancelled_step_is_dropped_and_counted(serve_old):
+async def test_the_late_reply_of_a_cancelled_step_is_dropped_and_counted(serve_each):
     gate = Gate()
-    async with CounterEnv(serve_old(gated(gate)).url) as env:
+    async with CounterEnv(serve_each(gated(gate)).url) as env:
         await env.reset()
         running, waiting = (asyncio.create_task(env.step(Add(amount=0))) for _ in range(2))
         await asyncio.to_thread(gate.wait_for, 1)
@@ -82,9 +82,9 @@ async def test_the_late_reply_of_a_cancelled_step_is_dropped_and_counted(serve_o
         assert env._core.link.late_replies == 2
 
 
-async def test_the_late_reply_of_a_cancelled_bare_step_is_dropped_and_counted(serve_old):
+async def test_the_late_reply_of_a_cancelled_bare_step_is_dropped_and_counted(serve_each):
     gate = Gate()
-    client = CounterEnv(serve_old(gated(gate)).url)
+    client = CounterEnv(serve_each(gated(gate)).url)
     await client.reset()
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(client.step(Add(amount=0)), 0.05)
@@ -92,36 +92,6 @@ async def test_the_late_reply_of_a_cancelled_bare_step_is_dropped_and_counted(se
     assert (await client.step(Add(amount=5))).reward == 5
     assert client._core.link.late_replies == 1
     await client.close()
-
-
-async def test_version_2_does_not_execute_a_step_that_was_cancelled_while_it_waited(serve):
-    gate = Gate()
-    async with CounterEnv(serve(gated(gate)).url) as env:
-        await env.reset()
-        running, waiting = (asyncio.create_task(env.step(Add(amount=amount))) for amount in (0, 7))
-        await asyncio.to_thread(gate.wait_for, 1)
-        waiting.cancel()
-        await asyncio.gather(waiting, return_exceptions=True)
-        await env.capacity()  # the server has read the cancellation by now
-        gate.open()
-        assert (await running).reward == 0
-        result = await env.step(Add(amount=5))
-        assert (result.reward, result.observation.total) == (5, 5)
-
-
-async def test_version_2_ends_the_episode_of_a_step_that_was_cancelled_while_it_ran(serve):
-    gate = Gate()
-    async with CounterEnv(serve(gated(gate)).url) as env:
-        await env.reset()
-        running = asyncio.create_task(env.step(Add(amount=0)))
-        await asyncio.to_thread(gate.wait_for, 1)
-        running.cancel()
-        for _ in range(2):  # its environment may be anywhere, so nothing more is asked of it
-            with pytest.raises(RequestCancelledError):
-                await env.step(Add(amount=5))
-        gate.open()
-        assert (await env.reset()).observation.total == 0
-        assert (await env.step(Add(amount=5))).reward == 5
 
 
 async def test_closing_ends_a_step_that_is_under_way(serve_each):

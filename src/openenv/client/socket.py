@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 
 import picows
@@ -27,6 +28,7 @@ class Socket(MessageListener):
         self._on_message = received
         self._on_lost = lost
         self._gone = asyncio.Event()
+        self._settling: asyncio.Task[None] | None = None
 
     @staticmethod
     async def open(
@@ -105,7 +107,14 @@ class Socket(MessageListener):
     def ended(self, code: int | None, reason: str) -> None:
         """Hand it on."""
         self._gone.set()
+        if code != WSCloseCode.OK:
+            self._settling = asyncio.get_running_loop().create_task(self._settle())
         self._on_lost(code, reason)
+
+    async def _settle(self) -> None:
+        """Take the exception that picows keeps for whoever waits; asyncio would complain that nobody did."""
+        with contextlib.suppress(Exception):
+            await self.transport.wait_disconnected()
 
 
 def _ignore(_code: int | None, _reason: str) -> None:

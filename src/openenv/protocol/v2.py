@@ -33,11 +33,18 @@ class Frame(Model):
 
 
 class Hello(Frame):
-    """The first frame of a connection."""
+    """The first frame of a connection.
+
+    Attributes:
+        version: Of the protocol.
+        client: Name and version of the sender, for logs.
+        max_message_size: Bytes of the largest message the sender takes.
+    """
 
     type: Literal["hello"] = "hello"
     version: int
     client: str = ""
+    max_message_size: int | None = Field(default=None, ge=1024)
 
 
 class Open(Frame):

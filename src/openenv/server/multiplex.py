@@ -130,6 +130,8 @@ class MultiplexConnection:
             self._close(PROTOCOL_ERROR)
             return
         self._greeted = True
+        if frame.max_message_size is not None:
+            self._max_size = min(self._max_size, frame.max_message_size)
         limits = v2.Limits(
             max_message_size=self._max_size, heartbeat_s=HEARTBEAT_S, lease_s=self._manager.budgets.lease
         )
