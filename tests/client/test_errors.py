@@ -123,11 +123,11 @@ def test_a_full_server_is_told_by_the_first_call_after_connecting(serve_old):
 
 
 @pytest.mark.parametrize("cls", [CounterEnv, CounterHTTP])
-def test_an_environment_that_cannot_be_made_says_why(serve_each, cls):
+def test_an_environment_that_cannot_be_made_says_why(serve_old, cls):
     def make() -> Counter:
         raise LookupError("no such board")
 
-    url = serve_each(make, action_cls=Add, observation_cls=Count).url
+    url = serve_old(make, action_cls=Add, observation_cls=Count).url
     env = cls(url)
     for _ in range(2):
         with pytest.raises(EnvironmentFactoryError, match="LookupError: no such board"):

@@ -86,8 +86,10 @@ async def test_the_late_reply_of_a_cancelled_bare_step_is_dropped_and_counted(se
     gate = Gate()
     client = CounterEnv(serve_each(gated(gate)).url)
     await client.reset()
+    step = asyncio.create_task(client.step(Add(amount=0)))
+    await asyncio.to_thread(gate.wait_for, 1)
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(client.step(Add(amount=0)), 0.05)
+        await asyncio.wait_for(step, 0.01)
     gate.open()
     assert (await client.step(Add(amount=5))).reward == 5
     assert client._core.link.late_replies == 1

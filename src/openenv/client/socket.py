@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Mapping
 
 import picows
@@ -11,6 +10,7 @@ from picows import WSCloseCode, WSMsgType
 
 from openenv.protocol.sockets import MessageListener
 
+NORMAL = 1000
 CLOSE_WAIT_S = 2.0
 """Seconds to wait for the other side's half of a closing handshake."""
 
@@ -107,14 +107,20 @@ class Socket(MessageListener):
     def ended(self, code: int | None, reason: str) -> None:
         """Hand it on."""
         self._gone.set()
-        if code != WSCloseCode.OK:
-            self._settling = asyncio.get_running_loop().create_task(self._settle())
-        self._on_lost(code, reason)
+        if code == NORMAL:
+            self._on_lost(code, reason)
+        else:
+            self._settling = asyncio.get_running_loop().create_task(self._settle(code, reason))
 
-    async def _settle(self) -> None:
-        """Take the exception that picows keeps for whoever waits; asyncio would complain that nobody did."""
-        with contextlib.suppress(Exception):
+    async def _settle(self, code: int | None, reason: str) -> None:
+        """Hand it on with what picows knows: it keeps an exception for whoever waits, a message too large too."""
+        try:
             await self.transport.wait_disconnected()
+        except picows.WSProtocolError as error:
+            code = code or int(error.args[0])
+        except Exception as error:
+            reason = reason or str(error)
+        self._on_lost(code, reason)
 
 
 def _ignore(_code: int | None, _reason: str) -> None:

@@ -247,7 +247,7 @@ class MultiplexConnection:
     def _numbered(self, number: int, item: v2.ResetItem | v2.StepItem[Any], operation: Operation) -> None:
         session = self._sessions.get(item.session)
         if session is None:
-            self._fail(number, _not_held(item.session), item.session)
+            self._fail(number, _not_held(self._manager, item.session), item.session)
             return
         answer = partial(self._answer, number, item.session, item.seq)
         request = session.numbered(item.seq, operation, answer)
@@ -265,7 +265,7 @@ class MultiplexConnection:
     def _state(self, frame: v2.GetState) -> None:
         session = self._sessions.get(frame.session)
         if session is None:
-            self._fail(frame.id, _not_held(frame.session), frame.session)
+            self._fail(frame.id, _not_held(self._manager, frame.session), frame.session)
             return
         request = session.state(partial(self._answer, frame.id, frame.session, 0))
         if not request.answered:
@@ -360,7 +360,11 @@ class _Batch:
 
     def run(self, session: Session | None, item: Any, operation: Operation) -> None:
         if session is None:
-            self.answer(item.session, item.seq, Reply.failed(_not_held(item.session), self._connection._format))
+            self.answer(
+                item.session,
+                item.seq,
+                Reply.failed(_not_held(self._connection._manager, item.session), self._connection._format),
+            )
         else:
             session.numbered(item.seq, operation, partial(self.answer, item.session, item.seq))
 
@@ -401,7 +405,10 @@ def _operation(item: Any) -> Operation:
     return _reset_op(item) if isinstance(item, v2.ResetItem) else StepOp(item.data, item.timeout_s)
 
 
-def _not_held(session: str) -> SessionNotFoundError:
+def _not_held(manager: SessionManager, session: str) -> RequestError:
+    ended = manager.end_of(session)
+    if ended is not None:
+        return ended
     return SessionNotFoundError(
         f"This connection holds no session {session!r}: it has ended, or was never resumed here"
     )
