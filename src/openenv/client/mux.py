@@ -300,6 +300,7 @@ class Multiplexer:
                 lost=lambda code, reason: ends.append((code, reason)),
                 headers={**options.headers, "Sec-WebSocket-Protocol": self.format.subprotocol},
                 max_size=self._limit,
+                budget_s=options.connect_timeout_s,
                 ping_interval_s=options.ping_interval_s,
                 ping_timeout_s=options.ping_timeout_s,
                 proxy=proxy_of(self.url),

@@ -38,6 +38,7 @@ class Socket(MessageListener):
         lost: Callable[[int | None, str], None],
         headers: Mapping[str, str],
         max_size: int,
+        budget_s: float,
         ping_interval_s: float | None,
         ping_timeout_s: float | None,
         proxy: str | None,
@@ -50,6 +51,8 @@ class Socket(MessageListener):
             lost: Called once with the close code (None without a close frame) and reason.
             headers: HTTP headers of the handshake.
             max_size: Bytes the largest message may have.
+            budget_s: Seconds the caller waits. The handshake is given up a little sooner, because giving it up
+                closes the connection, while picows leaves it open if the caller is cancelled.
             ping_interval_s: Seconds of silence after which a ping is sent; None for no pings.
             ping_timeout_s: Seconds a ping may stay unanswered; None for ever.
             proxy: Address of an HTTP or SOCKS proxy.
@@ -57,11 +60,12 @@ class Socket(MessageListener):
         Raises:
             OSError: Nobody listens there.
             SocketError: The handshake failed.
+            TimeoutError: The handshake was not answered in time.
         """
         _, socket = await picows.ws_connect(
             lambda: Socket(received, lost, max_size),
             url,
-            websocket_handshake_timeout=None,  # the caller has a budget for all of it
+            websocket_handshake_timeout=max(budget_s - 0.05, budget_s / 2),
             enable_auto_ping=ping_interval_s is not None and ping_timeout_s is not None,
             auto_ping_idle_timeout=ping_interval_s or 0.0,
             auto_ping_reply_timeout=ping_timeout_s or 0.0,

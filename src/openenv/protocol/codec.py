@@ -17,7 +17,7 @@ from pydantic_core import ErrorDetails, core_schema, to_json
 
 from openenv import values
 from openenv.errors import InvalidReplyError, InvalidRequestError, RequestError, SerializationError
-from openenv.models import State, StepResult
+from openenv.models import Observation, State, StepResult
 from openenv.protocol import messages as m
 from openenv.protocol.unions import needs_tag, wire_type
 
@@ -34,7 +34,7 @@ class _Decoder(Generic[T]):
 
     def __call__(self, raw: bytes | str) -> T:
         try:
-            message = self.adapter.validate_json(raw)
+            message: T = self.adapter.validator.validate_json(raw)
         except ValidationError as error:
             raise invalid(error) from None
         except (Exception, SystemExit) as error:  # a validator of the environment's author that broke
@@ -437,9 +437,11 @@ class ClientCodec:
 
     @staticmethod
     def _answer(adapter: TypeAdapter[Any], raw: bytes | dict[str, Any]) -> Any:
-        reply = _valid_reply(
-            lambda: adapter.validate_json(raw) if isinstance(raw, bytes) else adapter.validate_python(raw)
-        )
+        try:
+            validator = adapter.validator
+            reply: Any = validator.validate_json(raw) if type(raw) is bytes else validator.validate_python(raw)
+        except ValueError as error:
+            raise _misfit(error) from error
         if type(reply) is m.WSErrorResponse:
             raise RequestError.from_wire(reply.data.model_dump(exclude_none=True))
         return reply.data
@@ -469,24 +471,34 @@ def _valid_reply(read: Callable[[], T]) -> T:
     try:
         return read()
     except ValueError as error:
-        found = (
-            error.errors(include_url=False, include_context=False, include_input=False)
-            if isinstance(error, ValidationError)
-            else []
-        )
-        where = ".".join(map(str, found[0]["loc"])) if found else ""
-        why = f"{where}: {found[0]['msg']}" if found else str(error)
-        raise InvalidReplyError(
-            f"The server's answer does not fit this client's types ({why}); "
-            "are client and server of the same version of the environment?"
-        ) from error
+        raise _misfit(error) from error
+
+
+def _misfit(error: ValueError) -> InvalidReplyError:
+    """Return the error for a reply that is not of the types of this client."""
+    found = (
+        error.errors(include_url=False, include_context=False, include_input=False)
+        if isinstance(error, ValidationError)
+        else []
+    )
+    where = ".".join(map(str, found[0]["loc"])) if found else ""
+    why = f"{where}: {found[0]['msg']}" if found else str(error)
+    return InvalidReplyError(
+        f"The server's answer does not fit this client's types ({why}); "
+        "are client and server of the same version of the environment?"
+    )
 
 
 def step_result(data: m.ResultData[Any]) -> StepResult[Any]:
     """Return the trainer's view of a reply; reward and done are put into a typed observation as well."""
     observation = data.observation
-    if isinstance(observation, BaseModel):
-        fields = type(observation).model_fields
+    if isinstance(observation, Observation):
+        told = observation.__dict__  # validated already, as part of the reply
+        told["reward"], told["done"] = data.reward, data.done
+        observation.__pydantic_fields_set__.update(_BESIDE_OBSERVATION)
+        metadata = data.metadata or told["metadata"]
+    elif isinstance(observation, BaseModel):
+        fields = type(observation).__pydantic_fields__
         for name, value in (("reward", data.reward), ("done", data.done)):
             if name in fields:
                 observation.__dict__[name] = value  # validated already, as part of the reply
