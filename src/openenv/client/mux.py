@@ -305,6 +305,8 @@ class Multiplexer:
                 ping_timeout_s=options.ping_timeout_s,
                 proxy=proxy_of(self.url),
             )
+        except TimeoutError:  # an OSError too, but told apart by `connect`
+            raise
         except (OSError, SocketError) as error:
             raise ConnectionFailedError(
                 f"Failed to connect to {self.url}: {error}. Is the server running there?"
