@@ -43,9 +43,9 @@ CASES: dict[str, tuple[type[RequestError], Callable[[Any], Any]]] = {
 
 @pytest.mark.parametrize("code", CASES)
 @pytest.mark.parametrize("cls", [GenericEnvClient, GenericHTTP])
-def test_each_code_is_raised_as_its_class_and_the_session_goes_on(serve_each, cls, code):
+def test_each_code_is_raised_as_its_class_and_the_session_goes_on(shared_each, cls, code):
     kind, cause = CASES[code]
-    with cls(serve_each(Counter).url) as env:
+    with cls(shared_each(Counter).url) as env:
         with pytest.raises(kind) as caught:
             cause(env)
         assert caught.value.code == code
@@ -54,8 +54,8 @@ def test_each_code_is_raised_as_its_class_and_the_session_goes_on(serve_each, cl
         assert env.reset().observation["total"] == 0
 
 
-def test_a_refused_action_names_the_fields_at_fault(serve_each):
-    with GenericEnvClient(serve_each(Counter).url) as env:
+def test_a_refused_action_names_the_fields_at_fault(shared_each):
+    with GenericEnvClient(shared_each(Counter).url) as env:
         env.reset()
         with pytest.raises(InvalidRequestError, match="amount") as caught:
             env.step({"amount": "many", "strange": 1})
@@ -64,8 +64,8 @@ def test_a_refused_action_names_the_fields_at_fault(serve_each):
 
 
 @pytest.mark.parametrize("cls", [CounterEnv, CounterHTTP])
-def test_the_environments_own_exception_reaches_the_trainer_by_class_name_and_message(serve_each, cls):
-    with cls(serve_each(Counter).url) as env:
+def test_the_environments_own_exception_reaches_the_trainer_by_class_name_and_message(shared_each, cls):
+    with cls(shared_each(Counter).url) as env:
         env.reset()
         with pytest.raises(RuntimeError, match="no such key: 'x'") as caught:
             env.step(Add(trouble="raise"))
@@ -77,8 +77,8 @@ def test_the_environments_own_exception_reaches_the_trainer_by_class_name_and_me
     assert "Traceback" not in str(error)
 
 
-def test_a_bad_seed_is_refused(serve_each):
-    with CounterEnv(serve_each(Counter).url) as env:
+def test_a_bad_seed_is_refused(shared_each):
+    with CounterEnv(shared_each(Counter).url) as env:
         with pytest.raises(InvalidRequestError, match="seed"):
             env.reset(seed="abc")
         assert env.reset(seed=3).observation.total == 0
@@ -123,11 +123,11 @@ def test_a_full_server_is_told_by_the_first_call_after_connecting(serve_old):
 
 
 @pytest.mark.parametrize("cls", [CounterEnv, CounterHTTP])
-def test_an_environment_that_cannot_be_made_says_why(serve_old, cls):
+def test_an_environment_that_cannot_be_made_says_why(serve_each, cls):
     def make() -> Counter:
         raise LookupError("no such board")
 
-    url = serve_old(make, action_cls=Add, observation_cls=Count).url
+    url = serve_each(make, action_cls=Add, observation_cls=Count).url
     env = cls(url)
     for _ in range(2):
         with pytest.raises(EnvironmentFactoryError, match="LookupError: no such board"):

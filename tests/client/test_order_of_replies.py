@@ -15,31 +15,31 @@ counters = pytest.mark.parametrize("environment", [Counter, InlineCounter, Async
 
 
 @counters
-async def test_fifty_steps_at_once_each_get_their_own_reply(serve_each, environment):
-    async with CounterEnv(serve_each(environment).url) as env:
+async def test_fifty_steps_at_once_each_get_their_own_reply(shared_each, environment):
+    async with CounterEnv(shared_each(environment).url) as env:
         await env.reset()
         results = await asyncio.gather(*(env.step(Add(amount=amount)) for amount in AMOUNTS))
         assert [result.reward for result in results] == AMOUNTS
         assert env._core.link.late_replies == 0
 
 
-async def test_fifty_steps_at_once_on_a_bare_client_each_get_their_own_reply(serve_each):
-    client = CounterEnv(serve_each(Counter).url)
+async def test_fifty_steps_at_once_on_a_bare_client_each_get_their_own_reply(shared_each):
+    client = CounterEnv(shared_each(Counter).url)
     await client.reset()
     pending = [client.step(Add(amount=amount)) for amount in AMOUNTS]
     assert [result.reward for result in reversed(pending)] == AMOUNTS[::-1]
     client.close()
 
 
-def test_fifty_threads_on_one_client_each_get_their_own_reply(serve_each):
-    with CounterEnv(serve_each(Counter).url) as env, ThreadPoolExecutor(50) as threads:
+def test_fifty_threads_on_one_client_each_get_their_own_reply(shared_each):
+    with CounterEnv(shared_each(Counter).url) as env, ThreadPoolExecutor(50) as threads:
         env.reset()
         results = list(threads.map(lambda amount: env.step(Add(amount=amount)).reward, AMOUNTS))
     assert results == AMOUNTS
 
 
-async def test_calls_of_different_kinds_at_once_each_get_their_own_reply(serve_each):
-    async with CounterEnv(serve_each(Counter).url) as env:
+async def test_calls_of_different_kinds_at_once_each_get_their_own_reply(shared_each):
+    async with CounterEnv(shared_each(Counter).url) as env:
         await env.reset()
         step, state, reset = await asyncio.gather(env.step(Add(amount=7)), env.state(), env.reset())
         assert (step.reward, state.total, reset.observation.total) == (7, 7, 0)
@@ -90,6 +90,7 @@ async def test_the_late_reply_of_a_cancelled_bare_step_is_dropped_and_counted(se
     await asyncio.to_thread(gate.wait_for, 1)
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(step, 0.01)
+    await client.capacity()  # goes the same way as the cancellation, after it
     gate.open()
     assert (await client.step(Add(amount=5))).reward == 5
     assert client._core.link.late_replies == 1
