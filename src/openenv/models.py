@@ -9,8 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler
-from pydantic_core import CoreSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    Strict,
+    WithJsonSchema,
+)
+from pydantic_core import CoreSchema, core_schema
 
 from openenv import values
 from openenv.outcomes import Cause, Outcome, Status
@@ -165,7 +173,26 @@ def _plain_number(value: Any) -> Any:
 
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
-Reward = Annotated[bool | int | Finite | None, BeforeValidator(_plain_number)]
+
+
+class _PythonFloat:
+    """A finite float that is one already; strictness alone would take whatever has a `__float__`."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
+        number = core_schema.float_schema(strict=True, allow_inf_nan=False)
+        python = core_schema.chain_schema([core_schema.is_instance_schema(float), number])
+        return core_schema.json_or_python_schema(json_schema=number, python_schema=python)
+
+
+_Exact = Annotated[bool, Strict()] | Annotated[int, Strict()] | Annotated[float, _PythonFloat] | None
+_Converted = Annotated[bool | int | Finite | None, BeforeValidator(_plain_number)]
+# Plain numbers, nearly all there are, are told from one another in Rust.
+Reward = Annotated[
+    _Exact | _Converted,
+    Field(union_mode="left_to_right"),
+    WithJsonSchema({"anyOf": [{"type": t} for t in ("boolean", "integer", "number", "null")]}),
+]
 """A reward: a finite number, or None when nothing graded the step. NumPy scalars are accepted."""
 
 
@@ -218,6 +245,8 @@ class State(Settled, Model):
     elapsed_time: float | None = None
 
 
+_set = object.__setattr__
+
 ObservationT_co = TypeVar("ObservationT_co", covariant=True)
 
 
@@ -245,6 +274,37 @@ class StepResult(Settled, Model, Generic[ObservationT_co]):
     outcome: Outcome = Outcome(Status.OK)
     info: dict[str, Any] = Field(default_factory=dict)
     metadata: dict[str, Any] = Field(default_factory=dict)
+
+    @classmethod
+    def make(
+        cls,
+        observation: Any,
+        reward: bool | float | None,
+        done: bool,
+        truncated: bool = False,
+        info: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> StepResult[Any]:
+        """Build a result of values that have been validated already; several times as fast as the constructor."""
+        self = cls.__new__(cls)
+        _set(
+            self,
+            "__dict__",
+            {
+                "observation": observation,
+                "reward": reward,
+                "done": done,
+                "terminated": done and not truncated,
+                "truncated": truncated,
+                "outcome": Outcome.of(done, truncated, reward is not None),
+                "info": info or {},
+                "metadata": metadata or {},
+            },
+        )
+        _set(self, "__pydantic_fields_set__", set(cls.__pydantic_fields__))
+        _set(self, "__pydantic_extra__", None)
+        _set(self, "__pydantic_private__", None)
+        return self
 
     def __init__(
         self,

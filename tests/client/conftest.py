@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 import pytest
@@ -30,8 +31,9 @@ def wait_until(condition: Callable[[], bool]) -> bool:
 @pytest.fixture(autouse=True)
 def no_thread_is_left() -> Iterator[None]:
     """Checks that the shared thread has ended with the last client of the test."""
+    there_already = portal_threads()  # an earlier test has failed
     yield
-    ended = wait_until(lambda: not portal_threads())
+    ended = there_already or wait_until(lambda: not portal_threads())
     assert ended, "a client was not closed, or its thread did not end"
 
 
@@ -67,3 +69,15 @@ def serve_old(host: Host) -> Iterator[Callable[..., Server]]:
 def serve_each(request: pytest.FixtureRequest) -> Callable[..., Server]:
     """A maker of servers of either version of the protocol."""
     return request.getfixturevalue("serve_old" if request.param == "version 1" else "serve")
+
+
+@pytest.fixture(scope="session")
+def shared_old(host: Host) -> Callable[[Any], Server]:
+    """A giver of servers that speak version 1 only and that all tests use."""
+    return cache(lambda environment: host.run(VersionOne(create_app(environment))))
+
+
+@pytest.fixture(params=["version 1", "version 2"])
+def shared_each(request: pytest.FixtureRequest) -> Callable[[Any], Server]:
+    """A giver of servers of either version of the protocol that all tests use."""
+    return request.getfixturevalue("shared_old" if request.param == "version 1" else "shared")

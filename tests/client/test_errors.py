@@ -19,6 +19,7 @@ from openenv.errors import (
     RequestError,
     SerializationError,
     SessionCapacityError,
+    SessionError,
     SessionLost,
 )
 
@@ -42,9 +43,9 @@ CASES: dict[str, tuple[type[RequestError], Callable[[Any], Any]]] = {
 
 @pytest.mark.parametrize("code", CASES)
 @pytest.mark.parametrize("cls", [GenericEnvClient, GenericHTTP])
-def test_each_code_is_raised_as_its_class_and_the_session_goes_on(serve_each, cls, code):
+def test_each_code_is_raised_as_its_class_and_the_session_goes_on(shared_each, cls, code):
     kind, cause = CASES[code]
-    with cls(serve_each(Counter).url) as env:
+    with cls(shared_each(Counter).url) as env:
         with pytest.raises(kind) as caught:
             cause(env)
         assert caught.value.code == code
@@ -53,8 +54,8 @@ def test_each_code_is_raised_as_its_class_and_the_session_goes_on(serve_each, cl
         assert env.reset().observation["total"] == 0
 
 
-def test_a_refused_action_names_the_fields_at_fault(serve_each):
-    with GenericEnvClient(serve_each(Counter).url) as env:
+def test_a_refused_action_names_the_fields_at_fault(shared_each):
+    with GenericEnvClient(shared_each(Counter).url) as env:
         env.reset()
         with pytest.raises(InvalidRequestError, match="amount") as caught:
             env.step({"amount": "many", "strange": 1})
@@ -63,8 +64,8 @@ def test_a_refused_action_names_the_fields_at_fault(serve_each):
 
 
 @pytest.mark.parametrize("cls", [CounterEnv, CounterHTTP])
-def test_the_environments_own_exception_reaches_the_trainer_by_class_name_and_message(serve_each, cls):
-    with cls(serve_each(Counter).url) as env:
+def test_the_environments_own_exception_reaches_the_trainer_by_class_name_and_message(shared_each, cls):
+    with cls(shared_each(Counter).url) as env:
         env.reset()
         with pytest.raises(RuntimeError, match="no such key: 'x'") as caught:
             env.step(Add(trouble="raise"))
@@ -76,8 +77,8 @@ def test_the_environments_own_exception_reaches_the_trainer_by_class_name_and_me
     assert "Traceback" not in str(error)
 
 
-def test_a_bad_seed_is_refused(serve_each):
-    with CounterEnv(serve_each(Counter).url) as env:
+def test_a_bad_seed_is_refused(shared_each):
+    with CounterEnv(shared_each(Counter).url) as env:
         with pytest.raises(InvalidRequestError, match="seed"):
             env.reset(seed="abc")
         assert env.reset(seed=3).observation.total == 0
@@ -113,9 +114,11 @@ def test_a_full_server_is_told_by_the_first_call_after_connecting(serve_old):
         first.reset()
         second = CounterEnv(url)
         second.connect()  # version 1 takes the connection, then says why it ends it
-        for call in (second.state, second.reset, lambda: second.step(Add()), second.reset):
+        for call in (second.state, second.reset, second.reset):
             with pytest.raises(SessionCapacityError, match="at capacity"):
                 call()
+        with pytest.raises(SessionError):
+            second.step(Add())
         second.close()
 
 

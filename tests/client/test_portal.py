@@ -4,6 +4,7 @@ import asyncio
 import gc
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -22,6 +23,11 @@ def opened(cls: type[CounterEnv], url: str) -> CounterEnv:
     client = cls(url)
     client.reset()
     return client
+
+
+def collected(condition: Callable[[], bool]) -> bool:
+    """Return whether a condition comes true once what nobody uses is collected, in a bounded time."""
+    return wait_until(lambda: gc.collect() >= 0 and condition())
 
 
 @pytest.fixture
@@ -68,9 +74,7 @@ def test_a_call_that_fails_to_connect_leaves_no_thread():
 def test_a_client_that_is_dropped_without_close_ends_its_session_and_the_thread(sessions, cls):
     url, count = sessions
     opened(cls, url)
-    gc.collect()
-    assert wait_until(lambda: count() == 0)
-    assert wait_until(lambda: not portal_threads())
+    assert collected(lambda: count() == 0 and not portal_threads())
 
 
 def test_a_client_that_is_dropped_ends_its_session_while_others_go_on(sessions):
@@ -78,8 +82,7 @@ def test_a_client_that_is_dropped_ends_its_session_while_others_go_on(sessions):
     with CounterEnv(url) as other:
         other.reset()
         opened(CounterEnv, url)
-        gc.collect()
-        assert wait_until(lambda: count() == 1)
+        assert collected(lambda: count() == 1)
         assert other.step(Add()).observation.total == 1
 
 
@@ -90,8 +93,7 @@ def test_a_client_found_by_the_portals_own_thread_ends_its_session(sessions):
         held = [opened(CounterEnv, url)]
         there = other._tenancy.enter()
         there.loop.call_soon_threadsafe(held.clear)  # the last reference goes on that thread
-        there.loop.call_soon_threadsafe(gc.collect)
-        assert wait_until(lambda: count() == 1)
+        assert wait_until(lambda: there.loop.call_soon_threadsafe(gc.collect) and count() == 1)
         other._tenancy.leave()
 
 
@@ -110,8 +112,7 @@ async def test_a_bare_client_that_is_dropped_inside_a_loop_leaves_no_thread(sess
     client = CounterEnv(url)
     await client.reset()
     del client
-    gc.collect()
-    assert await asyncio.to_thread(wait_until, lambda: count() == 0 and not portal_threads())
+    assert await asyncio.to_thread(collected, lambda: count() == 0 and not portal_threads())
 
 
 async def test_an_async_client_needs_no_thread(shared):

@@ -62,7 +62,7 @@ class ByArguments(EnvClient[Run | Left | Right, Said, State]):
 class ByAttributes(EnvClient):
     """Types from class attributes."""
 
-    action_types = [Run, Left, Right]
+    action_types = [Run, Left, Right]  # noqa: RUF012 - as people write it
     observation_type = Said
 
 
@@ -148,8 +148,8 @@ class OwnForm(EnvClient[int, int, int]):
 
 
 @pytest.mark.parametrize("face", [lambda client: client, lambda client: client.sync()])
-def test_hooks_and_methods_of_a_subclass_in_blocking_code(serve_each, face):
-    with face(OwnForm(serve_each(Counter).url)) as env:
+def test_hooks_and_methods_of_a_subclass_in_blocking_code(shared_each, face):
+    with face(OwnForm(shared_each(Counter).url)) as env:
         assert env.reset().observation == 0
         result = env.step(100)
         assert (result.observation, result.reward, result.done) == (100, 100.0, True)
@@ -158,8 +158,8 @@ def test_hooks_and_methods_of_a_subclass_in_blocking_code(serve_each, face):
         assert env.add_twice(3) == 6
 
 
-async def test_hooks_and_methods_of_a_subclass_in_async_code(serve_each):
-    async with OwnForm(serve_each(Counter).url) as env:
+async def test_hooks_and_methods_of_a_subclass_in_async_code(shared_each):
+    async with OwnForm(shared_each(Counter).url) as env:
         assert (await env.reset()).observation == 0
         assert await env.add_thrice(3) == 9
         assert await env.state() == 9

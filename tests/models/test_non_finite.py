@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from pydantic import BaseModel, Field, RootModel, ValidationError, computed_field, field_serializer
 from pydantic.dataclasses import dataclass as pydantic_dataclass
-from tests.toys import Add, Count
+from tests.toys import Count
 from typing_extensions import TypedDict
 
 from openenv.errors import InvalidRequestError, SerializationError
-from openenv.models import Observation, State, StepResult
+from openenv.models import Action, Observation, State, StepResult
 from openenv.protocol import codec
 
 NAN, INF = float("nan"), float("inf")
@@ -65,6 +65,11 @@ class Scores(Observation):
 
 class Anything(Observation):
     value: Any = None
+
+
+class Push(Action):
+    force: float
+    inner: Inner | None = None
 
 
 class Computed(Observation):
@@ -150,18 +155,24 @@ def test_words_that_only_look_like_numbers_are_fine():
     assert Anything.model_validate_json(codec.dump_model(observation)) == observation
 
 
-@pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity"])
+@pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity", "1e999", "-1e400"])
 @pytest.mark.parametrize(
     "frame",
     [
-        '{"type":"step","data":{"amount":%s}}',
-        '{"type":"step","data":{"metadata":{"x":%s}}}',
-        '{"type":"step","data":{"metadata":{"x":[{"y": %s }]}}}',
+        '{"type":"step","data":{"force":%s}}',
+        '{"type":"step","data":{"force":1.0,"metadata":{"x":%s}}}',
+        '{"type":"step","data":{"force":1.0,"metadata":{"x":[{"y": %s }]}}}',
         '{"type":"reset","data":{"seed":%s}}',
         '{"type":"reset","data":{"option":[%s]}}',
         '{"type":"mcp","data":{"x":%s}}',
     ],
 )
-def test_a_message_with_nan_or_infinity_is_refused(frame, word):
+def test_a_message_with_nan_or_infinity_is_refused_however_it_is_written(frame, word):
     with pytest.raises(InvalidRequestError):
-        codec.ServerCodec(Add, Count).decode(frame % word)
+        codec.ServerCodec(Push, Count).decode(frame % word)
+
+
+@pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity"])
+def test_so_is_one_inside_a_plain_model_of_the_author(word):
+    with pytest.raises(InvalidRequestError, match=r"holds NaN or infinity at data\.inner\.number"):
+        codec.ServerCodec(Push, Count).decode(f'{{"type":"step","data":{{"force":1,"inner":{{"number":{word}}}}}}}')

@@ -45,9 +45,7 @@ def test_memory_is_bounded_and_the_first_line_is_never_half_a_line(written):
 
 
 def test_escape_sequences_do_not_reach_the_readers_terminal(written):
-    assert (
-        written(b"\x1b[31mred\x1b[0m\x07 \x1b]0;title\x07tab\there\x1b[2J").tail(1) == "red 0;titletab\there"
-    )
+    assert written(b"\x1b[31mred\x1b[0m\x07 \x1b]0;title\x07tab\there\x1b[2J").tail(1) == "red 0;titletab\there"
 
 
 def test_of_a_progress_bar_the_last_state_is_shown(written):

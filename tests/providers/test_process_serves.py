@@ -53,6 +53,7 @@ def source(tmp_path, monkeypatch):
         file = folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(content)
+    (folder.parent / "__init__.py").write_text("")
     for name in [name for name in sys.modules if name.partition(".")[0] == "envs"]:
         monkeypatch.delitem(sys.modules, name)
     yield Source.of(importlib.import_module("envs.doubling_env.client").DoublingEnv)

@@ -19,9 +19,7 @@ def test_what_looks_like_a_secret_is_hidden(text, shown):
     assert redact(text) == shown
 
 
-@pytest.mark.parametrize(
-    "text", ["http://127.0.0.1:8000/health", "hf_hub_download", "a bearer", "user@host:22"]
-)
+@pytest.mark.parametrize("text", ["http://127.0.0.1:8000/health", "hf_hub_download", "a bearer", "user@host:22"])
 def test_what_only_resembles_one_is_left(text):
     assert redact(text) == text
 

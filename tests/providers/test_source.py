@@ -21,7 +21,8 @@ def package(tmp_path, monkeypatch):
     def write(name, *, manifest=None, server=True):
         folder = tmp_path.joinpath(*name.split("."))
         (folder / "server").mkdir(parents=True)
-        (folder / "__init__.py").write_text("")
+        for package in (folder, *list(folder.parents)[: name.count(".")]):
+            (package / "__init__.py").write_text("")
         (folder / "client.py").write_text("class ToyEnv: pass\n")
         if server:
             (folder / "server" / "app.py").write_text("raise RuntimeError('the server was imported')\n")

@@ -4,7 +4,7 @@ import asyncio
 import json
 from typing import Any
 
-from tests.toys import Add
+from tests.toys import Add, Counter
 
 from openenv.protocol import messages as m
 from openenv.server.dispatch import ask, dispatch
@@ -13,6 +13,19 @@ from openenv.server.sessions import Phase, Reply, Session
 
 made: list[SessionManager] = []
 """All of the test that runs; cleaned up after it."""
+
+
+class Moody(Counter):
+    """A counter whose reset raises on request."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._start(None)
+
+    def reset(self, trouble=""):
+        if trouble:
+            raise LookupError("no such level")
+        return self._start(None)
 
 
 def manage(env: Any, sessions: int | None = None, idle_s: float | None = None, **options: Any) -> SessionManager:

@@ -14,6 +14,7 @@ from openenv.errors import (
     ConfigurationError,
     EnvironmentFactoryError,
     SessionCapacityError,
+    SessionLost,
     SessionNotFoundError,
 )
 from openenv.models import EnvironmentMetadata
@@ -104,6 +105,21 @@ async def test_a_session_is_found_by_its_id_until_it_ends():
         manager.get(session.id)
     with pytest.raises(SessionNotFoundError, match="closed, has expired"):
         manager.get("never was")
+
+
+async def test_the_reason_of_a_session_that_did_not_end_by_its_user_is_kept_for_a_while(monkeypatch):
+    monkeypatch.setattr(managers, "ENDS_KEPT", 2)
+    manager = manage(Counter)
+    sessions = [await opened(manager) for _ in range(4)]
+    for number, session in enumerate(sessions[:3]):
+        session.end(SessionLost(f"reason {number}"))
+    sessions[3].end()
+    for number in (1, 2):
+        with pytest.raises(SessionLost, match=f"reason {number}"):
+            manager.get(sessions[number].id)
+    for forgotten in (sessions[0], sessions[3]):
+        with pytest.raises(SessionNotFoundError):
+            manager.get(forgotten.id)
 
 
 async def test_the_default_session_is_one_and_counts_and_is_made_anew_when_it_ended():

@@ -29,8 +29,10 @@ from openenv.protocol.messages import SchemaResponse, ServerCapacityStatus
 from openenv.providers.source import Source
 
 if TYPE_CHECKING:
+    from openenv.client.fleet import AutoresetMode
     from openenv.client.launch import Launch
     from openenv.client.sync import SyncEnvClient
+    from openenv.client.vector import VectorEnvClient
     from openenv.providers import Provider
 
 T = TypeVar("T")
@@ -232,6 +234,20 @@ class EnvClient(Faces, Generic[ActionT, ObservationT, StateT]):
         from openenv.client.launch import Launch
 
         return Launch(cls, provider, kwargs)
+
+    @classmethod
+    def vector(
+        cls,
+        base_url: str | None = None,
+        num_envs: int = 64,
+        connections: int | None = None,
+        autoreset: AutoresetMode | str = "Disabled",
+        **client_options: Any,
+    ) -> VectorEnvClient[ActionT, ObservationT, StateT]:
+        """Return many sessions as one object; see `VectorEnvClient`, whose arguments these are."""
+        from openenv.client.vector import VectorEnvClient
+
+        return VectorEnvClient(cls, base_url, num_envs, connections, autoreset, **client_options)
 
     @classmethod
     def from_docker_image(cls, image: str, provider: Provider | None = None, **kwargs: Any) -> Self:

@@ -134,6 +134,7 @@ class WebSocketLink:
                     lost=self._lost,
                     headers=options.headers,
                     max_size=self._limit,
+                    budget_s=options.connect_timeout_s,
                     ping_interval_s=options.ping_interval_s,
                     ping_timeout_s=options.ping_timeout_s,
                     proxy=proxy_of(self.url),

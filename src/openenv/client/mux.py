@@ -53,13 +53,20 @@ class RemoteSession:
         id: Its id.
         token: Proves that it is ours.
         seq: Number of the last state-changing request sent.
+        begun: Whether it has ever answered with anything but an error.
         lost: Why it is gone, once it is.
     """
 
     id: str
     token: str = field(repr=False)
     seq: int = 0
-    lost: SessionLost | None = None
+    begun: bool = False
+    lost: RequestError | None = None
+
+    def refuse_if_lost(self) -> None:
+        """Raise why the session is gone, if it is; a new exception each time."""
+        if self.lost is not None:
+            raise RequestError.from_wire(self.lost.to_wire())
 
 
 @dataclass(eq=False)
@@ -78,7 +85,7 @@ class Call:
     answered: Callable[[Incoming], bool]
     failed: Callable[[Exception], None]
 
-    def lose(self, session: RemoteSession, error: SessionLost) -> bool:
+    def lose(self, session: RemoteSession, error: RequestError) -> bool:
         """Fail what it asks of a session that is gone; return whether there is nothing else to it."""
         self.failed(error)
         return True
@@ -165,8 +172,7 @@ class Multiplexer:
             SessionLost: The session is gone and can not be resumed.
             BudgetExceededError: No answer within the message budget; the session goes on.
         """
-        if session.lost is not None:
-            raise SessionLost(session.lost.message)
+        session.refuse_if_lost()
         number = self._number()
         if verb == "state":
             raw = self.format.request(number, verb, session.id)
@@ -259,6 +265,8 @@ class Multiplexer:
         future: asyncio.Future[Incoming] = loop.create_future()
 
         def answered(answer: Incoming) -> bool:
+            for session in sessions:
+                session.begun = session.begun or answer.kind != "error"
             if future.done():
                 self.late_replies += 1
             else:
@@ -294,7 +302,8 @@ class Multiplexer:
             error = RequestError.from_wire(answer.data.get("data"))
             session = self._sessions.pop(str(answer.data.get("session")), None)
             if session is not None:
-                self._forget(session, error.message)
+                # What never began is told as what it is, such as a constructor that failed.
+                self._forget(session, error.message if session.begun else error)
 
     # --- the socket ------------------------------------------------------------------------------
 
@@ -311,10 +320,13 @@ class Multiplexer:
                 lost=lambda code, reason: ends.append((code, reason)),
                 headers={**options.headers, "Sec-WebSocket-Protocol": self.format.subprotocol},
                 max_size=self._limit,
+                budget_s=options.connect_timeout_s,
                 ping_interval_s=options.ping_interval_s,
                 ping_timeout_s=options.ping_timeout_s,
                 proxy=proxy_of(self.url),
             )
+        except TimeoutError:  # an OSError too, but told apart by `connect`
+            raise
         except (OSError, SocketError) as error:
             raise ConnectionFailedError(
                 f"Failed to connect to {self.url}: {error}. Is the server running there?"
@@ -328,7 +340,13 @@ class Multiplexer:
         if ends:
             self._lost(*ends[0])
         try:
-            request = {"id": HELLO_ID, "type": "hello", "version": v2.VERSION, "client": f"openenv/{__version__}"}
+            request = {
+                "id": HELLO_ID,
+                "type": "hello",
+                "version": v2.VERSION,
+                "client": f"openenv/{__version__}",
+                "max_message_size": self._limit,
+            }
             socket.send(self.format.encode(request), binary=self.format.binary)
             answer = await hello
         except BaseException:
@@ -420,11 +438,11 @@ class Multiplexer:
             self._sessions.pop(session.id, None)
             self._forget(session, f"The session could not be resumed: {error.message}")
 
-    def _forget(self, session: RemoteSession, why: str) -> None:
+    def _forget(self, session: RemoteSession, why: str | RequestError) -> None:
         """Fail what the session has under way, and everything that will be asked of it."""
-        session.lost = SessionLost(f"{why}; reset() starts a new session")
+        session.lost = SessionLost(f"{why}; reset() starts a new session") if isinstance(why, str) else why
         for number, call in list(self._calls.items()):
-            if session in call.sessions and call.lose(session, SessionLost(session.lost.message)):
+            if session in call.sessions and call.lose(session, RequestError.from_wire(session.lost.to_wire())):
                 del self._calls[number]
 
     def _fail_all(self, error: Exception) -> None:

@@ -10,6 +10,7 @@ from picows import WSCloseCode, WSMsgType
 
 from openenv.protocol.sockets import MessageListener
 
+NORMAL = 1000
 CLOSE_WAIT_S = 2.0
 """Seconds to wait for the other side's half of a closing handshake."""
 
@@ -27,6 +28,7 @@ class Socket(MessageListener):
         self._on_message = received
         self._on_lost = lost
         self._gone = asyncio.Event()
+        self._settling: asyncio.Task[None] | None = None
 
     @staticmethod
     async def open(
@@ -36,6 +38,7 @@ class Socket(MessageListener):
         lost: Callable[[int | None, str], None],
         headers: Mapping[str, str],
         max_size: int,
+        budget_s: float,
         ping_interval_s: float | None,
         ping_timeout_s: float | None,
         proxy: str | None,
@@ -48,6 +51,8 @@ class Socket(MessageListener):
             lost: Called once with the close code (None without a close frame) and reason.
             headers: HTTP headers of the handshake.
             max_size: Bytes the largest message may have.
+            budget_s: Seconds the caller waits. The handshake is given up a little sooner, because giving it up
+                closes the connection, while picows leaves it open if the caller is cancelled.
             ping_interval_s: Seconds of silence after which a ping is sent; None for no pings.
             ping_timeout_s: Seconds a ping may stay unanswered; None for ever.
             proxy: Address of an HTTP or SOCKS proxy.
@@ -55,11 +60,12 @@ class Socket(MessageListener):
         Raises:
             OSError: Nobody listens there.
             SocketError: The handshake failed.
+            TimeoutError: The handshake was not answered in time.
         """
         _, socket = await picows.ws_connect(
             lambda: Socket(received, lost, max_size),
             url,
-            websocket_handshake_timeout=None,  # the caller has a budget for all of it
+            websocket_handshake_timeout=max(budget_s - 0.05, budget_s / 2),
             enable_auto_ping=ping_interval_s is not None and ping_timeout_s is not None,
             auto_ping_idle_timeout=ping_interval_s or 0.0,
             auto_ping_reply_timeout=ping_timeout_s or 0.0,
@@ -105,6 +111,19 @@ class Socket(MessageListener):
     def ended(self, code: int | None, reason: str) -> None:
         """Hand it on."""
         self._gone.set()
+        if code == NORMAL:
+            self._on_lost(code, reason)
+        else:
+            self._settling = asyncio.get_running_loop().create_task(self._settle(code, reason))
+
+    async def _settle(self, code: int | None, reason: str) -> None:
+        """Hand it on with what picows knows: it keeps an exception for whoever waits, a message too large too."""
+        try:
+            await self.transport.wait_disconnected()
+        except picows.WSProtocolError as error:
+            code = code or int(error.args[0])
+        except Exception as error:
+            reason = reason or str(error)
         self._on_lost(code, reason)
 
 

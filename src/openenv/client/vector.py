@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import operator
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from openenv.client.base import ActionT, ObservationT, StateT
 from openenv.client.core import Keeper
@@ -355,20 +355,23 @@ def _arguments(
     options: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None,
 ) -> dict[int, dict[str, Any]]:
     """Return the arguments of each reset, by index."""
-    if seeds is None or isinstance(seeds, Sequence):
-        each = seeds
+    if options is None or isinstance(options, Mapping):
+        arguments = {index: dict(options or {}) for index in asked}
     else:
-        first = operator.index(seeds)
-        each = [first + index for index in asked]
-    shared = isinstance(options, Mapping) or options is None
-    given = [options or {}] * len(asked) if shared else options
-    if len(given) != len(asked) or (each is not None and len(each) != len(asked)):
-        raise ConfigurationError(f"Give one for each of the {len(asked)} environments, or one for all")
-    arguments = {index: dict(mapping) for index, mapping in zip(asked, given, strict=True)}
-    for index, seed in zip(asked, each or (), strict=each is not None):
+        arguments = {index: dict(given) for index, given in _aligned("options", asked, options)}
+    if seeds is None:
+        return arguments
+    each = [seeds + index for index in asked] if isinstance(seeds, int) else seeds
+    for index, seed in _aligned("seeds", asked, each):
         if seed is not None:
-            arguments[index]["seed"] = seed
+            arguments[index]["seed"] = operator.index(seed)
     return arguments
+
+
+def _aligned(what: str, asked: Sequence[int], given: Sequence[ItemT]) -> Iterable[tuple[int, ItemT]]:
+    if len(given) != len(asked):
+        raise ConfigurationError(f"There are {len(given)} {what} for {len(asked)} environments; give one for each")
+    return zip(asked, given, strict=True)
 
 
 def _given(index: int, result: Result) -> StepResult[Any] | Failure:

@@ -205,6 +205,11 @@ class Adapter:
             given["episode_id"] = episode_id
         return partial(self._reset, **self._accepted("reset", self.shape.reset, given)) if given else self._reset
 
+    @property
+    def plain_step(self) -> Callable[[Any], Any]:
+        """The environment's step, for a call with the action alone."""
+        return self._step  # type: ignore[no-any-return]
+
     def bind_step(
         self, action: Any, timeout_s: float | None = None, options: Mapping[str, Any] | None = None
     ) -> Callable[[], Any]:
@@ -256,7 +261,7 @@ class Adapter:
         if isinstance(returned, StepResult):
             result = returned
         elif isinstance(returned, Observation):
-            result = StepResult(returned, returned.reward, returned.done)
+            result = StepResult.make(returned, returned.reward, returned.done, metadata=returned.metadata)
         else:
             raise ExecutionError(
                 f"{self.shape.cls.__name__} returned {type(returned).__name__}; "

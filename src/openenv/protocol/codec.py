@@ -17,7 +17,7 @@ from pydantic_core import ErrorDetails, core_schema, to_json
 
 from openenv import values
 from openenv.errors import InvalidReplyError, InvalidRequestError, RequestError, SerializationError
-from openenv.models import State, StepResult
+from openenv.models import Observation, State, StepResult
 from openenv.outcomes import Outcome
 from openenv.protocol import messages as m
 from openenv.protocol.unions import needs_tag, wire_type
@@ -35,7 +35,7 @@ class _Decoder(Generic[T]):
 
     def __call__(self, raw: bytes | str) -> T:
         try:
-            message = self.adapter.validate_json(raw)
+            message: T = self.adapter.validator.validate_json(raw)
         except ValidationError as error:
             raise invalid(error) from None
         except (Exception, SystemExit) as error:  # a validator of the environment's author that broke
@@ -183,12 +183,14 @@ def encode_result(result: StepResult[Any]) -> bytes:
     """
     observation = result.observation
     body = _dump_observation(observation)
+    declared = _declared(result)
+    if not (declared or result.truncated or result.info or result.metadata):
+        return _plain_result(body, result.reward, result.done)
     parts = [b'{"observation":', body, b',"reward":', to_json(result.reward), b',"done":']
     parts.append(b"true" if result.done else b"false")
     if result.truncated:
         parts.append(b',"truncated":true')
-    # Most steps are such that nothing is declared, and a comparison is all they pay.
-    if (result.done or result.outcome != _GOES_ON[result.reward is not None]) and (declared := _declared(result)):
+    if declared:
         parts += (b",", to_json(declared)[1:-1])
     if result.info:
         parts += (b',"info":', values.dumps(result.info, what="info"))
@@ -198,10 +200,6 @@ def encode_result(result: StepResult[Any]) -> bytes:
     return b"".join(parts)
 
 
-_GOES_ON = (Outcome.of(False, False, False), Outcome.of(False, False, True))
-"""The outcome of a step that does not end the episode, without and with a reward."""
-
-
 def _declared(result: StepResult[Any]) -> dict[str, Any]:
     """Return what an environment said of how its step came out, beyond `done` and `truncated`."""
     outcome = result.outcome
@@ -209,6 +207,26 @@ def _declared(result: StepResult[Any]) -> dict[str, Any]:
         return {"terminated": True} if result.truncated and result.terminated else {}
     declared: dict[str, Any] = {"outcome": outcome._asdict()}
     return {"terminated": True, **declared} if result.terminated else declared
+
+
+def _plain_result(observation: bytes, reward: Any, done: bool) -> bytes:
+    graded = b"null" if reward is None else repr(reward).encode() if type(reward) is float else to_json(reward)
+    end = b"true" if done else b"false"
+    return b'{"observation":%s,"reward":%s,"done":%s}' % (observation, graded, end)
+
+
+def encode_observation(observation: BaseModel) -> bytes:
+    """Return the JSON of a `ResultData` for an observation that carries its reward and done.
+
+    Raises:
+        SerializationError: A value has no JSON form.
+    """
+    fields = observation.__dict__
+    if fields["metadata"]:
+        return encode_result(
+            StepResult.make(observation, fields["reward"], fields["done"], metadata=fields["metadata"])
+        )
+    return _plain_result(_dump_observation(observation), fields["reward"], fields["done"])
 
 
 def result_data(result: StepResult[Any]) -> dict[str, Any]:
@@ -239,17 +257,19 @@ def dump_model(model: BaseModel, *, exclude: set[str] | None = None, what: str =
     Raises:
         SerializationError: A value has no JSON form; the message says which.
     """
+    cls = type(model)
     try:
-        raw: bytes = model.__pydantic_serializer__.to_json(model, exclude=exclude, fallback=values.fallback)
-        if _nulls_non_finite(type(model)):
-            values.refuse_non_finite_tree(model.model_dump(exclude=exclude), what=f"{what} {type(model).__name__}")
+        raw: bytes = cls.__pydantic_serializer__.to_json(model, exclude=exclude, fallback=values.fallback)
+        if _nulls_non_finite(cls):
+            values.refuse_non_finite_tree(model.model_dump(exclude=exclude), what=f"{what} {cls.__name__}")
     except SerializationError:
         raise
     except Exception as error:  # whatever a custom serialiser raises
         raise SerializationError(
-            f"The {what} {type(model).__name__} cannot be serialised: {values.reason(error)}"
+            f"The {what} {cls.__name__} cannot be serialised: {values.reason(error)}"
         ) from error
-    values.refuse_non_finite(raw, what=f"{what} {type(model).__name__}")
+    if b"NaN" in raw or b"Infinity" in raw:
+        values.refuse_non_finite(raw, what=f"{what} {cls.__name__}")
     return raw
 
 
@@ -439,9 +459,11 @@ class ClientCodec:
 
     @staticmethod
     def _answer(adapter: TypeAdapter[Any], raw: bytes | dict[str, Any]) -> Any:
-        reply = _valid_reply(
-            lambda: adapter.validate_json(raw) if isinstance(raw, bytes) else adapter.validate_python(raw)
-        )
+        try:
+            validator = adapter.validator
+            reply: Any = validator.validate_json(raw) if type(raw) is bytes else validator.validate_python(raw)
+        except ValueError as error:
+            raise _misfit(error) from error
         if type(reply) is m.WSErrorResponse:
             raise RequestError.from_wire(reply.data.model_dump(exclude_none=True))
         return reply.data
@@ -471,24 +493,34 @@ def _valid_reply(read: Callable[[], T]) -> T:
     try:
         return read()
     except ValueError as error:
-        found = (
-            error.errors(include_url=False, include_context=False, include_input=False)
-            if isinstance(error, ValidationError)
-            else []
-        )
-        where = ".".join(map(str, found[0]["loc"])) if found else ""
-        why = f"{where}: {found[0]['msg']}" if found else str(error)
-        raise InvalidReplyError(
-            f"The server's answer does not fit this client's types ({why}); "
-            "are client and server of the same version of the environment?"
-        ) from error
+        raise _misfit(error) from error
+
+
+def _misfit(error: ValueError) -> InvalidReplyError:
+    """Return the error for a reply that is not of the types of this client."""
+    found = (
+        error.errors(include_url=False, include_context=False, include_input=False)
+        if isinstance(error, ValidationError)
+        else []
+    )
+    where = ".".join(map(str, found[0]["loc"])) if found else ""
+    why = f"{where}: {found[0]['msg']}" if found else str(error)
+    return InvalidReplyError(
+        f"The server's answer does not fit this client's types ({why}); "
+        "are client and server of the same version of the environment?"
+    )
 
 
 def step_result(data: m.ResultData[Any]) -> StepResult[Any]:
     """Return the trainer's view of a reply; reward and done are put into a typed observation as well."""
     observation = data.observation
-    if isinstance(observation, BaseModel):
-        fields = type(observation).model_fields
+    if isinstance(observation, Observation):
+        told = observation.__dict__  # validated already, as part of the reply
+        told["reward"], told["done"] = data.reward, data.done
+        observation.__pydantic_fields_set__.update(_BESIDE_OBSERVATION)
+        metadata = data.metadata or told["metadata"]
+    elif isinstance(observation, BaseModel):
+        fields = type(observation).__pydantic_fields__
         for name, value in (("reward", data.reward), ("done", data.done)):
             if name in fields:
                 observation.__dict__[name] = value  # validated already, as part of the reply
@@ -496,6 +528,8 @@ def step_result(data: m.ResultData[Any]) -> StepResult[Any]:
         metadata = data.metadata or getattr(observation, "metadata", None)
     else:
         metadata = data.metadata or (observation.get("metadata") if isinstance(observation, dict) else None)
+    if data.outcome is None and not data.terminated:
+        return StepResult.make(observation, data.reward, data.done, data.truncated, data.info, metadata)
     return StepResult(
         observation,
         data.reward,

@@ -122,7 +122,10 @@ class _Json:
         )
 
     def item(self, session: str, seq: int, key: str, data: bytes) -> bytes:
-        return b'{"session":"%s","seq":%d,"%s":%s}' % (values.dumps(session)[1:-1], seq, key.encode(), data)
+        name = session.encode() if session.isascii() and session.isprintable() and '"' not in session else None
+        if name is None or b"\\" in name:  # no session of ours, but an answer all the same
+            name = values.dumps(session)[1:-1]
+        return b'{"session":"%s","seq":%d,"%s":%s}' % (name, seq, key.encode(), data)
 
     def items(self, number: int, items: list[bytes], last: bool) -> bytes:
         end = b"true" if last else b"false"

@@ -46,6 +46,8 @@ class MessageListener(WSListener):
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """Hand on a message once it is whole."""
         kind = frame.msg_type
+        if frame.payload_size > self._max_size:
+            return  # picows has given the connection up, yet may hand on what it was reading
         if kind == WSMsgType.TEXT and frame.fin:
             self.message(frame.get_payload_as_bytes(), False)
         elif kind == WSMsgType.BINARY and frame.fin:

@@ -38,11 +38,13 @@ class Hello(Frame):
     Attributes:
         version: The version to speak: 2.
         client: Name and version of the sender, as in `openenv/1.0.0`.
+        max_message_size: Bytes of the largest message the sender takes.
     """
 
     type: Literal["hello"] = "hello"
     version: int
     client: str = ""
+    max_message_size: int | None = Field(default=None, ge=1024)
 
 
 class Open(Frame):

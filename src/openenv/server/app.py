@@ -71,6 +71,11 @@ class HTTPEnvServer:
         shape = Shape.of(type(env) if shared else env) if shared or isinstance(env, type) else None
         if shape is None and (action_cls is None or observation_cls is None):
             raise ConfigurationError("Give action_cls and observation_cls: a factory does not tell its types")
+        if shape is not None and action_cls is None and "action" not in shape.types:
+            raise ConfigurationError(
+                f"{shape.cls.__name__} does not say which actions it takes: subclass Environment[ActionType, ...], "
+                "annotate the action of step(), or give action_cls"
+            )
         codec = ServerCodec(
             action_cls if action_cls is not None or shape is None else shape.action,
             observation_cls if observation_cls is not None or shape is None else shape.observation,

@@ -257,6 +257,10 @@ class SessionManager:
             raise SessionNotFoundError(f"Session {session_id!r} was not opened over HTTP: resume it with its token")
         return session
 
+    def end_of(self, session_id: str) -> RequestError | None:
+        """Return why a session has ended, if there was one of this id and it is still remembered."""
+        return self._ends.get(session_id)
+
     def default(self) -> Session:
         """Return the one session that requests without a session id share; open it if there is none.
 

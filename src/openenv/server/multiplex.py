@@ -130,6 +130,8 @@ class MultiplexConnection:
             self._close(PROTOCOL_ERROR)
             return
         self._greeted = True
+        if frame.max_message_size is not None:
+            self._max_size = min(self._max_size, frame.max_message_size)
         limits = v2.Limits(
             max_message_size=self._max_size, heartbeat_s=HEARTBEAT_S, lease_s=self._manager.budgets.lease
         )
@@ -231,6 +233,12 @@ class MultiplexConnection:
     # --- sessions --------------------------------------------------------------------------------
 
     def _step(self, frame: v2.Step[Any]) -> None:
+        session = self._sessions.get(frame.session)
+        if session is not None and frame.timeout_s is None:
+            reply = session.step_now(frame.seq, frame.data)
+            if reply is not None:
+                self._answer(frame.id, frame.session, frame.seq, reply)
+                return
         self._numbered(frame.id, frame, StepOp(frame.data, frame.timeout_s))
 
     def _reset(self, frame: v2.Reset) -> None:
@@ -239,7 +247,7 @@ class MultiplexConnection:
     def _numbered(self, number: int, item: v2.ResetItem | v2.StepItem[Any], operation: Operation) -> None:
         session = self._sessions.get(item.session)
         if session is None:
-            self._fail(number, _not_held(item.session), item.session)
+            self._fail(number, _not_held(self._manager, item.session), item.session)
             return
         answer = partial(self._answer, number, item.session, item.seq)
         request = session.numbered(item.seq, operation, answer)
@@ -257,7 +265,7 @@ class MultiplexConnection:
     def _state(self, frame: v2.GetState) -> None:
         session = self._sessions.get(frame.session)
         if session is None:
-            self._fail(frame.id, _not_held(frame.session), frame.session)
+            self._fail(frame.id, _not_held(self._manager, frame.session), frame.session)
             return
         request = session.state(partial(self._answer, frame.id, frame.session, 0))
         if not request.answered:
@@ -266,7 +274,14 @@ class MultiplexConnection:
     def _step_many(self, frame: v2.StepMany[Any]) -> None:
         batch = _Batch(self, frame.id, len(frame.items))
         for item in frame.items:
-            batch.run(self._sessions.get(item.session), item, StepOp(item.data, item.timeout_s))
+            session = self._sessions.get(item.session)
+            reply = (
+                session.step_now(item.seq, item.data) if session is not None and item.timeout_s is None else None
+            )
+            if reply is not None:
+                batch.answer(item.session, item.seq, reply)
+            else:
+                batch.run(session, item, StepOp(item.data, item.timeout_s))
         batch.begun()
 
     def _reset_many(self, frame: v2.ResetMany) -> None:
@@ -345,7 +360,11 @@ class _Batch:
 
     def run(self, session: Session | None, item: Any, operation: Operation) -> None:
         if session is None:
-            self.answer(item.session, item.seq, Reply.failed(_not_held(item.session), self._connection._format))
+            self.answer(
+                item.session,
+                item.seq,
+                Reply.failed(_not_held(self._connection._manager, item.session), self._connection._format),
+            )
         else:
             session.numbered(item.seq, operation, partial(self.answer, item.session, item.seq))
 
@@ -386,7 +405,10 @@ def _operation(item: Any) -> Operation:
     return _reset_op(item) if isinstance(item, v2.ResetItem) else StepOp(item.data, item.timeout_s)
 
 
-def _not_held(session: str) -> SessionNotFoundError:
+def _not_held(manager: SessionManager, session: str) -> RequestError:
+    ended = manager.end_of(session)
+    if ended is not None:
+        return ended
     return SessionNotFoundError(
         f"This connection holds no session {session!r}: it has ended, or was never resumed here"
     )

@@ -45,6 +45,9 @@ class Runner(Protocol):
     def run(self, operation: Operation, done: OnAnswer) -> None:
         """Run an operation."""
 
+    def step_now(self) -> Callable[[Any], Answer | RequestError | None] | None:
+        """Return what takes a step on the spot, for an environment that never blocks; else None."""
+
     def use(self, format_: Format) -> None:
         """Encode answers in this format from now on."""
 
@@ -123,6 +126,13 @@ class LocalRunner:
             self._called(host, operation, done, host.call(operation, call), None)
         else:
             self._in_thread(partial(host.call, operation, call), partial(self._called, host, operation, done))
+
+    def step_now(self) -> Callable[[Any], Answer | RequestError | None] | None:
+        """See `Runner.step_now`."""
+        direct = (
+            self.host is not None and "step" in self._inline and "step" not in self.host.adapter.shape.coroutines
+        )
+        return self.host.step_now if direct and self.host is not None else None
 
     def use(self, format_: Format) -> None:
         """See `Runner.use`."""

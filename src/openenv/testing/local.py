@@ -40,7 +40,7 @@ class LocalServer:
         action: The action class or union; taken from the class if not given.
         observation: The observation class; likewise.
         state: The state class; likewise.
-        max_concurrent_envs: Sessions at once; by default what a server would hold.
+        max_concurrent_envs: Sessions at once; by default as many as the class allows in one process.
         strict: Refuse arguments that the environment does not declare, instead of warning.
 
     Raises:

@@ -230,6 +230,9 @@ class WorkerRunner(asyncio.Protocol):
         self._on_answer = done
         self._transport.write(frame)
 
+    def step_now(self) -> None:
+        """See `Runner.step_now`."""
+
     def use(self, format_: Format) -> None:
         """See `Runner.use`."""
         if self._transport is not None:

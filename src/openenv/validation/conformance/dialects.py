@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from openenv.protocol.v2 import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
+from openenv.protocol.v2 import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK, VERSION
 from openenv.validation.checks import CheckFailed, CheckSkipped
 from openenv.validation.conformance.expectation import ANY, expect, shown
 from openenv.validation.conformance.raw import RawSocket
@@ -18,6 +18,7 @@ __all__ = [
     "RemoteSession",
     "V1Socket",
     "V2Socket",
+    "connect_v2",
     "counts_steps",
     "open_sessions",
     "open_v1",
@@ -38,10 +39,15 @@ class V1Socket(RawSocket):
 
 
 class V2Socket(RawSocket):
-    """A version 2 connection."""
+    """A version 2 connection.
+
+    Attributes:
+        capabilities: What the server said that it can do, in its answer to hello.
+    """
 
     def __init__(self, url: str, subprotocols: Sequence[str], timeout_s: float) -> None:
         super().__init__(url, subprotocols, timeout_s)
+        self.capabilities: list[str] = []
         self._ids = itertools.count(FIRST_ID)
         self._early: list[dict[str, Any]] = []
 
@@ -115,8 +121,19 @@ class V2Socket(RawSocket):
         return frame
 
     def hello(self) -> dict[str, Any]:
-        """Begin."""
-        return self.ask("hello", version=2, client="conformance")
+        """Begin, and return the answer."""
+        welcome = self.ask("hello", version=VERSION, client="conformance")
+        self.capabilities = welcome.get("capabilities", [])
+        return welcome
+
+    def needs(self, capability: str) -> None:
+        """Go on only with a server that can do something which not all of them can.
+
+        Raises:
+            CheckSkipped: It can not.
+        """
+        if capability not in self.capabilities:
+            raise CheckSkipped(f"{capability} is not among the server's capabilities")
 
 
 class RemoteSession:

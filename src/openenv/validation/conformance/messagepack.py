@@ -32,6 +32,7 @@ def resume(server: ServerUnderTest) -> None:
     session.reset()
     session.socket.drop()
     session.socket = open_v2(server, SUBPROTOCOL_MSGPACK)
+    session.socket.needs("resume")
     answer = session.socket.ask("resume", session=session.id, token=session.token)
     expect({"type": "resumed", "seq": 1}, answer, "in answer to resume")
     session.step()

@@ -71,6 +71,7 @@ def size_limit(server: ServerUnderTest) -> None:
     session.reset()
     too_large(socket)
     session.socket = open_v2(server)
+    session.socket.needs("resume")
     resumed = session.socket.ask("resume", session=session.id, token=session.token)
     expect({"type": "resumed", "session": session.id}, resumed, "in answer to a resume after it")
 
@@ -195,6 +196,7 @@ def tools(server: ServerUnderTest) -> None:
 def cancel_unknown(server: ServerUnderTest) -> None:
     """Cancelling a request that is not under way finds nothing, and harms nothing."""
     socket = open_v2(server)
+    socket.needs("cancel")
     (session,) = open_sessions(server, socket)
     session.reset()
     answer = socket.ask("cancel", target=123456)
@@ -206,6 +208,7 @@ def cancel_unknown(server: ServerUnderTest) -> None:
 def cancel(server: ServerUnderTest) -> None:
     """A step that is cancelled at once is answered once: with CANCELLED if it was found under way, else as ever."""
     socket = open_v2(server)
+    socket.needs("cancel")
     (session,) = open_sessions(server, socket)
     session.reset()
     number = session.send("step")
@@ -231,6 +234,7 @@ def close(server: ServerUnderTest) -> None:
         expect({"type": "closed", "session": session.id}, answer, "in answer to close")
     expect(error("SESSION_NOT_FOUND"), session.ask("step"), "in answer to a step after close")
     expect(error("SESSION_NOT_FOUND"), socket.ask("state", session=session.id), "in answer to state after close")
+    socket.needs("resume")
     resumed = socket.ask("resume", session=session.id, token=session.token)
     expect(error(frozenset(("SESSION_NOT_FOUND", "SESSION_LOST"))), resumed, "in answer to resume after close")
 
@@ -258,6 +262,7 @@ def ask_many(socket: V2Socket, kind: str, items: list[dict[str, Any]]) -> dict[s
 def batch(server: ServerUnderTest) -> None:
     """A batch is answered item by item, each exactly once, and the last frame says that it is the last."""
     socket = open_v2(server)
+    socket.needs("batch")
     sessions = open_sessions(server, socket, 4)
     answers = ask_many(socket, "reset_many", [{"session": s.id, "seq": 1} for s in sessions])
     for session in sessions:
@@ -276,6 +281,7 @@ def batch(server: ServerUnderTest) -> None:
 def batch_with_faults(server: ServerUnderTest) -> None:
     """What is wrong with one item of a batch is its own answer; the others are executed."""
     socket = open_v2(server)
+    socket.needs("batch")
     good, bad, late = open_sessions(server, socket, 3)
     for session in (good, bad, late):
         session.reset()
