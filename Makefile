@@ -57,7 +57,7 @@ types: $(VENV)/.dev ## Check the types, strictly
 	$(BIN)/mypy
 
 docs: $(VENV)/.dev ## Run every code block of the README and the documentation
-	$(PYTEST) tests/snippets $(ARGS)
+	$(PYTEST) tests/snippets tests/docs $(ARGS)
 
 install: $(VENV)/.dev ## Install everything for development into .venv
 

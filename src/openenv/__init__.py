@@ -11,16 +11,33 @@ from typing import TYPE_CHECKING, Any
 from openenv._version import __version__
 
 if TYPE_CHECKING:
-    from openenv.client import EnvClient, GenericAction, GenericEnvClient, SyncEnvClient
+    from openenv.client import (
+        EnvClient,
+        EnvPool,
+        GenericAction,
+        GenericEnvClient,
+        SyncEnvClient,
+        VectorEnvClient,
+    )
 
 _HOMES = {
     "EnvClient": "openenv.client",
+    "EnvPool": "openenv.client",
     "GenericAction": "openenv.client",
     "GenericEnvClient": "openenv.client",
     "SyncEnvClient": "openenv.client",
+    "VectorEnvClient": "openenv.client",
 }
 
-__all__ = ["EnvClient", "GenericAction", "GenericEnvClient", "SyncEnvClient", "__version__"]
+__all__ = [
+    "EnvClient",
+    "EnvPool",
+    "GenericAction",
+    "GenericEnvClient",
+    "SyncEnvClient",
+    "VectorEnvClient",
+    "__version__",
+]
 
 
 def __getattr__(name: str) -> Any:

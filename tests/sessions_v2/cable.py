@@ -136,10 +136,14 @@ class World:
             clock=self.loop.time,
         )
         self.manager._pool = self.threads  # type: ignore[assignment]  # real ones would not wait for the clock
-        options = LinkOptions(message_timeout_s=NO_LIMIT_S)
-        self.client = Multiplexer("ws://nowhere/ws", options, format_)
         self.cables: list[Cable] = []
         self.reachable = True
+        self.client = self.new_client()
+
+    def new_client(self) -> Multiplexer:
+        """Put another client in the place of the last one."""
+        self.client = Multiplexer("ws://nowhere/ws", LinkOptions(message_timeout_s=NO_LIMIT_S), self.format)
+        return self.client
 
     async def connect(
         self,

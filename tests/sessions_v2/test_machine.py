@@ -7,7 +7,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from hypothesis.stateful import run_state_machine_as_test as run_machine
@@ -106,9 +106,11 @@ class Sessions:
 
     def one(self, which: int) -> RemoteSession:
         """Return one that lives, as far as the client knows; now and then, or if there is none, any."""
-        living = [session for session in self.all if session.lost is None]
-        choice = living if living and which % 10 else self.all
+        choice = self.living() if self.living() and which % 25 else self.all
         return choice[which % len(choice)]
+
+    def living(self) -> list[RemoteSession]:
+        return [session for session in self.all if session.lost is None]
 
     def under_way(self, session: RemoteSession) -> list[Asked]:
         """Return what waits for an answer and changes the session."""
@@ -135,20 +137,33 @@ class SessionMachine(RuleBasedStateMachine):
         self.patch = mock.patch("openenv.client.socket.Socket.open", self.world.connect)
         self.patch.start()
         self.sessions, self.opening, self.numbers = Sessions(), [], 0
+        self.connect(count)
+
+    def start(self, coroutine: Any) -> "asyncio.Task[Any]":
+        return self.loop.settle(lambda: self.loop.create_task(coroutine))
+
+    # --- what a client does, and what becomes of it ------------------------------------------------
+
+    @rule(count=st.integers(1, 3))
+    @precondition(lambda self: self.world.client.socket is None and not self.sessions.living())
+    def begin_again(self, count):
+        """Do what a program does whose sessions are all lost."""
+        closing = self.start(self.world.client.close())
+        self.world.carry_everything()
+        closing.result()
+        self.world.new_client()
+        self.connect(count)
+
+    def connect(self, count: int) -> None:
         connecting = self.start(self.world.client.connect())
         self.world.carry_everything()
         connecting.result()
         self.open(count)
         self.world.carry_everything()
         self.every_reply_belongs_to_its_request()
-        for place in range(count):
-            self.ask(place, "reset")
+        for place in range(len(self.sessions.living())):
+            self.ask(place + 1, "reset")
         self.world.carry_everything()
-
-    def start(self, coroutine: Any) -> "asyncio.Task[Any]":
-        return self.loop.settle(lambda: self.loop.create_task(coroutine))
-
-    # --- what a client does, and what becomes of it ------------------------------------------------
 
     @rule(which=which, verb=st.sampled_from(["step", "step", "step", "reset", "state"]), fate=fates)
     @precondition(lambda self: self.sessions.all)
@@ -178,7 +193,7 @@ class SessionMachine(RuleBasedStateMachine):
             fate(self)
 
     @rule(which=which, fate=fates)
-    @precondition(lambda self: len(self.sessions.all) > 1)
+    @precondition(lambda self: len(self.sessions.living()) > 1)
     def close(self, which, fate):
         self.start(self.world.client.close_sessions([self.sessions.one(which)]))
         fate(self)
@@ -351,13 +366,14 @@ class SessionMachine(RuleBasedStateMachine):
 
 
 ENVIRONMENTS = [Blocking, Inline, Awaited]
+PHASES = [Phase.generate, Phase.shrink]  # explaining would run for minutes
 
 
 @pytest.mark.parametrize("pipelined", [False, True], ids=["one-by-one", "pipelined"])
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_a_step_is_executed_once_whatever_the_network_does(environment, pipelined):
     machine = type("Machine", (SessionMachine,), {"environment": environment, "pipelined": pipelined})
-    run_machine(machine, settings=settings(max_examples=15, stateful_step_count=40))
+    run_machine(machine, settings=settings(max_examples=15, stateful_step_count=40, phases=PHASES))
 
 
 @pytest.mark.slow
@@ -365,4 +381,4 @@ def test_a_step_is_executed_once_whatever_the_network_does(environment, pipeline
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_a_step_is_executed_once_along_a_thousand_ways(environment, pipelined):
     machine = type("Machine", (SessionMachine,), {"environment": environment, "pipelined": pipelined})
-    run_machine(machine, settings=settings(max_examples=300, stateful_step_count=80))
+    run_machine(machine, settings=settings(max_examples=300, stateful_step_count=80, phases=PHASES))

@@ -10,19 +10,37 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from openenv.client.base import EnvClient
+    from openenv.client.fleet import AutoresetMode
     from openenv.client.generic import GenericAction, GenericEnvClient
     from openenv.client.http import HTTPEnvClient
+    from openenv.client.pool import EnvPool
+    from openenv.client.results import Failure
     from openenv.client.sync import SyncEnvClient
+    from openenv.client.vector import VectorEnvClient
 
 _HOMES = {
+    "AutoresetMode": "fleet",
     "EnvClient": "base",
+    "EnvPool": "pool",
+    "Failure": "results",
     "GenericAction": "generic",
     "GenericEnvClient": "generic",
     "HTTPEnvClient": "http",
     "SyncEnvClient": "sync",
+    "VectorEnvClient": "vector",
 }
 
-__all__ = ["EnvClient", "GenericAction", "GenericEnvClient", "HTTPEnvClient", "SyncEnvClient"]
+__all__ = [
+    "AutoresetMode",
+    "EnvClient",
+    "EnvPool",
+    "Failure",
+    "GenericAction",
+    "GenericEnvClient",
+    "HTTPEnvClient",
+    "SyncEnvClient",
+    "VectorEnvClient",
+]
 
 
 def __getattr__(name: str) -> Any:

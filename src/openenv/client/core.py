@@ -119,6 +119,12 @@ class Keeper(Generic[LinkT]):
             assert self.link is not None
         return self.link
 
+    def hand_over(self, why: str) -> LinkT | None:
+        """Give the link away, if there is one; whoever asks for it here is told why it is gone."""
+        link, self.link = self.link, None
+        self._closed = why
+        return link
+
     async def get(self, path: str, model: type[ModelT], headers: Mapping[str, str]) -> ModelT:
         """Return what the server answers to a GET with these headers.
 

@@ -135,8 +135,10 @@ class Faces:
 
     async def _run(self, function: Callable[[], Coroutine[object, object, T]]) -> T:
         """Run part of the core from a coroutine: here if this is its loop, else over there."""
-        if self._tenancy.active or self._face is Face.BLOCKING:
-            return await self._run_as_tenant(function)
+        if self._tenancy.active:
+            future = self._tenancy.enter().submit(function())
+            future.add_done_callback(lambda _: self._tenancy.leave())
+            return await asyncio.wrap_future(future)
         if self._home is asyncio.get_running_loop():
             return await function()
         assert self._home is not None
@@ -144,22 +146,15 @@ class Faces:
             raise OpenEnvError("This client belongs to an event loop that is closed; make a new client")
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(function(), self._home))
 
-    async def _run_as_tenant(self, function: Callable[[], Coroutine[object, object, T]]) -> T:
-        portal = self._tenancy.enter(waits=False)
-        if not portal.is_this_thread():
-            future = portal.submit(function())
-            future.add_done_callback(lambda _: self._tenancy.leave())
-            return await asyncio.wrap_future(future)
-        try:  # somebody else's core, such as a pool's, that lives on the shared loop too
-            return await function()
-        finally:
-            self._tenancy.leave()
-
     def _settle_here(self) -> None:
         """Live on the running loop from now on, if this object does not live on the shared one already."""
         if not self._tenancy.active:
             self._face = Face.ASYNC
             self._home = asyncio.get_running_loop()
+
+    def _settle_with(self, other: Faces) -> None:
+        """Live where another object lives, and be called as it is."""
+        self._face, self._home = other._face, other._home
 
     def _block(self) -> None:
         if self._face is Face.ASYNC:

@@ -1,11 +1,14 @@
-"""The answers to one call about many sessions, as they come."""
+"""Waiting for many things at once: the answers to one call about many sessions, or several coroutines."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, TypeVar
 
 from openenv.protocol.batches import Result
+
+T = TypeVar("T")
 
 
 class Gathering:
@@ -58,3 +61,12 @@ class Gathering:
             await self._waiter
         finally:
             self._waiter = None
+
+
+async def together(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Run coroutines at the same time and return their results; raise the first error when all have ended."""
+    results = await asyncio.gather(*coroutines, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return results  # type: ignore[return-value]  # none of them is an error

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol
 
-from openenv.client.gathering import Gathering
+from openenv.client.gathering import Gathering, together
 from openenv.client.link import LinkOptions, WebSocketLink
 from openenv.client.mux import Call, Multiplexer, OldServerError, RemoteSession, late
 from openenv.errors import (
@@ -22,7 +22,7 @@ from openenv.errors import (
 from openenv.protocol.batches import BatchCodec, Result
 from openenv.protocol.formats import JSON, Format, Incoming
 
-FRAME_ITEMS = 16
+FRAME_ITEMS = 32
 """Items of one frame. A call of more is split, so that the server works on the first while the next is written."""
 
 Verb = Literal["reset", "step"]
@@ -70,8 +70,8 @@ async def open_lanes(
     except OldServerError as old:
         return [await OldLane.open(url, options, codec, sum(sizes), old)]
     try:
-        await _together(mux.connect() for mux in muxes[1:])
-        opened = await _together(mux.open_sessions(size) for mux, size in zip(muxes, sizes, strict=True))
+        await together(mux.connect() for mux in muxes[1:])
+        opened = await together(mux.open_sessions(size) for mux, size in zip(muxes, sizes, strict=True))
     except BaseException:
         await asyncio.gather(*(mux.close() for mux in muxes), return_exceptions=True)
         raise
@@ -81,15 +81,6 @@ async def open_lanes(
         lanes.append(MuxLane(mux, codec, dict(enumerate(sessions, first))))
         first += len(sessions)
     return lanes
-
-
-async def _together(coroutines: Any) -> list[Any]:
-    """Run coroutines and wait for all of them, then raise the first error, if there is one."""
-    results = await asyncio.gather(*coroutines, return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-    return results
 
 
 class MuxLane:
@@ -129,7 +120,7 @@ class MuxLane:
         for (index, _), data in zip(entries, packed, strict=True):
             session = self._sessions[index]
             if session.lost is not None:
-                gathering.put(index, SessionLost(session.lost.message))
+                gathering.put(index, RequestError.from_wire(session.lost.to_wire()))
             elif isinstance(data, RequestError):
                 gathering.put(index, data)
             else:
@@ -160,9 +151,16 @@ class MuxLane:
 
     async def reopen(self, index: int) -> None:
         """See `Lane.reopen`."""
+        try:
+            [session] = await self._open_one()
+        except SessionLost:  # the connection went while it was asked
+            [session] = await self._open_one()
+        self._sessions[index] = session
+
+    async def _open_one(self) -> list[RemoteSession]:
         async with self._restoring:
             await self._mux.restored()
-        [self._sessions[index]] = await self._mux.open_sessions(1)
+        return await self._mux.open_sessions(1)
 
     async def close(self) -> None:
         """See `Lane.close`."""
@@ -192,7 +190,7 @@ class Batch(Call):
         self._gathering = gathering
         self._timer = asyncio.get_running_loop().call_later(mux.options.message_timeout_s, self._expire)
 
-    def lose(self, session: RemoteSession, error: SessionLost) -> bool:
+    def lose(self, session: RemoteSession, error: RequestError) -> bool:
         """See `Call.lose`: the other sessions of the frame go on."""
         index = self._waiting.pop(session.id, None)
         if index is not None:
@@ -208,9 +206,13 @@ class Batch(Call):
         except InvalidReplyError as error:
             self._on_failure(error)
             return True
+        if self._verb == "reset":
+            begun = {name for name, result in results if not isinstance(result, RequestError)}
+            for session in self.sessions:
+                session.begun = session.begun or session.id in begun
         waiting, put = self._waiting, self._gathering.put
-        for session, result in results:
-            index = waiting.pop(session, None)
+        for name, result in results:
+            index = waiting.pop(name, None)
             if index is not None:
                 put(index, result)
             else:
@@ -259,7 +261,7 @@ class OldLane:
         links[0].adopt(old.socket, old.early, old.ended)
         lane = OldLane(url, options, codec, links)
         try:
-            await _together(link.connect() for link in list(links.values())[1:])
+            await together(link.connect() for link in list(links.values())[1:])
         except BaseException:
             await lane.close()
             raise

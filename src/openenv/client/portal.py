@@ -126,15 +126,11 @@ class Tenancy:
         portal = self._portal
         return self._tenant.untouched if portal is None else not portal.is_ours
 
-    def enter(self, *, waits: bool = True) -> Portal:
+    def enter(self) -> Portal:
         """Return the portal for one call; it stays at least until `leave`.
 
-        Args:
-            waits: The caller's thread will wait for the call.
-
         Raises:
-            OpenEnvError: This is the portal's own thread and would wait for itself, or the client has been used
-                before a fork.
+            OpenEnvError: This is the portal's own thread, or the client has been used before a fork.
         """
         if self._portal is not None and not self._portal.is_ours:
             raise OpenEnvError("This client was used before the process was forked; make a new one in the fork")
@@ -144,7 +140,7 @@ class Tenancy:
                 self._finalizer = weakref.finalize(self._client(), _end, self._portal, self._tenant)
             self._calls += 1
             portal = self._portal
-        if waits and portal.is_this_thread():
+        if portal.is_this_thread():
             self.leave()
             raise OpenEnvError(_WAITS_FOR_ITSELF)
         return portal

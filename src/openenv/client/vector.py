@@ -10,7 +10,6 @@ import asyncio
 import operator
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from openenv.client.base import ActionT, ObservationT, StateT
@@ -19,10 +18,10 @@ from openenv.client.faces import Faces
 from openenv.client.fleet import AutoresetMode, Fleet, Stepper
 from openenv.client.gathering import Gathering
 from openenv.client.link import websocket_url
+from openenv.client.results import Failure, Results, VectorResult, in_order, told
 from openenv.errors import ConfigurationError, RequestError
-from openenv.models import Nothing, Settled, StepResult
-from openenv.outcomes import Outcome
-from openenv.protocol.batches import BatchCodec, Result
+from openenv.models import Nothing
+from openenv.protocol.batches import BatchCodec
 from openenv.protocol.formats import JSON, MSGPACK
 from openenv.protocol.v2 import MAX_BATCH
 from openenv.providers.source import Source
@@ -36,36 +35,7 @@ SESSIONS_PER_CONNECTION = 64
 MAX_CONNECTIONS = 8
 
 
-@dataclass(frozen=True)
-class Failure:
-    """What a call gives for a session that it failed for, with the fields of a `StepResult`.
-
-    Attributes:
-        index: Which session.
-        error: Why.
-        outcome: What it means to a trainer. The reward of a failure is never valid.
-        done: Always True: nothing can follow but a reset.
-    """
-
-    index: int
-    error: RequestError
-    outcome: Outcome
-    observation: None = None
-    reward: None = None
-    done: bool = True
-    terminated: bool = False
-    truncated: bool = False
-    info: dict[str, Any] = field(default_factory=dict)
-    metadata: dict[str, Any] = field(default_factory=dict)
-
-
-VectorResult = StepResult[ObservationT] | Failure
-
 ItemT = TypeVar("ItemT")
-
-
-class Results(list[ItemT], Settled):
-    """A list that can be awaited and gives itself, as all results do."""
 
 
 class VectorEnvClient(Faces, Generic[ActionT, ObservationT, StateT]):
@@ -225,12 +195,12 @@ class VectorEnvClient(Faces, Generic[ActionT, ObservationT, StateT]):
         results = await gathering.all()
         if self.autoreset is not AutoresetMode.DISABLED:
             self._ended |= {index for index, result in results.items() if isinstance(result, RequestError)}
-        return _in_order(arguments, results)
+        return in_order(arguments, results)
 
     async def _step(self, actions: Mapping[int, ActionT]) -> Results[VectorResult[ObservationT]]:
         stepper = await self._stepper()
         stepper.send(actions)
-        return _in_order(actions, await stepper.all())
+        return in_order(actions, await stepper.all())
 
     async def _stepper(self) -> Stepper:
         return Stepper(await self._keeper.live(), self.autoreset, self._ended)
@@ -332,7 +302,7 @@ class Ready(Generic[ActionT, ObservationT]):
         if unsent:
             self._stepper.send(unsent)
         results = await self._stepper.some()
-        return [(index, _given(index, result)) for index, result in results.items()]
+        return [(index, told(index, result)) for index, result in results.items()]
 
 
 def _sizes(num_envs: int, connections: int | None) -> list[int]:
@@ -361,7 +331,7 @@ def _arguments(
         arguments = {index: dict(given) for index, given in _aligned("options", asked, options)}
     if seeds is None:
         return arguments
-    each = [seeds + index for index in asked] if isinstance(seeds, int) else seeds
+    each = seeds if isinstance(seeds, Sequence) else [operator.index(seeds) + index for index in asked]
     for index, seed in _aligned("seeds", asked, each):
         if seed is not None:
             arguments[index]["seed"] = operator.index(seed)
@@ -372,11 +342,3 @@ def _aligned(what: str, asked: Sequence[int], given: Sequence[ItemT]) -> Iterabl
     if len(given) != len(asked):
         raise ConfigurationError(f"There are {len(given)} {what} for {len(asked)} environments; give one for each")
     return zip(asked, given, strict=True)
-
-
-def _given(index: int, result: Result) -> StepResult[Any] | Failure:
-    return Failure(index, result, result.outcome) if isinstance(result, RequestError) else result
-
-
-def _in_order(asked: Iterable[int], results: Mapping[int, Result]) -> Results[Any]:
-    return Results([_given(index, results[index]) for index in asked])

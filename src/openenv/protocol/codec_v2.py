@@ -63,14 +63,19 @@ class ServerCodecV2:
         refuse_non_finite(raw)
         return frame
 
-    def item(self, kind: str, item: Any) -> Any:
-        """Return one item of a batch.
+    def item(self, kind: str, item: Any, format_: Format) -> Any:
+        """Return one item of a batch, given as `readable` gives it.
 
         Raises:
             ValidationError: It is none.
-            InvalidRequestError: A validator of the action broke, or it holds NaN or infinity.
+            InvalidRequestError: A validator of the action broke, or a value in it has no meaning.
         """
         _refuse_non_finite(item)
+        if format_ is JSON:
+            try:
+                item = values.decode(item)
+            except ValueError as error:
+                raise InvalidRequestError(f"Invalid message: {error}") from None
         return self._valid(self._reset if kind == "reset_many" else self._step, item)
 
     @staticmethod
@@ -116,9 +121,12 @@ def _unpacked(raw: bytes) -> Any:
 
 
 def readable(raw: bytes, format_: Format) -> dict[str, Any]:
-    """Return what can be read of a frame that did not validate; nothing if it is not even an object."""
+    """Return what can be read of a frame that did not validate; nothing if it is not even an object.
+
+    Tagged objects in JSON are left as they are: what is wrong may be in one of them.
+    """
     try:
-        frame = values.decode(from_json(raw)) if format_ is JSON else unpack(raw)
+        frame = from_json(raw) if format_ is JSON else unpack(raw)
     except Exception:  # whatever a hostile frame makes the parsers raise
         return {}
     return frame if isinstance(frame, dict) else {}

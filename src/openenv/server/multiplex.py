@@ -190,6 +190,9 @@ class MultiplexConnection:
         except SessionNotFoundError:
             self._fail(frame.id, unknown, frame.session)
             return
+        except RequestError as ended:
+            self._fail(frame.id, ended, frame.session)
+            return
         if not hmac.compare_digest(session.token.encode(), frame.token.encode()):
             self._fail(frame.id, unknown, frame.session)
             return
@@ -258,9 +261,11 @@ class MultiplexConnection:
         self._requests.pop(number, None)
         if self._lost:
             return
-        if len(reply.data) > self._max_size:
-            reply = Reply.failed(too_large(len(reply.data), self._max_size, "answer"), self._format)
-        self._send(self._format.answer(number, reply.kind, session, seq, reply.data))
+        raw = self._format.answer(number, reply.kind, session, seq, reply.data)
+        if len(raw) > self._max_size:
+            reply = Reply.failed(too_large(len(raw), self._max_size, "answer"), self._format)
+            raw = self._format.answer(number, reply.kind, session, seq, reply.data)
+        self._send(raw)
 
     def _state(self, frame: v2.GetState) -> None:
         session = self._sessions.get(frame.session)
@@ -337,7 +342,7 @@ class MultiplexConnection:
             name = str(item.get("session")) if isinstance(item, dict) else ""
             session = self._sessions.get(name)
             try:
-                right = self._codec.item(kind, item)
+                right = self._codec.item(kind, item, self._format)
             except (ValidationError, RequestError) as error:
                 reason = invalid(error) if isinstance(error, ValidationError) else error
                 seq = item.get("seq") if isinstance(item, dict) else None

@@ -76,6 +76,17 @@ def size_limit(server: ServerUnderTest) -> None:
     expect({"type": "resumed", "session": session.id}, resumed, "in answer to a resume after it")
 
 
+@CHECKS.check
+def own_size_limit(server: ServerUnderTest) -> None:
+    """A client that takes less than the server sends says so in hello, and welcome has the smaller limit."""
+    welcome = connect_v2(server).ask("hello", version=VERSION, max_message_size=2048)
+    expect(
+        {"type": "welcome", "limits": {"max_message_size": 2048}},
+        welcome,
+        "in answer to hello with a limit of 2048",
+    )
+
+
 # --- sessions, and what is asked of them -------------------------------------------------------------
 
 
