@@ -192,7 +192,7 @@ class Batch(Call):
         self._gathering = gathering
         self._timer = asyncio.get_running_loop().call_later(mux.options.message_timeout_s, self._expire)
 
-    def lose(self, session: RemoteSession, error: SessionLost) -> bool:
+    def lose(self, session: RemoteSession, error: RequestError) -> bool:
         """See `Call.lose`: the other sessions of the frame go on."""
         index = self._waiting.pop(session.id, None)
         if index is not None:
