@@ -19,6 +19,7 @@ NAMES = (
     "cli_help",
     "install",
     "env_memory",
+    "health_under_load",
     "async_client",
     "blocking_client",
     "clients_32",

@@ -107,7 +107,12 @@ class _Busy:
 
     def _seen(self, note: str, anything: Any = None) -> Seen:
         return Seen(
-            steps=self.steps, pid=os.getpid(), thread=threading.get_ident(), note=note, anything=anything, reward=1.0
+            steps=self.steps,
+            pid=os.getpid(),
+            thread=threading.get_ident(),
+            note=note,
+            anything=anything,
+            reward=1.0,
         )
 
 

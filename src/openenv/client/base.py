@@ -84,6 +84,7 @@ class EnvClient(Faces, Generic[ActionT, ObservationT, StateT]):
     action_types: ClassVar[Sequence[Any]] = ()
     observation_type: ClassVar[Any] = None
     state_type: ClassVar[Any] = None
+    _quick: ClassVar[bool] = True  # requests wait for nothing but futures
 
     def __init__(
         self,
@@ -134,7 +135,7 @@ class EnvClient(Faces, Generic[ActionT, ObservationT, StateT]):
         Raises:
             RequestError: The server refused it, or the environment failed.
         """
-        return self._call(lambda: self._reset(kwargs))
+        return self._call(lambda: self._reset(kwargs), quick=self._quick)
 
     def step(self, action: ActionT, **kwargs: Any) -> StepResult[ObservationT]:
         """Execute one action.
@@ -149,11 +150,11 @@ class EnvClient(Faces, Generic[ActionT, ObservationT, StateT]):
             ExecutionError: The environment raised; the message says what.
             SessionLost: The connection was lost, and the episode with it. Never stepped on a new environment.
         """
-        return self._call(lambda: self._step(action))
+        return self._call(lambda: self._step(action), quick=self._quick)
 
     def state(self) -> StateT:
         """Return where the episode stands."""
-        return self._call(self._state)
+        return self._call(self._state, quick=self._quick)
 
     def cancel(self) -> bool:
         """Stop a reset or step that is under way, from another task or thread.

@@ -87,6 +87,9 @@ class Keeper(Generic[LinkT]):
             ProviderError: The server could not be started.
             SessionLost: The client was closed while it connected.
         """
+        if asyncio.current_task() is None:  # driven by `Portal.run`; what follows needs a task
+            await asyncio.get_running_loop().create_task(self.connect())
+            return
         closes = self._closes
         async with self._connecting:
             if self.link is not None and self.link.connected:

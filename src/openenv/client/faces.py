@@ -108,20 +108,32 @@ class Faces:
 
     # --- which way a call goes -------------------------------------------------------------------
 
-    def _call(self, function: Callable[[], Coroutine[object, object, T]]) -> T:
-        """Run part of the core in the way this object was entered. The annotation is true once awaited."""
+    def _call(self, function: Callable[[], Coroutine[object, object, T]], *, quick: bool = False) -> T:
+        """Run part of the core in the way this object was entered. The annotation is true once awaited.
+
+        Args:
+            function: Makes the coroutine to run.
+            quick: It waits for nothing but futures; see `Portal.run`.
+        """
         if self._face is Face.ASYNC:
             return cast("T", self._run(function))
         error = self._take_unseen()
         if error is not None:
             raise error
-        return self._start(function)
+        return self._start(function, quick=quick)
 
-    def _start(self, function: Callable[[], Coroutine[object, object, T]]) -> T:
+    def _start(self, function: Callable[[], Coroutine[object, object, T]], *, quick: bool = False) -> T:
         if self._face is Face.ASYNC:
             return cast("T", self._run(function))
-        future = self._tenancy.enter().submit(function())
-        if self._face is Face.OPEN and inside_loop():
+        portal = self._tenancy.enter()
+        pending = self._face is Face.OPEN and inside_loop()
+        if quick and not pending:
+            try:
+                return portal.run(function())
+            finally:
+                self._tenancy.leave()
+        future = portal.submit(function())
+        if pending:
             future.add_done_callback(lambda _: self._tenancy.leave())
             self._unseen.append(Pending(future, touched=self._block))
             return cast("T", self._unseen[-1])

@@ -50,6 +50,8 @@ class HTTPEnvClient(EnvClient[ActionT, ObservationT, StateT]):
         )
         self._block()
 
+    _quick = False  # an HTTP library wants a task around it
+
     def _make_link(self, base_url: str) -> Link:
         return HTTPLink(base_url, self._options)
 

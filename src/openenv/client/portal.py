@@ -65,6 +65,17 @@ class Portal:
         """Run a coroutine on the loop, from any other thread."""
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
 
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the loop from another thread, wait, and return what it returns.
+
+        It is driven without a task, which is much of the time a short call takes. So it must not use what needs
+        one, such as `asyncio.timeout`; futures are all it may wait for.
+        """
+        call = _Call(coroutine, self.loop)
+        self.loop.call_soon_threadsafe(call.advance)
+        value: T = call.wait()
+        return value
+
     @property
     def is_ours(self) -> bool:
         """Whether its thread runs in this process; it does not come along into a fork."""
@@ -86,6 +97,58 @@ class Portal:
             self.loop.run_until_complete(self.loop.shutdown_asyncgens())
             self.loop.run_until_complete(self.loop.shutdown_default_executor())
             self.loop.close()
+
+
+class _Call:
+    """A coroutine that the loop drives from future to future while another thread waits for its end."""
+
+    __slots__ = ("_awaited", "_cancelled", "_coroutine", "_error", "_loop", "_over", "_value")
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Any], loop: asyncio.AbstractEventLoop) -> None:
+        self._coroutine = coroutine
+        self._loop = loop
+        self._awaited: asyncio.Future[Any] | None = None
+        self._cancelled = False
+        self._value: Any = None
+        self._error: BaseException | None = None
+        self._over = threading.Lock()
+        self._over.acquire()
+
+    def wait(self) -> Any:
+        """Wait for the end, on the calling thread."""
+        try:
+            self._over.acquire()
+        except BaseException:  # Ctrl-C
+            self._loop.call_soon_threadsafe(self._cancel)
+            raise
+        if self._error is not None:
+            raise self._error
+        return self._value
+
+    def advance(self, _future: object = None) -> None:
+        """Go on to the next future, on the loop."""
+        try:
+            if self._cancelled:
+                awaited = self._coroutine.throw(asyncio.CancelledError())
+            else:
+                awaited = self._coroutine.send(None)
+        except StopIteration as returned:
+            self._value = returned.value
+        except BaseException as error:
+            self._error = error
+        else:
+            self._awaited = awaited
+            if awaited is None:  # a bare yield, as of `asyncio.sleep(0)`
+                self._loop.call_soon(self.advance)
+            else:
+                awaited._asyncio_future_blocking = False
+                awaited.add_done_callback(self.advance)
+            return
+        self._over.release()
+
+    def _cancel(self) -> None:
+        if self._awaited is not None and not self._awaited.cancel():
+            self._cancelled = True
 
 
 class Tenant(Protocol):
