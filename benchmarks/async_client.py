@@ -14,7 +14,11 @@ def run(bench: Bench) -> list[Figure]:
     lines = [
         ("async client, sync environment, plain ASGI", Contestant("ours", route="asgi"), AT_LEAST),
         ("async client, sync environment", Contestant("ours"), AT_LEAST),
-        ("async client, NON_BLOCKING (peer: sync), plain ASGI", Contestant("ours", "non-blocking", route="asgi"), None),
+        (
+            "async client, NON_BLOCKING (peer: sync), plain ASGI",
+            Contestant("ours", "non-blocking", route="asgi"),
+            None,
+        ),
         ("async client, NON_BLOCKING (peer: sync)", Contestant("ours", "non-blocking"), None),
         ("async client, async environment", Contestant("ours", "async"), None),
         ("async client with the old hooks, sync", Contestant("ours", hooks=True), None),
