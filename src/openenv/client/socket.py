@@ -73,7 +73,8 @@ class Socket(MessageListener):
             extra_headers=dict(headers),
             proxy=proxy,
         )
-        assert isinstance(socket, Socket)
+        if not isinstance(socket, Socket):  # picows does not tell in another way
+            raise ConnectionResetError("the connection was lost during the handshake")
         return socket
 
     def rebind(self, received: Callable[[bytes], None], lost: Callable[[int | None, str], None]) -> None:
