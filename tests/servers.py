@@ -46,11 +46,12 @@ class Server:
         manager: The sessions of the application, if `create_app` made it.
     """
 
-    def __init__(self, host: "Host", app: Any, **options: Any) -> None:
+    def __init__(self, host: "Host", app: Any, port: int = 0, **options: Any) -> None:
         self.app = app
         self._host = host
         self._socket = socket.socket()
-        self._socket.bind(("127.0.0.1", 0))
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # for one that takes another's place
+        self._socket.bind(("127.0.0.1", port))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         config = uvicorn.Config(app, log_config=None, access_log=False, **{**wire_options(), **options})
         self._uvicorn = _Uvicorn(config)
@@ -102,7 +103,7 @@ class Host:
         return self.run(create_app(env, **options))
 
     def run(self, app: Any, **options: Any) -> Server:
-        """Start a server of an application; the options are those of uvicorn."""
+        """Start a server of an application; the options are `port` and those of uvicorn."""
         server = Server(self, app, **options)
         self._servers.append(server)
         return server

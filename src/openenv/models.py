@@ -7,6 +7,7 @@ oldest way of writing them, `@dataclass class MyAction(Action)`, mean the same.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Self, TypeVar
 
 from pydantic import (
@@ -250,6 +251,12 @@ _set = object.__setattr__
 ObservationT_co = TypeVar("ObservationT_co", covariant=True)
 
 
+@cache
+def _all_fields(cls: type[BaseModel]) -> set[str]:
+    """Return the names of all fields: one set for all results, of which each has every field set."""
+    return set(cls.model_fields)
+
+
 class StepResult(Settled, Model, Generic[ObservationT_co]):
     """What `reset` and `step` return to a trainer; an environment may return it too.
 
@@ -301,7 +308,7 @@ class StepResult(Settled, Model, Generic[ObservationT_co]):
                 "metadata": metadata or {},
             },
         )
-        _set(self, "__pydantic_fields_set__", set(cls.__pydantic_fields__))
+        _set(self, "__pydantic_fields_set__", _all_fields(cls))
         _set(self, "__pydantic_extra__", None)
         _set(self, "__pydantic_private__", None)
         return self

@@ -275,13 +275,13 @@ async def test_a_server_that_is_well_again_is_taken_up_again(host, serve, monkey
 
 async def test_a_server_without_figures_is_used_until_it_refuses(host):
     server = host.run(Capacity(create_app(InlineCounter, max_concurrent_envs=2), answers=404))
-    async with EnvPool(CounterEnv, [server.url], wait_s=0.1) as pool, AsyncExitStack() as leases:
+    async with EnvPool(CounterEnv, [server.url]) as pool, AsyncExitStack() as leases:
         for _ in range(2):
             env = await leases.enter_async_context(pool.lease())
             await env.reset()
         assert pool.metrics.servers[0].free is None
         with pytest.raises(SessionCapacityError):
-            await leases.enter_async_context(pool.lease())
+            await leases.enter_async_context(pool.lease(wait_s=0.1))
     server.stop()
 
 
@@ -308,9 +308,9 @@ async def test_a_lease_waits_for_one_that_comes_back(serve):
 
 async def test_no_free_session_in_time_says_how_the_servers_stand(serve):
     server = serve(InlineCounter, max_concurrent_envs=1)
-    async with EnvPool(CounterEnv, [server.url, NOBODY], wait_s=0.1) as pool, pool.lease():
+    async with EnvPool(CounterEnv, [server.url, NOBODY]) as pool, pool.lease():
         with pytest.raises(SessionCapacityError) as caught:
-            async with pool.lease():
+            async with pool.lease(wait_s=0.1):
                 pass
         message = str(caught.value)
         assert "within 0.1 s" in message

@@ -294,6 +294,19 @@ async def test_an_action_over_the_limit_fails_alone_and_large_ones_travel_in_sev
         assert totals(await envs.step([{"amount": 1}] * 6)) == [2, 2, 1, 2, 2, 2]
 
 
+async def test_an_answer_over_the_limit_fails_alone_and_large_ones_come_in_several_frames(serve):
+    class Verbose(InlineCounter):
+        def step(self, action: Add) -> Count:
+            return Count(total=action.amount, extra="x" * action.amount * 100_000)
+
+    async with CounterEnv.vector(serve(Verbose).url, num_envs=6, max_message_size_mb=0.5) as envs:
+        await envs.reset()
+        results = await envs.step(adds(2, 2, 7, 3, 4, 1))
+        assert isinstance(error_of(results[2]), MessageTooLargeError)
+        assert totals(results) == [2, 2, None, 3, 4, 1]
+        assert [len(result.observation.extra) for result in await envs.step(adds(*[3] * 6))] == [300_000] * 6
+
+
 async def test_a_slow_one_fails_by_the_message_budget_and_its_late_answer_is_dropped(serve):
     gate = Gate()
     server = serve(gated(gate))
@@ -521,6 +534,13 @@ async def test_one_that_failed_is_reset_by_the_next_step_on_a_new_session_if_nee
         assert totals(results) == [51, None, None]
         assert totals(await envs.step(adds(1, 1, 1))) == [52, 0, 0]
         assert totals(await envs.step(adds(1, 1, 1))) == [53, 1, 1]
+
+
+async def test_without_autoreset_nothing_is_reset_that_was_not_asked_for(url):
+    async with CounterEnv.vector(url, num_envs=1) as envs:
+        assert isinstance((await envs.reset(options={"start": "nowhere"}))[0], Failure)
+        for _ in range(2):
+            assert isinstance(error_of((await envs.step(adds(1)))[0]), NotResetError)
 
 
 async def test_an_explicit_reset_takes_the_place_of_the_automatic_one(url):

@@ -4,8 +4,9 @@ Frames lie on the cable until the test carries them over, in either direction; i
 both, and carry a frame twice. The client is a `Multiplexer`, the server a `MultiplexConnection`.
 """
 
+import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from tests.sessions_v2.simulated import SimulatedLoop, Threads
@@ -112,7 +113,7 @@ class Cable:
 
 
 class World:
-    """A server, a client, and every cable there ever was between them.
+    """A server, a client, and every cable there ever was between them; and a clock.
 
     Args:
         environment: Its class.
@@ -138,6 +139,7 @@ class World:
         self.manager._pool = self.threads  # type: ignore[assignment]  # real ones would not wait for the clock
         self.cables: list[Cable] = []
         self.reachable = True
+        self.last_frame_at = 0.0
         self.client = self.new_client()
 
     def new_client(self) -> Multiplexer:
@@ -161,9 +163,20 @@ class World:
         self.cables.append(Cable(self, received, lost))
         return self.cables[-1]
 
+    def begin(self, coroutine: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
+        """Start something; no frame moves."""
+        return self.loop.settle(lambda: self.loop.create_task(coroutine))
+
+    def do(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Do something for which frames have to move, but no time has to pass."""
+        task = self.begin(coroutine)
+        self.carry_everything()
+        return task.result()
+
     def carry_everything(self) -> None:
         """Carry frames to and fro until there are none."""
         while any(cable.requests or cable.replies for cable in self.cables):
+            self.last_frame_at = self.loop.time()
             for cable in self.cables:
                 self.loop.settle(cable.carry_request)
                 self.loop.settle(cable.carry_reply)

@@ -1,6 +1,7 @@
-"""Environments that get into trouble on request: one that blocks, one of coroutines, one in a process of its own.
+"""Environments that get into trouble on request: on a thread, on the event loop, in a process of their own.
 
-They are in a module, not in a test, because a worker process imports its environment by name.
+They are in a module, not in a test, because a worker process imports its environment by name. The same requests
+mean the same to all three.
 """
 
 import asyncio
@@ -18,15 +19,18 @@ from openenv.models import Action, Observation, State
 LONG_S = 60.0
 """Seconds of a step that is only ever over because somebody stops it."""
 
+release = threading.Event()
+"""Lets everything go that hangs on a thread; `conftest` sets it after each test."""
+
 
 class Do(Action):
     """What to do in a step.
 
     Attributes:
-        what: The name of a method of `_Deeds`, or nothing.
-        amount: For those that count.
+        what: The name of a deed, or nothing.
+        amount: For deeds that count.
         note: Comes back in the observation.
-        anything: Whatever fits on the wire.
+        anything: Comes back too.
     """
 
     what: str = ""
@@ -36,7 +40,7 @@ class Do(Action):
 
 
 class Seen(Observation):
-    """Where and when the step was executed."""
+    """Where the step was executed, and what it came to."""
 
     steps: int
     pid: int
@@ -45,8 +49,8 @@ class Seen(Observation):
     anything: Any = None
 
 
-class _Deeds:
-    """What a worker can do to itself, the server and its other children."""
+class Deeds:
+    """What an environment can do to itself and to those around it. Each returns a note, or nothing."""
 
     shared: ClassVar[list[int]] = []
 
@@ -57,19 +61,18 @@ class _Deeds:
         os.kill(os.getpid(), signal.SIGSEGV)
 
     def exit(self, amount: int) -> None:
-        print("leaving without a word", flush=True)
+        print("leaving without a word of goodbye", flush=True)
         os._exit(amount)
 
     def hang(self, _amount: int) -> None:
-        time.sleep(LONG_S)
-
-    def refuse_to_hang_alone(self, _amount: int) -> None:
-        subprocess.run(["sleep", str(LONG_S)], check=False)
+        release.wait(LONG_S)
 
     def spawn(self, _amount: int) -> str:
+        """Leave a process behind."""
         return str(subprocess.Popen(["sleep", str(LONG_S)]).pid)
 
     def speak(self, amount: int) -> None:
+        """Write so many bytes to both outputs."""
         print("x" * amount, flush=True)
         print("y" * amount, file=sys.stderr, flush=True)
 
@@ -80,7 +83,7 @@ class _Deeds:
             os.write(1, line)
 
     def remember(self, amount: int) -> str:
-        """Put a number into a variable of the class, which instances in one process share."""
+        """Put a number where instances of one process share it, and tell what is there."""
         self.shared.append(amount)
         return repr(self.shared)
 
@@ -88,21 +91,23 @@ class _Deeds:
         raise LookupError("no such key: 'x'")
 
 
-class _Busy:
+class _Base:
     """What the environments share."""
 
     def __init__(self) -> None:
         self.steps = -1
+        self.state_hangs = False
 
     def _reset(self, episode_id: str | None) -> Seen:
         self.steps = 0
-        self.episode_id = episode_id
         return self._seen("")
 
     def _step(self, action: Do) -> Seen:
         assert self.steps >= 0, "a step on an environment that was not reset"
         self.steps += 1
-        said = getattr(_Deeds(), action.what)(action.amount) if action.what else None
+        self.state_hangs = action.what == "hang in state"
+        deed = getattr(Deeds(), action.what, None)
+        said = deed(action.amount) if deed is not None else None
         return self._seen(said or action.note, action.anything)
 
     def _seen(self, note: str, anything: Any = None) -> Seen:
@@ -113,15 +118,16 @@ class _Busy:
             note=note,
             anything=anything,
             reward=1.0,
+            done=note == "done",
         )
 
 
-class Undeclared(_Busy, Environment[Do, Seen, State]):
+class Undeclared(_Base, Environment[Do, Seen, State]):
     """Says nothing of concurrent sessions, so each gets a process."""
 
     def reset(self, seed: int | None = None, episode_id: str | None = None, trouble: str = "") -> Seen:
         if trouble:
-            getattr(_Deeds(), trouble)(1)
+            getattr(Deeds(), trouble)(1)
         return self._reset(episode_id)
 
     def step(self, action: Do) -> Seen:
@@ -129,10 +135,18 @@ class Undeclared(_Busy, Environment[Do, Seen, State]):
 
     @property
     def state(self) -> State:
+        if self.state_hangs:
+            release.wait(LONG_S)
         return State(step_count=self.steps)
 
 
-class Coroutines(_Busy, Environment[Do, Seen, State]):
+class Blocking(Undeclared):
+    """Runs on a thread."""
+
+    SUPPORTS_CONCURRENT_SESSIONS = True
+
+
+class Coroutines(_Base, Environment[Do, Seen, State]):
     """Runs on the event loop."""
 
     SUPPORTS_CONCURRENT_SESSIONS = True
@@ -148,4 +162,53 @@ class Coroutines(_Busy, Environment[Do, Seen, State]):
         return self._step(action)
 
     async def state(self) -> State:
+        if self.state_hangs:
+            await asyncio.sleep(LONG_S)
         return State(step_count=self.steps)
+
+
+class NeverBorn:
+    """Adds a constructor that hangs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        release.wait(LONG_S)
+
+
+class UndeclaredNeverBorn(NeverBorn, Undeclared):
+    """In a process."""
+
+
+class BlockingNeverBorn(NeverBorn, Blocking):
+    """On a thread."""
+
+
+class CoroutinesNeverBorn(NeverBorn, Coroutines):
+    """On the event loop; but a constructor is always run on a thread."""
+
+
+class OneThread(Blocking):
+    """Uses a library that works on the thread it was made on, and on no other."""
+
+    REQUIRES_SINGLE_THREAD_EXECUTOR = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.home = threading.get_ident()
+
+    def step(self, action: Do) -> Seen:
+        seen = super().step(action)
+        seen.note = str(seen.thread == self.home)
+        return seen
+
+    @property
+    def state(self) -> State:
+        assert threading.get_ident() == self.home
+        return super().state
+
+    def close(self) -> None:
+        assert threading.get_ident() == self.home
+
+
+KINDS = {"coroutine": Coroutines, "thread": Blocking, "process": Undeclared}
+NEVER_BORN = {"coroutine": CoroutinesNeverBorn, "thread": BlockingNeverBorn, "process": UndeclaredNeverBorn}

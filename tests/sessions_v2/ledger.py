@@ -76,6 +76,8 @@ class Ledger:
                 assert entry.instance not in fresh, f"{entry} before a reset"
             if entry.what == "reset":
                 fresh.discard(entry.instance)
+            if entry.what == "failed reset":
+                fresh.add(entry.instance)
             if entry.what == "close":
                 ended.add(entry.instance)
 
@@ -91,6 +93,12 @@ class _Kept:
     def __init__(self) -> None:
         self.instance = self.book.new()
 
+    def _start(self, number: int, fail: bool) -> Marked:
+        if fail:
+            self._note("failed reset", number)
+            raise LookupError("no such level")
+        return self._note("reset", number)
+
     def _note(self, what: str, number: int) -> Marked:
         self.book.entries.append(Entry(self.instance, what, number))
         return Marked(number=number, instance=self.instance)
@@ -101,8 +109,8 @@ class Blocking(_Kept, Environment[Mark, Marked, State]):
 
     SUPPORTS_CONCURRENT_SESSIONS = True
 
-    def reset(self, number: int = 0) -> Marked:
-        return self._note("reset", number)
+    def reset(self, number: int = 0, fail: bool = False) -> Marked:
+        return self._start(number, fail)
 
     def step(self, action: Mark) -> Marked:
         return self._note("step", action.number)
@@ -126,8 +134,8 @@ class Awaited(_Kept, Environment[Mark, Marked, State]):
 
     SUPPORTS_CONCURRENT_SESSIONS = True
 
-    async def reset(self, number: int = 0) -> Marked:
-        return self._note("reset", number)
+    async def reset(self, number: int = 0, fail: bool = False) -> Marked:
+        return self._start(number, fail)
 
     async def step(self, action: Mark) -> Marked:
         seen = self._note("step", action.number)

@@ -190,10 +190,10 @@ class VectorEnvClient(Faces, Generic[ActionT, ObservationT, StateT]):
     async def _reset(self, arguments: dict[int, dict[str, Any]]) -> Results[VectorResult[ObservationT]]:
         fleet = await self._keeper.live(again=True)
         gathering = Gathering()
-        self._ended -= arguments.keys()
         fleet.reset(arguments, gathering)
         results = await gathering.all()
         if self.autoreset is not AutoresetMode.DISABLED:
+            self._ended -= arguments.keys()
             self._ended |= {index for index, result in results.items() if isinstance(result, RequestError)}
         return in_order(arguments, results)
 

@@ -7,16 +7,15 @@ one item of many does not fit, is read again item by item, so that each gets an 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Generic, NotRequired
+from typing import Annotated, Any, Generic, NotRequired, Required
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, TypeAdapter, with_config
+from pydantic import ConfigDict, GetCoreSchemaHandler, TypeAdapter, with_config
 from pydantic_core import CoreSchema
 from typing_extensions import TypedDict
 
 from openenv import values
 from openenv.errors import InvalidReplyError, InvalidRequestError, RequestError
-from openenv.models import Model, Reward, StepResult
-from openenv.outcomes import Outcome
+from openenv.models import Model, Observation, Reward, StepResult
 from openenv.protocol import messages as m
 from openenv.protocol.codec import ClientCodec, reply_data, step_result
 from openenv.protocol.formats import Format
@@ -27,7 +26,7 @@ Result = StepResult[Any] | RequestError
 """What came of one item."""
 
 _BARE = {"metadata"}
-_ORDINARY = {"observation", "reward", "done"}
+_BESIDE_OBSERVATION = {"reward", "done"}
 
 
 class _WireForm:
@@ -43,7 +42,7 @@ _config = with_config(ConfigDict(**{**Model.model_config, "extra": "ignore"}))
 # The fields of `ResultData`, `AnswerItem` and `Observations`, in a form that costs no object for each.
 @_config
 class _Data(TypedDict, Generic[ObservationT], total=False):
-    observation: ObservationT
+    observation: Required[ObservationT]
     reward: Reward
     done: bool
     terminated: bool
@@ -88,7 +87,6 @@ class BatchCodec:
         answers: Any = _Answers[observation]  # type: ignore[valid-type]
         self._answers: TypeAdapter[_Answers[Any]] = TypeAdapter(Annotated[answers, _WireForm()])
         self._plain: dict[type, bool] = {}
-        self._made: dict[type, _Maker] = {}
 
     # --- actions ---------------------------------------------------------------------------------
 
@@ -138,25 +136,9 @@ class BatchCodec:
         adapter = self._answers
         try:
             frame = adapter.validate_json(raw) if isinstance(raw, bytes) else adapter.validate_python(raw)
-        except (ValueError, TypeError):
+        except Exception:  # one does not fit, or a validator of its author raises
             return self._read_one_by_one(raw)
-        made, result = self._made, self._result
-        found = []
-        for item in frame["items"]:
-            data = item.get("data")
-            maker = made.get(type(data["observation"])) if data is not None and len(data) == 3 else None
-            found.append((item["session"], result(item) if maker is None or data is None else maker(data)))
-        return found, frame["last"]
-
-    def _result(self, item: _Item[Any]) -> Result:
-        data = item.get("data")
-        if data is None:
-            return RequestError.from_wire(item.get("error") or {})
-        observation = data.get("observation")
-        if data.keys() == _ORDINARY and isinstance(observation, BaseModel):
-            self._made[type(observation)] = maker = _Maker(type(observation))
-            return maker(data)
-        return step_result(m.ResultData.model_construct(**data))
+        return [(item["session"], _result(item)) for item in frame["items"]], frame["last"]
 
     def _read_one_by_one(self, raw: bytes | dict[str, Any]) -> tuple[list[tuple[str, Result]], bool]:
         try:
@@ -202,32 +184,15 @@ def _packed(pack: Callable[[Any, Format], bytes], value: Any, form: Format) -> b
         return InvalidRequestError(f"It could not be encoded: {type(error).__name__}: {error}")
 
 
-class _Maker:
-    """Makes the result of an ordinary step around an observation of one class, without validating it again."""
-
-    def __init__(self, cls: type[BaseModel]) -> None:
-        self._beside = tuple(name for name in ("reward", "done") if name in cls.model_fields)
-
-    def __call__(self, data: _Data[Any]) -> StepResult[Any]:
-        observation, reward, done = data["observation"], data["reward"], data["done"]
-        fields = observation.__dict__
-        for name in self._beside:
-            fields[name] = data[name]
-            observation.__pydantic_fields_set__.add(name)
-        result = StepResult.__new__(StepResult)
-        made = result.__dict__
-        made["observation"] = observation
-        made["reward"] = reward
-        made["done"] = made["terminated"] = done
-        made["truncated"] = False
-        made["outcome"] = Outcome.of(done, False, reward is not None)
-        made["info"] = {}
-        made["metadata"] = fields.get("metadata") or {}
-        _set(result, "__pydantic_fields_set__", _FIELDS)
-        _set(result, "__pydantic_extra__", None)
-        _set(result, "__pydantic_private__", None)
-        return result
-
-
-_set = object.__setattr__
-_FIELDS = set(StepResult.model_fields)
+def _result(item: _Item[Any]) -> Result:
+    data = item.get("data")
+    if data is None:
+        return RequestError.from_wire(item.get("error") or {})
+    observation = data["observation"]
+    if len(data) == 3 and "reward" in data and "done" in data and isinstance(observation, Observation):
+        told = observation.__dict__  # validated already, as part of the frame
+        reward = told["reward"] = data["reward"]
+        done = told["done"] = data["done"]
+        observation.__pydantic_fields_set__.update(_BESIDE_OBSERVATION)
+        return StepResult.make(observation, reward, done, metadata=told["metadata"])
+    return step_result(m.ResultData.model_construct(**data))

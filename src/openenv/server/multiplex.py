@@ -339,7 +339,8 @@ class MultiplexConnection:
         """Run the items of a batch that are right, and answer the others with what is wrong with them."""
         batch = _Batch(self, number, len(items))
         for item in items:
-            name = str(item.get("session")) if isinstance(item, dict) else ""
+            name = item.get("session") if isinstance(item, dict) else ""
+            name = name if isinstance(name, str) else ""
             session = self._sessions.get(name)
             try:
                 right = self._codec.item(kind, item, self._format)
@@ -352,14 +353,23 @@ class MultiplexConnection:
         batch.begun()
 
 
+_AROUND_ITEMS = 128
+"""Bytes that the frame around a batch's answers takes at most."""
+
+
 class _Batch:
-    """Gathers the answers to the items of one frame; those that are ready in one turn leave together."""
+    """Gathers the answers to the items of one frame; those that are ready in one turn leave together.
+
+    What does not fit into one message leaves in several.
+    """
 
     def __init__(self, connection: MultiplexConnection, number: int, count: int) -> None:
         self._connection = connection
         self._number = number
         self._missing = count
+        self._room = connection._max_size - _AROUND_ITEMS
         self._ready: list[bytes] = []
+        self._ready_size = 0
         self._begun = False
         self._scheduled = False
 
@@ -381,9 +391,16 @@ class _Batch:
             session.refuse(seq, reason, answer)
 
     def answer(self, session: str, seq: int, reply: Reply) -> None:
+        form = self._connection._format
+        item = form.item(session, seq, "data" if reply.error is None else "error", reply.data)
+        if len(item) >= self._room:
+            error = too_large(len(item), self._connection._max_size, "answer")
+            item = form.item(session, seq, "error", Reply.failed(error, form).data)
+        if self._ready_size + len(item) >= self._room:
+            self._flush()
         self._missing -= 1
-        key = "error" if reply.error is not None else "data"
-        self._ready.append(self._connection._format.item(session, seq, key, reply.data))
+        self._ready.append(item)
+        self._ready_size += len(item) + 1
         if self._begun and not self._scheduled:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._flush)
@@ -397,8 +414,8 @@ class _Batch:
     def _flush(self) -> None:
         self._scheduled = False
         connection = self._connection
-        if not connection._lost:
-            ready, self._ready = self._ready, []
+        if self._ready and not connection._lost:
+            ready, self._ready, self._ready_size = self._ready, [], 0
             connection._send(connection._format.items(self._number, ready, self._missing == 0))
 
 
