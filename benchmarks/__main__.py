@@ -13,6 +13,7 @@ from rich.console import Console
 from benchmarks import _report
 from benchmarks._figures import Bench, BenchmarkError, Figure
 from benchmarks._peer import VERSION, Peer
+from benchmarks._plots import draw
 
 NAMES = (
     "import_client",
@@ -23,6 +24,12 @@ NAMES = (
     "async_client",
     "blocking_client",
     "clients_32",
+    "vector_64",
+    "frame_84",
+    "worker_ready",
+    "open_1000",
+    "sessions_10k",
+    "cost_per_session",
 )
 RESULTS = Path(__file__).with_name("RESULTS.md")
 _NARROWEST = 150  # columns that the table needs to have a line for each figure
@@ -45,12 +52,23 @@ def main() -> int:
         _say(warning)
     for name, error in failed.items():
         _say(f"{name} could not be measured: {error}")
+    for plot in bench.plots if options.plot else ():
+        try:
+            file = draw(plot, where)
+        except BenchmarkError as error:
+            failed["plots"] = str(error)
+            _say(failed["plots"])
+            break
+        _say(f"Drawn: {file.relative_to(RESULTS.parents[1])}")
     if options.json:
         options.json.write_text(_report.as_json(groups, where))
     if options.write and failed:
         _say("benchmarks/RESULTS.md is left as it was, since not all could be measured")
     elif options.write:
-        RESULTS.write_text(_report.markdown(groups, where, "python -m benchmarks --write", busy, absent))
+        text = _report.markdown(
+            groups, where, "python -m benchmarks --write", busy, absent, plots=bench.plots if options.plot else ()
+        )
+        RESULTS.write_text(text)
         _say(f"Written: {RESULTS.parent.name}/{RESULTS.name}")
     return 1 if failed else 0
 
@@ -77,8 +95,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("names", nargs="*", metavar="name", help=f"which; all by default: {', '.join(NAMES)}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to a file for programs")
     parser.add_argument("--write", action="store_true", help="write benchmarks/RESULTS.md; for a run of all")
+    parser.add_argument("--plot", action="store_true", help="draw benchmarks/plots/*.png; needs matplotlib")
     parser.add_argument("--rounds", type=int, default=5, help="rounds of a comparison (default 5)")
-    parser.add_argument("--seconds", type=float, default=2.0, help="length of a round (default 2)")
+    parser.add_argument("--seconds", type=float, default=1.0, help="length of a round (default 1)")
     parser.add_argument(
         "--peer-venv",
         type=Path,

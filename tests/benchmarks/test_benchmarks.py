@@ -74,7 +74,7 @@ def test_a_program_ends_when_its_benchmark_does():
 
 
 def test_the_peer_sees_nothing_of_this_project():
-    assert os.fspath(ROOT / "src") not in Contestant("peer")._environ()["PYTHONPATH"]
+    assert os.fspath(ROOT / "src") not in Contestant("peer").environ()["PYTHONPATH"]
 
 
 @pytest.mark.slow
