@@ -12,7 +12,6 @@ from typing import Any, Self
 from benchmarks._processes import HOST, Child
 from benchmarks._rounds import Contestant
 
-CONNECTIONS = 8
 _PATIENCE_S = 60.0
 
 
@@ -22,6 +21,7 @@ class Paced:
 
     Attributes:
         sessions: How many were open.
+        connections: Over how many connections.
         steps: Steps that were taken.
         rate: Steps per second; less than there are sessions if the server could not keep up.
         p50: Half of the steps were answered within this.
@@ -33,6 +33,7 @@ class Paced:
     """
 
     sessions: int
+    connections: int
     steps: int
     rate: float
     p50: float
@@ -60,7 +61,7 @@ class Held:
             self.server = stack.enter_context(self._contestant.server(sys.executable))
             self.server.wait_until_healthy()
             url = f"http://{HOST}:{self.server.port}"
-            command = [sys.executable, str(self._contestant.program("paced.py")), url, str(CONNECTIONS)]
+            command = [sys.executable, str(self._contestant.program("paced.py")), url]
             self._client = stack.enter_context(Child("The client", command, self._contestant.environ()))
             if self._client.hear(_PATIENCE_S) != "ready":
                 raise self._client.failed("is not ready")
@@ -76,8 +77,9 @@ class Held:
 
     def grow(self, sessions: int) -> float:
         """Open and reset sessions until there are so many; return the seconds it took."""
-        self._sessions = sessions
-        return float(self._ask(sessions=sessions)["seconds"])
+        told = self._ask(sessions=sessions)
+        self._sessions, self._connections = sessions, int(told["connections"])
+        return float(told["seconds"])
 
     def pace(self, seconds: float) -> Paced:
         """Step each session once a second."""
@@ -88,6 +90,7 @@ class Held:
         more = self._sessions - 1
         return Paced(
             self._sessions,
+            self._connections,
             told["steps"],
             told["steps"] / told["seconds"],
             told["p50"],

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from benchmarks._figures import Bench, Figure
-from benchmarks._held import CONNECTIONS, Held, Paced
+from benchmarks._held import Held, Paced
 from benchmarks._peer import VERSION
 from benchmarks._plots import Curve, Line, Plot
 from benchmarks._rounds import Contestant, Measured, alternate, peer_of
@@ -76,7 +76,7 @@ def _figure(paced: Paced) -> Figure:
 # --- plots ---------------------------------------------------------------------------------------------
 
 _OPEN_SESSIONS = "open sessions on one server process"
-_PACE = f"Each session steps once a second, evenly spread, over at most {3 * CONNECTIONS} connections."
+_PACE = "Each session steps once a second, evenly spread, over few connections."
 
 
 def _throughput(fastest: dict[str, dict[int, float]]) -> Plot:

@@ -7,7 +7,7 @@ counts from when a step was due to when its caller has the result.
 from __future__ import annotations
 
 from benchmarks._figures import Bench, BenchmarkError, Figure, Limit
-from benchmarks._held import CONNECTIONS, Held
+from benchmarks._held import Held
 
 SESSIONS = 10_000
 SETTLE_S, STEADY_S = 2.0, 10.0
@@ -21,7 +21,7 @@ def run(bench: Bench) -> list[Figure]:
         paced = held.pace(STEADY_S)
     if paced.rate < 0.95 * SESSIONS:
         raise BenchmarkError(f"only {paced.rate:,.0f} of {SESSIONS:,} steps a second were answered")
-    over = f"{paced.steps:,} steps in {STEADY_S:g} s over {3 * CONNECTIONS} connections"
+    over = f"{paced.steps:,} steps in {STEADY_S:g} s over {paced.connections} connections"
     cpu = "" if paced.server_us is None else f"; server CPU {paced.server_us:.0f} µs a step"
     figures = [
         Figure("10,000 sessions at 1 step/s each: p50", paced.p50, "ms", 1, note=over + cpu),

@@ -1,4 +1,4 @@
-"""Hold many sessions and step each of them once a second: `paced.py URL CONNECTIONS`.
+"""Hold many sessions and step each of them once a second: `paced.py URL`.
 
 Takes orders as lines of JSON: `{"sessions": 1000}` opens and resets as many as are missing to that number and
 answers with the seconds that took; `{"seconds": 10}` steps each session once a second and answers with latencies.
@@ -23,14 +23,15 @@ from environment import PlainEnv, TrivialAction, is_right
 
 ACTION = TrivialAction(value=7)
 TICK_S = 0.005
-LARGEST = 4000  # sessions of one vector client
+LARGEST, CONNECTIONS = 1250, 2  # sessions of one vector client, and connections they share
 
 
 class Held:
     """The open sessions: vector clients, and where each session is."""
 
-    def __init__(self, url: str, connections: int, stack: AsyncExitStack) -> None:
-        self._url, self._connections, self._stack = url, connections, stack
+    def __init__(self, url: str, stack: AsyncExitStack) -> None:
+        self._url, self._stack = url, stack
+        self.connections = 0
         self.places: list[tuple[Any, int]] = []
 
     async def grow(self, wanted: int) -> float:
@@ -38,11 +39,13 @@ class Held:
         start = perf_counter()
         while (missing := wanted - len(self.places)) > 0:
             count = min(missing, LARGEST)
-            vector = PlainEnv.vector(self._url, num_envs=count, connections=min(self._connections, count))
+            connections = min(CONNECTIONS, count)
+            vector = PlainEnv.vector(self._url, num_envs=count, connections=connections)
             envs = await self._stack.enter_async_context(vector)
             for result in await envs.reset():
                 if result.observation is None:
                     raise SystemExit(f"A reset failed: {result!r:.1000}")
+            self.connections += connections
             self.places += [(envs, index) for index in range(count)]
         return perf_counter() - start
 
@@ -86,14 +89,14 @@ def percentiles(latencies: list[float]) -> dict[str, float]:
     return {name: ordered[min(int(len(ordered) * part), len(ordered) - 1)] * 1000 for name, part in at.items()}
 
 
-async def main(url: str, connections: int) -> None:
+async def main(url: str) -> None:
     """Carry out orders until standard input closes."""
     async with AsyncExitStack() as stack:
-        held = Held(url, connections, stack)
+        held = Held(url, stack)
         orders.say("ready")
         while (order := await asyncio.to_thread(orders.read_order)) is not None:
             if "sessions" in order:
-                orders.answer(seconds=await held.grow(order["sessions"]))
+                orders.answer(seconds=await held.grow(order["sessions"]), connections=held.connections)
                 gc.collect()
                 gc.freeze()  # what the client holds for its sessions is not to be looked through again and again
             else:
@@ -101,4 +104,4 @@ async def main(url: str, connections: int) -> None:
                 orders.answer(steps=len(latencies), seconds=seconds, **percentiles(latencies))
 
 
-asyncio.run(main(sys.argv[1], int(sys.argv[2])))
+asyncio.run(main(sys.argv[1]))
