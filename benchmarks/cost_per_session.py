@@ -80,7 +80,9 @@ _PACE = "Each session steps once a second, evenly spread, over few connections."
 
 
 def _throughput(fastest: dict[str, dict[int, float]]) -> Plot:
-    curves = [Curve(name, list(points.items()), peer=name.startswith("release")) for name, points in fastest.items()]
+    curves = [
+        Curve(name, list(points.items()), peer=name.startswith("release")) for name, points in fastest.items()
+    ]
     return Plot(
         "throughput",
         "Throughput against sessions",

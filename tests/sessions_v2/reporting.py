@@ -20,12 +20,16 @@ class Report(Action):
         hang: Whether the step then goes on until somebody stops it.
         odd: A name of something that has no form on the wire, to report as well.
         elsewhere: Whether to report from another thread.
+        ticks: How many reports more, for coroutines.
+        tick_s: Seconds before each of them.
     """
 
     times: int = 1
     hang: bool = False
     odd: str = ""
     elsewhere: bool = False
+    ticks: int = 0
+    tick_s: float = 0.0
 
 
 class Reported(Observation):
@@ -106,6 +110,9 @@ class OnLoop(_Base):
 
     async def step(self, action: Report) -> Reported:
         self._report(action)
+        for _ in range(action.ticks):
+            await asyncio.sleep(action.tick_s)
+            self.progress(message="still at it")
         await asyncio.sleep(LONG_S if action.hang else 0.01 * action.times)
         return self._done()
 
