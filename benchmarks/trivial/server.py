@@ -1,7 +1,7 @@
-"""Serve an environment that does nothing: `server.py (sync|non-blocking|async|isolated|frames) (asgi|own) SESSIONS PORT`.
+"""Serve an environment that does nothing: `server.py VARIANT (asgi|own) SESSIONS PORT`.
 
-`asgi` is uvicorn with its own defaults, the same call for both implementations; `own` is what the implementation
-runs by itself, which release 0.10.0 does not have.
+Variants are those of `environment`, and `frames`. `asgi` is uvicorn with its own defaults, the same call for both
+implementations; `own` is what the implementation runs by itself, which release 0.10.0 does not have.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Requests under way on a version 2 connection, kept by id until their answers are here.
 
 Each has a deadline, the message budget, and one timer serves them all: they are kept in the order of their
-deadlines, and progress puts a request at the end. A request whose caller has given up stays until it is answered, because its sequence number counts.
+deadlines, so progress, with which a budget begins anew, moves a request to the end. One whose caller has given up
+stays until it is answered, because its sequence number counts.
 """
 
 from __future__ import annotations
