@@ -65,9 +65,9 @@ def main() -> int:
     if options.write and failed:
         _say("benchmarks/RESULTS.md is left as it was, since not all could be measured")
     elif options.write:
-        text = _report.markdown(
-            groups, where, "python -m benchmarks --write", busy, absent, plots=bench.plots if options.plot else ()
-        )
+        command = f"python -m benchmarks --write{' --plot' if options.plot else ''}"
+        plots = bench.plots if options.plot else ()
+        text = _report.markdown(groups, where, command, busy, absent, plots=plots)
         RESULTS.write_text(text)
         _say(f"Written: {RESULTS.parent.name}/{RESULTS.name}")
     return 1 if failed else 0

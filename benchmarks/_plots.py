@@ -89,6 +89,7 @@ def draw(plot: Plot, where: str, folder: Path = FOLDER) -> Path:
     axes.set_xscale("log")
     if plot.log_y:
         axes.set_yscale("log")
+        axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda y, _: _short(y)))
     else:
         axes.set_ylim(bottom=0)
@@ -118,8 +119,6 @@ def _style(number: int, curve: Curve) -> dict[str, Any]:
 
 def _short(number: float) -> str:
     """Return a number as a label of two or three digits."""
-    if number >= 9950:
-        return f"{number / 1000:,.0f}k"
     if number >= 995:
-        return f"{number / 1000:.1f}k"
-    return f"{number:.0f}" if number >= 10 else f"{number:.2g}"
+        return f"{number / 1000:,.{0 if number >= 9950 else 1}f}k".replace(".0k", "k")
+    return f"{number:.0f}" if number >= 9.95 else f"{number:.2g}"

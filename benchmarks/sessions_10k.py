@@ -6,7 +6,7 @@ counts from when a step was due to when its caller has the result.
 
 from __future__ import annotations
 
-from benchmarks._figures import Bench, BenchmarkError, Figure, Limit
+from benchmarks._figures import Bench, Figure, Limit
 from benchmarks._held import Held
 
 SESSIONS = 10_000
@@ -19,11 +19,12 @@ def run(bench: Bench) -> list[Figure]:
         opening = held.grow(SESSIONS)
         held.pace(SETTLE_S)
         paced = held.pace(STEADY_S)
-    if paced.rate < 0.95 * SESSIONS:
-        raise BenchmarkError(f"only {paced.rate:,.0f} of {SESSIONS:,} steps a second were answered")
     over = f"{paced.steps:,} steps in {STEADY_S:g} s over {paced.connections} connections"
     cpu = "" if paced.server_us is None else f"; server CPU {paced.server_us:.0f} µs a step"
     figures = [
+        Figure(
+            "10,000 sessions at 1 step/s each: answered", paced.rate, "/s", limit=Limit("least", 0.98 * SESSIONS)
+        ),
         Figure("10,000 sessions at 1 step/s each: p50", paced.p50, "ms", 1, note=over + cpu),
         Figure("10,000 sessions at 1 step/s each: p90", paced.p90, "ms", 1),
         Figure("10,000 sessions at 1 step/s each: p99", paced.p99, "ms", 1, limit=Limit("most", 250)),
