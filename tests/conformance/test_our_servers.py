@@ -63,7 +63,7 @@ class Reporting(Counter):
 
 
 def test_a_server_may_tell_of_progress(serve, conform: Conform):
-    results = conform(serve(Reporting), "v2")
+    results = conform(serve(Reporting))
     assert told(results, Verdict.FAILED) == []
 
 
