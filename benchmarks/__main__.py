@@ -6,6 +6,7 @@ import argparse
 import importlib
 import signal
 import sys
+import time
 from pathlib import Path
 
 from rich.console import Console
@@ -41,8 +42,9 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that children are stopped then, too
     peer = Peer(options.peer_venv, wanted=not options.no_peer, say=_say)
     bench = Bench(peer, options.rounds, options.seconds, _say)
-    where, busy = _report.machine(), _report.busy()
+    where, busy, began = _report.machine(), _report.busy(), time.monotonic()
     groups, failed = _measure(bench, options.names or NAMES)
+    _say(f"Measured in {time.monotonic() - began:.0f} s")
     console = Console()
     if not console.is_terminal:
         console.width = max(console.width, _NARROWEST)

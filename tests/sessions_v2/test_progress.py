@@ -135,14 +135,19 @@ def test_the_progress_of_a_batch_says_whose_it_is(shared, wires: Wires, kind):
 def test_after_a_resume_progress_goes_to_the_new_connection(shared, wires: Wires):
     server = shared(OnLoop)
     lost = wires(server).play()
-    asked = report(lost, hang=True)
-    lost.wire.answer(asked)
+    action = {"times": 1, "ticks": 100_000, "tick_s": 0.001}
+    lost.wire.answer(lost.send("step", action))
     lost.wire.drop()
     wire = wires(server)
     session = Remote(wire, lost.id, lost.token)
     wire.ask("resume", session=session.id, token=session.token)
-    again = session.send("step", {"times": 1, "hang": True}, seq=2)
-    stop(session, again)
+    for _ in range(10):
+        wire.send("ping")  # so that the ids of the two connections are not the same
+    again = session.send("step", action, seq=2)
+    told = wire.answer(again)
+    assert (told["type"], told["session"]) == ("progress", session.id)
+    assert wire.ask("cancel", target=again)["found"]
+    assert until_answered(session, again)[-1]["data"]["code"] == "CANCELLED"
 
 
 def test_a_step_that_was_given_up_reports_to_nobody(shared, wires: Wires):
