@@ -26,7 +26,7 @@ _START_S = 30.0
 
 Environment = Literal["sync", "non-blocking", "async", "frames", "isolated"]
 Face = Literal["async", "blocking", "vector"]
-_PEER_CLIENTS = 32  # as many as its clients in one process are the fastest, give or take
+_PEER_CLIENTS = 32  # what batched steps are set against
 
 
 @dataclass(frozen=True)
