@@ -555,7 +555,8 @@ def step_result(data: m.ResultData[Any]) -> StepResult[Any]:
     observation = data.observation
     metadata: dict[str, Any] | None
     if isinstance(observation, Observation):
-        metadata = data.metadata or _told(observation, data.reward, data.done)
+        told = _told(observation, data.reward, data.done)
+        metadata = data.metadata or told
     elif isinstance(observation, BaseModel):
         fields = type(observation).__pydantic_fields__
         for name, value in (("reward", data.reward), ("done", data.done)):

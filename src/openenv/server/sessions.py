@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from typing import Any
 
 from openenv.errors import (
@@ -77,6 +78,8 @@ class Request:
         reply: Called with the answer.
         given: The answer, once there is one.
         also: Who else is to be told, having sent the same request again.
+        asker: The connection that is told of its progress, if that is of version 2.
+        number: Its id on that connection.
     """
 
     operation: Operation | None
@@ -84,6 +87,8 @@ class Request:
     known: Reply | None = None
     given: Reply | None = None
     also: list[OnReply] | None = None
+    asker: Any = None
+    number: int = 0
 
     @property
     def answered(self) -> bool:
@@ -374,7 +379,12 @@ class Session:
         if seconds is not None:
             self._timer = asyncio.get_running_loop().call_later(seconds, self._over_budget, verb, seconds)
         runner = self._runner
-        runner.run(operation, lambda answer: self._answered(runner, request, answer))
+        progress = partial(self._progressed, request) if self.seq else None  # only version 2 tells of it
+        runner.run(operation, lambda answer: self._answered(runner, request, answer), progress)
+
+    def _progressed(self, request: Request, report: dict[str, Any]) -> None:
+        if request is self._current and request.asker is not None and request.asker is self.holder:
+            self.holder.progressed(self.id, request.number, report)
 
     def _answered(self, runner: Runner, request: Request, answer: Answer | RequestError) -> None:
         if runner is not self._runner or self._current is not request:
