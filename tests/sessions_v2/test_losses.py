@@ -1,6 +1,7 @@
 """What a client sees when its connection, or the server itself, is gone: the session again, or `SessionLost`."""
 
 import asyncio
+from collections.abc import Iterator
 
 import pytest
 from tests.servers import Server
@@ -125,7 +126,7 @@ def test_a_session_that_ends_on_the_server_is_told_with_its_reason(serve):
             env.step(Add())
 
 
-def test_a_call_that_is_cancelled_stops_the_step_on_the_server(serve):
+def test_abandoning_a_call_stops_nothing_and_cancel_does(serve):
     gate = Gate()
     server = serve(gated(gate))
 
@@ -137,8 +138,10 @@ def test_a_call_that_is_cancelled_stops_the_step_on_the_server(serve):
             step.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await step
+            waiting = asyncio.create_task(env.step(Add()))
+            assert await env.cancel() is True
             with pytest.raises(RequestCancelledError):
-                await env.step(Add())
+                await waiting
             assert (await env.reset()).observation.total == 0
 
     asyncio.run(play())
@@ -149,14 +152,16 @@ def test_a_call_that_is_cancelled_stops_the_step_on_the_server(serve):
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> World:
+def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """A client that holds one session, and a clock that only goes when told."""
     made = World(kept_in(Ledger(), Awaited), Mark, JSON, budgets=Budgets(lease=1e6))
     monkeypatch.setattr("openenv.client.socket.Socket.open", made.connect)
     made.do(made.client.connect())
     made.do(made.client.open_sessions(1))
     made.do(made.client.request(session_in(made), "reset", b"{}"))
-    return made
+    yield made
+    made.do(made.client.close())
+    made.loop.close()
 
 
 def session_in(world: World) -> RemoteSession:

@@ -230,5 +230,3 @@ def test_dead_workers_leave_no_file_open(shared, wires: Wires):
         live_and_die()
     assert wait_until(lambda: used(server) == open_now)
     assert wait_until(lambda: descriptors() <= before)
-
-

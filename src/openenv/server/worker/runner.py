@@ -228,7 +228,7 @@ class WorkerRunner(asyncio.Protocol):
             )
             return
         self._on_answer = done
-        self._transport.write(frame)
+        self._write(frame)
 
     def step_now(self) -> None:
         """See `Runner.step_now`."""
@@ -236,7 +236,7 @@ class WorkerRunner(asyncio.Protocol):
     def use(self, format_: Format) -> None:
         """See `Runner.use`."""
         if self._transport is not None:
-            self._transport.write(packed({"verb": "use", "format": format_.subprotocol}))
+            self._write(packed({"verb": "use", "format": format_.subprotocol}))
 
     def stop(self) -> bool:
         """See `Runner.stop`: kill the worker and everything it has started."""
@@ -258,7 +258,7 @@ class WorkerRunner(asyncio.Protocol):
             return
         self._on_closed.append(done)
         if self._transport is not None and not self._hung_up:
-            self._transport.write(packed({"verb": "close"}))
+            self._write(packed({"verb": "close"}))
             asyncio.get_running_loop().call_later(CLOSE_GRACE_S, self.stop)
 
     # --- the worker --------------------------------------------------------------------------------------
@@ -266,6 +266,11 @@ class WorkerRunner(asyncio.Protocol):
     @property
     def _gone(self) -> bool:
         return self._status is not None and self._hung_up
+
+    def _write(self, frame: bytes) -> None:
+        """Send the worker a message; one that has hung up gets none, and `_ended` tells whoever waits."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(frame)
 
     def _message(self, operation: Operation) -> dict[str, Any]:
         if isinstance(operation, StepOp):
