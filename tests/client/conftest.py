@@ -37,6 +37,11 @@ def no_thread_is_left() -> Iterator[None]:
     assert ended, "a client was not closed, or its thread did not end"
 
 
+def told_to_be_dropped(name: str = "") -> Any:
+    """Return what catches the warning that a client was dropped without being closed."""
+    return pytest.warns(ResourceWarning, match=f"{name} was dropped without being closed")
+
+
 class VersionOne:
     """An application whose WebSocket speaks version 1 only, as servers of older releases do."""
 

@@ -21,7 +21,7 @@ class SlowServer:
 
     async def __aenter__(self) -> "SlowServer":
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.url = "http://127.0.0.1:{}".format(self._server.sockets[0].getsockname()[1])
+        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -34,7 +34,7 @@ class SlowServer:
         key = {name.lower(): value for name, value in headers.items()}[b"sec-websocket-key"]
         self.asked.set()
         await self.may_answer.wait()
-        accept = base64.b64encode(hashlib.sha1(key + MAGIC).digest())  # noqa: S324 - so says RFC 6455
+        accept = base64.b64encode(hashlib.sha1(key + MAGIC).digest())
         writer.write(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n")
         writer.write(b"Sec-WebSocket-Protocol: openenv.v2\r\nSec-WebSocket-Accept: %s\r\n\r\n" % accept)
         try:
