@@ -177,7 +177,9 @@ def test_a_lost_connection_loses_no_item(serve, both: Wires):
 
 
 @pytest.mark.parametrize(
-    "items", [[], None, {}, "all", [{}] * (MAX_BATCH + 1)], ids=["empty", "null", "object", "text", "too many"]
+    "items",
+    [[], None, {}, "all", [{}] * (MAX_BATCH + 1)],
+    ids=["empty", "null", "object", "text", "too many"],
 )
 def test_a_batch_that_is_none_is_refused_as_a_whole(shared, both: Wires, items):
     wire = both(shared(Coroutines))

@@ -56,9 +56,7 @@ def test_hello_may_be_said_again(shared, both: Wires):
         ([], None),
     ],
 )
-def test_the_first_subprotocol_that_is_known_is_spoken_and_without_one_version_1(
-    shared, wires: Wires, offer, spoken
-):
+def test_the_first_subprotocol_that_is_known_is_spoken_else_version_1(shared, wires: Wires, offer, spoken):
     wire = wires.raw(shared(Counter), offer=offer)
     assert wire.socket.subprotocol == spoken
     if spoken is None:

@@ -11,7 +11,7 @@ from tests.sessions_v2.wire import wait_until
 from tests.toys import Add, AsyncCounter, Counter, CounterEnv, Gate, gated
 
 from openenv.client.mux import Multiplexer, RemoteSession
-from openenv.errors import RequestCancelledError, SessionLost
+from openenv.errors import SessionLost
 from openenv.protocol.formats import JSON
 from openenv.server import multiplex
 from openenv.server.app import create_app
