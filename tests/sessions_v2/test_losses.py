@@ -7,11 +7,11 @@ import pytest
 from tests.servers import Server
 from tests.sessions_v2.cable import World
 from tests.sessions_v2.ledger import Awaited, Ledger, Mark, kept_in
-from tests.sessions_v2.wire import wait_until
+from tests.sessions_v2.wire import pass_time, wait_until
 from tests.toys import Add, AsyncCounter, Counter, CounterEnv, Gate, gated
 
 from openenv.client.mux import Multiplexer, RemoteSession
-from openenv.errors import SessionLost
+from openenv.errors import RequestCancelledError, SessionLost
 from openenv.protocol.formats import JSON
 from openenv.server import multiplex
 from openenv.server.app import create_app
@@ -118,9 +118,10 @@ def test_a_reset_after_a_loss_opens_a_session_that_has_nothing_of_the_last(serve
 
 
 def test_a_session_that_ends_on_the_server_is_told_with_its_reason(serve):
-    server = serve(Counter, budgets=Budgets(idle=0.1))
+    server = serve(Counter, budgets=Budgets(idle=60))
     with CounterEnv(server.url) as env:
         env.reset()
+        pass_time(server, 61)
         assert wait_until(lambda: not server.manager.sessions())
         with pytest.raises(SessionLost, match="idle budget"):
             env.step(Add())
