@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.client.conftest import told_to_be_dropped, wait_until
+from tests.client.conftest import parts_of, told_to_be_dropped, wait_until
 from tests.toys import Add, Count, CounterEnv, Gate, InlineCounter, Tally, gated
 
 from openenv.client import AutoresetMode, EnvClient, Failure, VectorEnvClient
@@ -310,9 +310,16 @@ async def test_an_answer_over_the_limit_fails_alone_and_large_ones_come_in_sever
 async def test_a_slow_one_fails_by_the_message_budget_and_its_late_answer_is_dropped(serve):
     gate = Gate()
     server = serve(gated(gate))
-    async with CounterEnv.vector(server.url, num_envs=2, message_timeout_s=0.2) as envs:
+    async with CounterEnv.vector(server.url, num_envs=2) as envs:
         await envs.reset()
-        results = await envs.step(adds(0, 5))
+        stepping = asyncio.create_task(envs.step(adds(0, 5)))
+        [mux] = parts_of(envs._keeper.link)
+        while [len(call._waiting) for call in mux.calls._by_number.values()] != [1]:
+            await asyncio.sleep(0.001)
+        [call] = mux.calls._by_number.values()
+        call.deadline = 0.0  # as if its budget were used up
+        mux.calls._expire(asyncio.get_running_loop())
+        results = await stepping
         assert isinstance(error_of(results[0]), BudgetExceededError)
         assert totals(results) == [None, 5]
         gate.open()
