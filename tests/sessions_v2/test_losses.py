@@ -149,6 +149,61 @@ def test_abandoning_a_call_stops_nothing_and_cancel_does(serve):
     gate.open()
 
 
+# --- what is asked about the connection -------------------------------------------------------------
+
+
+def test_sessions_that_are_opened_while_the_connection_is_gone_are_opened_when_it_is_back(world: World):
+    world.loop.settle(world.cables[0].unplug)
+    opening = world.begin(world.client.open_sessions(2))
+    world.loop.advance(5)
+    world.carry_everything()
+    assert len(opening.result()) == 2
+    assert len(world.manager.sessions()) == 3
+
+
+def test_a_step_that_is_cancelled_while_the_connection_is_gone_is_cancelled_when_it_is_back(world: World):
+    [session] = world.client._sessions.values()
+    step = world.begin(world.client.request(session, "step", b'{"number":1,"hold":true}'))
+    world.carry_everything()
+    world.loop.settle(world.cables[0].unplug)
+    cancelling = world.begin(world.client.cancel(session))
+    world.loop.advance(5)
+    world.carry_everything()
+    assert cancelling.result() is True
+    assert step.result().data["data"]["code"] == "CANCELLED"
+
+
+def test_what_is_asked_in_vain_is_not_sent_when_the_connection_is_back(world: World):
+    world.loop.settle(world.cables[0].unplug)
+    opening = world.begin(world.client.open_sessions(2))
+    world.loop.settle(opening.cancel)
+    world.loop.advance(5)
+    world.carry_everything()
+    assert len(world.manager.sessions()) == 1
+
+
+def test_what_is_asked_where_no_connection_will_come_back_is_refused_at_once(world: World):
+    world.do(world.client.close_sessions([session_in(world)]))
+    world.loop.settle(world.cables[0].unplug)
+    with pytest.raises(SessionLost, match="no connection"):
+        world.do(world.client.open_sessions(1))
+
+
+def test_closing_twice_at_the_same_time_ends_the_sessions_once(world: World):
+    world.do(world.client.open_sessions(2))
+    closing = [world.begin(world.client.close()) for _ in range(2)]
+    world.carry_everything()
+    assert all(task.done() for task in closing)
+    assert world.manager.sessions() == []
+
+
+def test_a_connection_that_is_lost_while_it_is_closed_is_closed(world: World):
+    closing = world.begin(world.client.close())
+    world.loop.settle(world.cables[0].unplug)
+    assert closing.done()
+    assert len(world.cables) == 1, "it did not connect again"
+
+
 # --- heartbeats ------------------------------------------------------------------------------------
 
 
