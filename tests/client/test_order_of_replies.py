@@ -56,7 +56,7 @@ async def test_the_late_reply_of_a_step_that_timed_out_is_dropped_and_counted(se
         with pytest.raises(BudgetExceededError, match="message_timeout_s") as caught:
             await env.step(Add(amount=0))
         assert isinstance(caught.value, TimeoutError)
-        assert (caught.value.budget, caught.value.seconds) == ("step", 0.3)
+        assert (caught.value.budget, caught.value.seconds) == ("message", 0.3)
         allow(env, BOUND_S)
         gate.open()
         assert (await env.step(Add(amount=5))).reward == 5
@@ -137,6 +137,7 @@ def test_a_request_over_http_that_timed_out_leaves_the_next_its_own_reply(serve)
         with pytest.raises(BudgetExceededError, match="request_timeout_s") as caught:
             env.step(Add(amount=0))
         assert isinstance(caught.value, TimeoutError)
+        assert (caught.value.budget, caught.value.seconds) == ("message", 0.3)
         allow(env, BOUND_S)
         gate.open()
         assert (env.step(Add(amount=5)).reward, env.state().step_count) == (5, 2)

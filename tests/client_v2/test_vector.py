@@ -320,7 +320,9 @@ async def test_a_slow_one_fails_by_the_message_budget_and_its_late_answer_is_dro
         call.deadline = 0.0  # as if its budget were used up
         mux.calls._expire(asyncio.get_running_loop())
         results = await stepping
-        assert isinstance(error_of(results[0]), BudgetExceededError)
+        error = error_of(results[0])
+        assert isinstance(error, BudgetExceededError)
+        assert error.budget == "message"
         assert totals(results) == [None, 5]
         gate.open()
         assert totals(await envs.step(adds(2, 1))) == [2, 6]

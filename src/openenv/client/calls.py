@@ -213,6 +213,6 @@ def late(verb: str, seconds: float) -> BudgetExceededError:
     return BudgetExceededError(
         f"The {verb} was not answered within the message budget of {seconds:g} s. It may still be executed; "
         "its answer will be dropped. Raise message_timeout_s if this is normal",
-        budget=verb,
+        budget="message",
         seconds=seconds,
     )

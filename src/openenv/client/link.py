@@ -215,7 +215,7 @@ class WebSocketLink:
             BudgetExceededError(
                 f"The {verb} was not answered within the message budget of {seconds:g} s. It may still be "
                 "executed; its answer will be dropped. Raise message_timeout_s if this is normal",
-                budget=verb,
+                budget="message",
                 seconds=seconds,
             )
         )
