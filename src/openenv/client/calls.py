@@ -8,7 +8,7 @@ stays until it is answered, because its sequence number counts.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from operator import itemgetter
 
@@ -57,6 +57,11 @@ class Call:
         self.sessions = sessions
         self.deadline = 0.0
 
+    @property
+    def waited_for(self) -> bool:
+        """Whether its caller has not given up."""
+        return True
+
     def answered(self, answer: Incoming) -> bool:
         """Take an answer frame; return whether it was the last."""
         raise NotImplementedError
@@ -100,6 +105,11 @@ class SingleCall(Call):
         self.future = future
         self.verb = verb
         self._calls = calls
+
+    @property
+    def waited_for(self) -> bool:
+        """See `Call.waited_for`."""
+        return not self.future.done()
 
     def answered(self, answer: Incoming) -> bool:
         """See `Call.answered`."""
@@ -195,10 +205,25 @@ class Calls:
             if self._by_number[number].lose(session, RequestError.from_wire(error.to_wire())):
                 del self._by_number[number]
 
-    def fail(self, error: RequestError, *, with_sessions: bool) -> None:
-        """Fail everything, or only what is about the connection and no session."""
+    def wanted(self, numbers: Iterable[int]) -> Iterator[bytes]:
+        """Return the frames of those of these calls whose callers still wait."""
+        for number in numbers:
+            call = self._by_number.get(number)
+            if call is not None and call.waited_for:
+                yield call.raw
+            elif call is not None:  # it was never sent, so no answer will come
+                del self._by_number[number]
+
+    def fail(self, error: RequestError, *, with_sessions: bool, but: Container[int] = ()) -> None:
+        """Fail everything, or only what is about the connection and no session.
+
+        Args:
+            error: Why.
+            with_sessions: Everything.
+            but: Ids of calls that go on.
+        """
         for number, call in list(self._by_number.items()):
-            if with_sessions or not call.sessions:
+            if (with_sessions or not call.sessions) and number not in but:
                 del self._by_number[number]
                 call.failed(RequestError.from_wire(error.to_wire()))
 
@@ -224,6 +249,6 @@ def late(verb: str, seconds: float, *, own: bool = False) -> BudgetExceededError
     return BudgetExceededError(
         f"The {verb} was not answered within {budget} of {seconds:g} s. It may still be executed; "
         f"its answer will be dropped. Raise {raised} if this is normal",
-        budget=verb,
+        budget=verb if own else "message",
         seconds=seconds,
     )

@@ -126,7 +126,7 @@ class HTTPLink:
             raise BudgetExceededError(
                 f"The {verb} was not answered within the message budget of {budget:g} s and may still be executed; "
                 "raise request_timeout_s if this is normal",
-                budget=verb,
+                budget="message",
                 seconds=budget,
             ) from error
         except httpx.HTTPError as error:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from openenv.client.socket import Socket
 
 MAX_SIZE_HEADER = "x-openenv-max-message-size"
+_NORMAL_CLOSE = 1000
 _TOO_LARGE_CLOSE = 1009
 
 
@@ -123,7 +124,8 @@ class WebSocketLink:
         self._options = options
         self._waiting: deque[asyncio.Future[bytes]] = deque()
         self._limit = int(options.max_message_size_mb * MIB)
-        self._answered = False
+        self._answered = False  # with anything but an error
+        self._refused: RequestError | None = None
         self._unasked: bytes | None = None
         self._end: tuple[int | None, str] | None = None
 
@@ -215,7 +217,9 @@ class WebSocketLink:
             self.late_replies += 1
             self._unasked = raw  # if the connection ends now, this is why
             return
-        self._answered = True
+        if not self._answered:
+            refused = _error_in(raw)
+            self._answered, self._refused = refused is None, refused
         reply = self._waiting.popleft()
         if reply.done():
             self.late_replies += 1
@@ -245,8 +249,10 @@ class WebSocketLink:
             return SessionLost("The client was closed, and its session with it; reset() opens a new one")
         code, reason = self._end
         told = _error_in(self._unasked)
+        if told is None and code == _NORMAL_CLOSE:
+            told = self._refused  # and whoever asked again before the server had closed is told the same
         if told is not None and not self._answered:
-            return told  # there never was a session
+            return RequestError.from_wire(told.to_wire())  # there never was a session
         why = f"close code {code} {reason}".rstrip() if code is not None else "no close frame"
         if code == _TOO_LARGE_CLOSE:
             why = "a message was over the size limit; raise max_message_size_mb on both sides"

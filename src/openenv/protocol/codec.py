@@ -568,13 +568,16 @@ def step_result(data: m.ResultData[Any]) -> StepResult[Any]:
         metadata = data.metadata or (observation.get("metadata") if isinstance(observation, dict) else None)
     if data.outcome is None and not data.terminated:
         return StepResult.make(observation, data.reward, data.done, data.truncated, data.info, metadata)
-    return StepResult(
-        observation,
-        data.reward,
-        data.done,
-        terminated=data.terminated,
-        truncated=data.truncated,
-        outcome=Outcome(*vars(data.outcome).values()) if data.outcome is not None else None,
-        info=data.info,
-        metadata=metadata,
-    )
+    try:
+        return StepResult(
+            observation,
+            data.reward,
+            data.done,
+            terminated=data.terminated,
+            truncated=data.truncated,
+            outcome=Outcome(*vars(data.outcome).values()) if data.outcome is not None else None,
+            info=data.info,
+            metadata=metadata,
+        )
+    except ValueError as error:
+        raise InvalidReplyError(f"The server's answer contradicts itself. {values.reason(error)}") from error

@@ -29,6 +29,7 @@ STATUS = {
     "SESSION_LOST": 410,
     "MESSAGE_TOO_LARGE": 413,
     "CAPACITY_REACHED": 503,
+    "BUDGET_EXCEEDED": 504,
 }
 """HTTP status of each error code; any other is 500."""
 

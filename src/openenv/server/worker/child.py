@@ -132,14 +132,13 @@ def action_adapter(action: Any) -> TypeAdapter[Any]:
     return TypeAdapter(wire_type(action))
 
 
-def become_worker(connection: socket.socket, output: int) -> None:
-    """Make a freshly forked process a worker: its own session, its output to the server, nothing else open."""
+def become_worker(output: int) -> None:
+    """Make a freshly forked process a worker: its own session, its output to the server, no input."""
     os.setsid()
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.dup2(output, 1)
     os.dup2(output, 2)
-    keep = connection.fileno()
+    os.close(null)
+    os.close(output)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # else the last lines are lost
-    os.closerange(3, keep)
-    os.closerange(keep + 1, 65536)
