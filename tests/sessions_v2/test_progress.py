@@ -22,7 +22,7 @@ def report(session: Remote, times: int = 1, **fields: object) -> int:
 def stop(session: Remote, number: int) -> None:
     """Cancel a step that hangs, and make sure that nothing comes after its answer."""
     assert session.wire.ask("cancel", target=number)["found"]
-    session.error(number)
+    assert until_answered(session, number)[-1]["type"] == "error"
     assert session.wire.has_no_more()
 
 

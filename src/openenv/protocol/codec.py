@@ -231,7 +231,8 @@ def encode_observation(observation: BaseModel) -> bytes:
         return encode_result(
             StepResult.make(observation, fields["reward"], fields["done"], metadata=fields["metadata"])
         )
-    return _plain_result(_dump_observation(observation), fields["reward"], fields["done"])
+    body = dump_model(observation, exclude=_BESIDE_OBSERVATION, what="observation")
+    return _plain_result(body, fields["reward"], fields["done"])
 
 
 def result_data(result: StepResult[Any]) -> dict[str, Any]:

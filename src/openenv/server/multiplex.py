@@ -28,9 +28,9 @@ from openenv.protocol.codec_v2 import ServerCodecV2, batch_of, readable
 from openenv.protocol.formats import JSON, Format
 from openenv.server.connection import too_large
 from openenv.server.dispatch import tool_answer
-from openenv.server.host import Operation, ResetOp, StepOp
+from openenv.server.host import Operation, Reply, ResetOp, StepOp
 from openenv.server.manager import SessionManager
-from openenv.server.sessions import Reply, Request, Session
+from openenv.server.sessions import Request, Session
 
 logger = logging.getLogger("openenv.server")
 

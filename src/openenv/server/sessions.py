@@ -28,11 +28,10 @@ from openenv.errors import (
     SessionLost,
 )
 from openenv.models import EnvironmentMetadata
-from openenv.protocol import codec
 from openenv.protocol.formats import JSON, Format
 from openenv.protocol.messages import SessionInfo
 from openenv.server.budgets import Budgets
-from openenv.server.host import Answer, Operation, ResetOp, StateOp, StepOp
+from openenv.server.host import Answer, Operation, Reply, ResetOp, StateOp, StepOp
 from openenv.server.runner import Runner
 
 
@@ -45,24 +44,6 @@ class Phase(Enum):
     ENDED = "ended"
     BROKEN = "broken"
     CLOSED = "closed"
-
-
-@dataclass(slots=True)
-class Reply:
-    """The answer to one request: encoded data of the given kind, or the error it stands for."""
-
-    kind: str
-    data: bytes
-    error: RequestError | None = None
-
-    @staticmethod
-    def failed(error: RequestError, format_: Format = JSON) -> Reply:
-        """Return the answer that reports an error."""
-        return Reply("error", codec.encode_error(error) if format_ is JSON else format_.pack_error(error), error)
-
-    def frame(self) -> bytes:
-        """Return it as a version 1 WebSocket frame."""
-        return codec.frame(self.kind, self.data)
 
 
 OnReply = Callable[[Reply], None]
@@ -253,8 +234,8 @@ class Session:
             self.episode.steps += 1
             if answer.done:
                 self.phase = Phase.ENDED
-            self._kept = reply = Reply("observation", answer.data)
-            return reply
+            self._kept = answer
+            return answer
         assert answer is not None
         self._kept = reply = self._reply(StepOp(action), answer)
         return reply
@@ -420,7 +401,7 @@ class Session:
                 self.phase = Phase.ENDED
         if answer.error is not None:
             return Reply.failed(answer.error, self.format)
-        return Reply(answer.kind, answer.data)
+        return answer
 
     def _known(self) -> dict[str, Any]:
         """Return what the server has counted itself, for a state that leaves it open."""

@@ -341,7 +341,7 @@ class WorkerRunner(asyncio.Protocol):
                     done(RequestError.from_wire(message["error"]))
                 else:
                     failed = RequestError.from_wire(message["failed"]) if "failed" in message else None
-                    done(Answer(message["kind"], message["data"], message["done"], failed))
+                    done(Answer(message["kind"], message["data"], failed, message["done"]))
 
     def _begin(self, message: dict[str, Any]) -> None:
         if "error" in message:
