@@ -220,18 +220,21 @@ def _plain_result(observation: bytes, reward: Any, done: bool) -> bytes:
     return b'{"observation":%s,"reward":%s,"done":%s}' % (observation, graded, end)
 
 
-def encode_observation(observation: BaseModel) -> bytes:
-    """Return the JSON of a `ResultData` for an observation that carries its reward and done.
+def plain_observation(observation: Observation) -> bytes | None:
+    """Return what `encode_result` does for an observation with nothing unusual about it; None for any other.
 
-    Raises:
-        SerializationError: A value has no JSON form.
+    The point is what it leaves out.
     """
-    fields = observation.__dict__
-    if fields["metadata"]:
-        return encode_result(
-            StepResult.make(observation, fields["reward"], fields["done"], metadata=fields["metadata"])
-        )
-    body = dump_model(observation, exclude=_BESIDE_OBSERVATION, what="observation")
+    try:
+        dump, nulls_non_finite = _dumping(type(observation))
+        fields = observation.__dict__
+        if nulls_non_finite or fields["metadata"]:
+            return None
+        body = dump(observation, exclude=_BESIDE_OBSERVATION, fallback=values.fallback)
+    except BaseException:  # whatever a serialiser of its author raises; `encode_result` says what
+        return None
+    if b"NaN" in body or b"Infinity" in body:
+        return None
     return _plain_result(body, fields["reward"], fields["done"])
 
 
@@ -456,8 +459,7 @@ class ClientCodec:
                 observation = self._observed.validate_json(bytes(data.observation))
             except Exception:  # it has more to it, or is wrong
                 return self.result(frame.raw)
-            metadata = _told(observation, data.reward, data.done)
-            return StepResult.make(observation, data.reward, data.done, metadata=metadata)
+            return plain_result(observation, data.reward, data.done)
         return self.result(frame.raw)
 
     @cached_property
@@ -541,6 +543,11 @@ def _misfit(error: ValueError) -> InvalidReplyError:
         f"The server's answer does not fit this client's types ({why}); "
         "are client and server of the same version of the environment?"
     )
+
+
+def plain_result(observation: Observation, reward: bool | float | None, done: bool) -> StepResult[Any]:
+    """Return the trainer's view of a reply that has nothing but these three."""
+    return StepResult.make(observation, reward, done, metadata=_told(observation, reward, done))
 
 
 def _told(observation: Observation, reward: Any, done: bool) -> dict[str, Any]:

@@ -58,6 +58,18 @@ class ServerCodecV2:
         except (Exception, SystemExit):  # it is something else, or wrong; `decode` says what
             return None
 
+    def plain_steps(self, raw: bytes) -> tuple[envelopes.StepMany, list[Any]] | None:
+        """Return a batch of steps in JSON and their actions; None where `plain_step` gives none for one of them."""
+        if self._action is None:
+            return None
+        try:
+            frame = envelopes.step_many(raw)
+            validate = self._action.validate_json
+            actions = [validate(bytes(item.data)) for item in frame.items]
+        except (Exception, SystemExit):
+            return None
+        return (frame, actions) if 0 < len(actions) <= v2.MAX_BATCH else None
+
     def decode(self, raw: bytes, format_: Format) -> Any:
         """Return the frame of `openenv.protocol.v2` that the bytes hold.
 

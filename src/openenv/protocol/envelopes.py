@@ -48,6 +48,39 @@ class Step(msgspec.Struct, forbid_unknown_fields=True):
     data: msgspec.Raw
 
 
+class StepItem(msgspec.Struct, forbid_unknown_fields=True):
+    """One step of several."""
+
+    session: str
+    seq: int
+    data: msgspec.Raw
+
+
+class StepMany(msgspec.Struct, forbid_unknown_fields=True):
+    """A request to take a step in each of several sessions."""
+
+    id: int
+    type: Literal["step_many"]
+    items: list[StepItem]
+
+
+class ResultItem(msgspec.Struct, forbid_unknown_fields=True):
+    """The ordinary answer to one step of several."""
+
+    session: str
+    seq: int
+    data: Result
+
+
+class Results(msgspec.Struct):
+    """Ordinary answers to steps of several sessions."""
+
+    items: list[ResultItem]
+    last: bool
+
+
 answer = msgspec.json.Decoder(Answer).decode
 result = msgspec.json.Decoder(Result).decode
+results = msgspec.json.Decoder(Results).decode
 step = msgspec.json.Decoder(Step).decode
+step_many = msgspec.json.Decoder(StepMany).decode

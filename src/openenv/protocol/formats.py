@@ -7,7 +7,7 @@ MessagePack an array is an extension of type 1 that holds the MessagePack list `
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import BaseModel
@@ -115,6 +115,19 @@ class Format(Protocol):
         """Encode an error as `ErrorData`. Never fails."""
 
 
+def _name(session: str) -> bytes:
+    """Return the name of a session as it stands between quotes."""
+    return _short_name(session) if len(session) <= _SHORT else _escaped(session)
+
+
+def _escaped(session: str) -> bytes:
+    return values.dumps(session)[1:-1]
+
+
+_SHORT = 64  # no name of ours is longer; those of others are not to fill the memory
+_short_name = lru_cache(maxsize=1 << 16)(_escaped)
+
+
 class _Json:
     subprotocol = SUBPROTOCOL_JSON
     binary = False
@@ -131,7 +144,7 @@ class _Json:
         data: bytes | None = None,
         timeout_s: float | None = None,
     ) -> bytes:
-        head = b'{"id":%d,"type":"%s","session":"%s"' % (number, verb.encode(), session.encode())
+        head = b'{"id":%d,"type":"%s","session":"%s"' % (number, verb.encode(), _name(session))
         if seq is not None:
             head += b',"seq":%d' % seq
         if timeout_s is not None:
@@ -139,7 +152,7 @@ class _Json:
         return head + b"}" if data is None else head + b',"data":' + data + b"}"
 
     def batch(self, number: int, verb: str, items: Iterable[tuple[str, int, bytes]]) -> bytes:
-        parts = [b'{"session":"%b","seq":%d,"data":%b}' % (name.encode(), seq, data) for name, seq, data in items]
+        parts = [b'{"session":"%b","seq":%d,"data":%b}' % (_name(name), seq, data) for name, seq, data in items]
         return b'{"id":%d,"type":"%b","items":[%b]}' % (number, verb.encode(), b",".join(parts))
 
     def answer(self, number: int, kind: str, session: str, seq: int, data: bytes) -> bytes:
@@ -147,16 +160,13 @@ class _Json:
         return b'{"id":%d,"type":"%s","session":"%s"%s,"data":%s}' % (
             number,
             kind.encode(),
-            session.encode(),
+            _name(session),
             numbered,
             data,
         )
 
     def item(self, session: str, seq: int, key: str, data: bytes) -> bytes:
-        name = session.encode() if session.isascii() and session.isprintable() and '"' not in session else None
-        if name is None or b"\\" in name:  # no session of ours, but an answer all the same
-            name = values.dumps(session)[1:-1]
-        return b'{"session":"%s","seq":%d,"%s":%s}' % (name, seq, key.encode(), data)
+        return b'{"session":"%s","seq":%d,"%s":%s}' % (_name(session), seq, key.encode(), data)
 
     def items(self, number: int, items: list[bytes], last: bool) -> bytes:
         end = b"true" if last else b"false"

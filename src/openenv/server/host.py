@@ -168,12 +168,9 @@ class Host:
         except BaseException as error:
             return self._report("step", error)
         if self.format is JSON and isinstance(returned, Observation):
-            try:
-                return Answer("observation", codec.encode_observation(returned), None, returned.done)
-            except RequestError as error:
-                return Answer("observation", b"", error, returned.done)
-            except BaseException as error:
-                return self._report("step", error)
+            data = codec.plain_observation(returned)
+            if data is not None:
+                return Answer("observation", data, None, returned.done)
         return self.finish(_ANY_STEP, returned)
 
     def finish(self, operation: Operation, returned: Any) -> Answer | RequestError:

@@ -40,7 +40,7 @@ HEARTBEAT_S = 15.0
 
 PROTOCOL_ERROR = 1002
 
-_STEP = b'"type":"step"'
+_STEP, _STEP_MANY = b'"type":"step"', b'"type":"step_many"'
 
 
 class MultiplexConnection:
@@ -98,10 +98,8 @@ class MultiplexConnection:
 
     def received(self, raw: bytes) -> None:
         """Answer a frame."""
-        if self._format is JSON and _STEP in raw[:48]:
-            step = self._codec.plain_step(raw)
-            if step is not None and self._step_now(*step):
-                return
+        if self._format is JSON and self._greeted and self._stepped(raw):
+            return
         try:
             frame = self._codec.decode(raw, self._format)
         except (ValidationError, RequestError) as error:
@@ -244,6 +242,19 @@ class MultiplexConnection:
 
     # --- sessions --------------------------------------------------------------------------------
 
+    def _stepped(self, raw: bytes) -> bool:
+        """Take steps with nothing unusual about them, the short way. Return False if nothing was done."""
+        head = raw[:48]
+        if _STEP in head:
+            one = self._codec.plain_step(raw)
+            return one is not None and self._step_now(*one)
+        if _STEP_MANY in head:
+            many = self._codec.plain_steps(raw)
+            if many is not None:
+                self._step_all(*many)
+                return True
+        return False
+
     def _step_now(self, frame: envelopes.Step, action: Any) -> bool:
         """Take a step on the spot where nothing stands in the way; else return False, and nothing was done."""
         session = self._sessions.get(frame.session)
@@ -252,6 +263,18 @@ class MultiplexConnection:
             return False
         self._answer(frame.id, frame.session, frame.seq, reply)
         return True
+
+    def _step_all(self, frame: envelopes.StepMany, actions: list[Any]) -> None:
+        batch = _Batch(self, frame.id, len(actions))
+        sessions = self._sessions
+        for item, action in zip(frame.items, actions, strict=True):
+            session = sessions.get(item.session)
+            reply = session.step_now(item.seq, action) if session is not None else None
+            if reply is not None:
+                batch.answer(item.session, item.seq, reply)
+            else:
+                batch.run(session, item, StepOp(action))
+        batch.begun()
 
     def _step(self, frame: v2.Step[Any]) -> None:
         self._numbered(frame.id, frame, StepOp(frame.data, frame.timeout_s))
@@ -304,14 +327,7 @@ class MultiplexConnection:
     def _step_many(self, frame: v2.StepMany[Any]) -> None:
         batch = _Batch(self, frame.id, len(frame.items))
         for item in frame.items:
-            session = self._sessions.get(item.session)
-            reply = (
-                session.step_now(item.seq, item.data) if session is not None and item.timeout_s is None else None
-            )
-            if reply is not None:
-                batch.answer(item.session, item.seq, reply)
-            else:
-                batch.run(session, item, StepOp(item.data, item.timeout_s))
+            batch.run(self._sessions.get(item.session), item, StepOp(item.data, item.timeout_s))
         batch.begun()
 
     def _reset_many(self, frame: v2.ResetMany) -> None:
@@ -423,11 +439,13 @@ class _Batch:
         if len(item) >= self._room:
             error = too_large(len(item), self._connection._max_size, "answer")
             item = form.item(session, seq, "error", Reply.failed(error, form).data)
-        if self._ready_size + len(item) >= self._room:
+        size = self._ready_size + len(item) + 1
+        if size > self._room:
             self._flush()
+            size = len(item) + 1
         self._missing -= 1
         self._ready.append(item)
-        self._ready_size += len(item) + 1
+        self._ready_size = size
         if self._begun and not self._scheduled:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._flush)
