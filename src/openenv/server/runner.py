@@ -19,7 +19,7 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, Protocol
 
-from openenv.errors import RequestError
+from openenv.errors import RequestCancelledError, RequestError
 from openenv.models import EnvironmentMetadata
 from openenv.protocol.formats import Format
 from openenv.server.host import Answer, Host, Operation, Reporter
@@ -98,6 +98,7 @@ class LocalRunner:
         self._inline: frozenset[str] = frozenset()
         self._running = False
         self._close_after: list[OnClosed] = []
+        self._stopped = False
         self.host: Host | None = None
 
     def start(self, done: OnStarted) -> None:
@@ -143,6 +144,7 @@ class LocalRunner:
         """See `Runner.stop`. A coroutine is cancelled; a thread can only be left alone."""
         if self._task is None:
             return False
+        self._stopped = True
         self._task.cancel()
         return True
 
@@ -185,7 +187,11 @@ class LocalRunner:
     def _awaited_answer(
         self, host: Host, operation: Operation, done: OnAnswer, value: Any, error: BaseException | None
     ) -> None:
-        self._over(done, host.finish(operation, value) if error is None else self._report(operation.verb, error))
+        if isinstance(error, asyncio.CancelledError) and self._stopped:  # as asked: whoever waited has been told
+            self._over(done, RequestCancelledError(f"The {operation.verb} was stopped"))
+        else:
+            answer = host.finish(operation, value) if error is None else self._report(operation.verb, error)
+            self._over(done, answer)
 
     def _over(self, done: OnAnswer, answer: Answer | RequestError) -> None:
         self._running = False
