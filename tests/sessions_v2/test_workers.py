@@ -18,8 +18,13 @@ def runs(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    status = Path(f"/proc/{pid}/stat")
-    return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:  # no such folder on this system, or no such process any more
+        return not Path("/proc/self/stat").exists()
+    except ProcessLookupError:  # it has ended since the file was opened
+        return False
+    return status.rpartition(")")[2].split()[0] != "Z"
 
 
 def is_gone(pid: int) -> bool:

@@ -1,7 +1,8 @@
 """Requests under way on a version 2 connection, kept by id until their answers are here.
 
-Each has a deadline, the message budget, and one timer serves them all: they are made in the order of their
-deadlines. A request whose caller has given up stays until it is answered, because its sequence number counts.
+Each has a deadline, the message budget, and one timer serves them all: they are kept in the order of their
+deadlines, so progress, with which a budget begins anew, moves a request to the end. One whose caller has given up
+stays until it is answered, because its sequence number counts.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
+from operator import itemgetter
 
+from openenv.client.progress import Listening, Progress
 from openenv.errors import BudgetExceededError, RequestError
 from openenv.protocol.formats import Incoming
 
@@ -62,6 +65,9 @@ class Call:
     def answered(self, answer: Incoming) -> bool:
         """Take an answer frame; return whether it was the last."""
         raise NotImplementedError
+
+    def told(self, progress: Incoming) -> None:
+        """Take a frame that says how far it is."""
 
     def failed(self, error: Exception) -> None:
         """Take note that there will be no answer."""
@@ -125,6 +131,27 @@ class SingleCall(Call):
         self.failed(late(self.verb, seconds))
 
 
+class ListeningCall(SingleCall):
+    """A request somebody wants to hear of before it is answered."""
+
+    __slots__ = ("listening",)
+    listening: Listening
+
+    def told(self, progress: Incoming) -> None:
+        """See `Call.told`."""
+        self.listening.hear(Progress.of(progress.data.get("data")))
+
+    def answered(self, answer: Incoming) -> bool:
+        """See `Call.answered`."""
+        self.listening.end()
+        return super().answered(answer)
+
+    def failed(self, error: Exception) -> None:
+        """See `Call.failed`."""
+        self.listening.end()
+        super().failed(error)
+
+
 class Calls:
     """All requests of one connection.
 
@@ -156,13 +183,21 @@ class Calls:
         elif call.answered(answer):
             self._by_number.pop(number, None)
 
+    def told(self, number: int, progress: Incoming, loop: asyncio.AbstractEventLoop) -> None:
+        """Hand progress to the call it belongs to, whose budget begins anew: its server is at it."""
+        call = self._by_number.pop(number, None)
+        if call is not None:
+            call.deadline = loop.time() + self._seconds
+            self._by_number[number] = call
+            call.told(progress)
+
     def numbers_of(self, session: RemoteSession) -> list[int]:
         """Return the ids of what a session has under way."""
         return [number for number, call in self._by_number.items() if session in call.sessions]
 
     def frames(self) -> Iterator[bytes]:
         """Return the frames of all sessions' requests, in order, to send them once more."""
-        return iter([call.raw for call in self._by_number.values() if call.sessions])
+        return iter([call.raw for _, call in sorted(self._by_number.items(), key=itemgetter(0)) if call.sessions])
 
     def lose(self, session: RemoteSession, error: RequestError) -> None:
         """Fail what a session that is gone has under way."""
@@ -208,11 +243,12 @@ class Calls:
             call.expired(self._seconds)
 
 
-def late(verb: str, seconds: float) -> BudgetExceededError:
-    """Return the error for a request that is not answered within the message budget."""
+def late(verb: str, seconds: float, *, own: bool = False) -> BudgetExceededError:
+    """Return the error for a request that is not answered within the message budget, or within its own."""
+    budget, raised = ("its own budget", "timeout_s") if own else ("the message budget", "message_timeout_s")
     return BudgetExceededError(
-        f"The {verb} was not answered within the message budget of {seconds:g} s. It may still be executed; "
-        "its answer will be dropped. Raise message_timeout_s if this is normal",
-        budget="message",
+        f"The {verb} was not answered within {budget} of {seconds:g} s. It may still be executed; "
+        f"its answer will be dropped. Raise {raised} if this is normal",
+        budget=verb if own else "message",
         seconds=seconds,
     )

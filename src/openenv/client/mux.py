@@ -11,9 +11,10 @@ import asyncio
 import random
 from typing import TYPE_CHECKING, Any
 
-from openenv.client.calls import Call, Calls, RemoteSession, SingleCall
+from openenv.client.calls import Call, Calls, ListeningCall, RemoteSession, SingleCall
 from openenv.client.handshake import OldServerError, shake_hands
 from openenv.client.link import LinkOptions
+from openenv.client.progress import Listening, OnProgress
 from openenv.errors import (
     BudgetExceededError,
     ConnectionFailedError,
@@ -51,6 +52,7 @@ class Multiplexer:
         self.socket: Socket | None = None
         self.calls = Calls(options.message_timeout_s)
         self._last_id = 0
+        self._on_progress = options.on_progress
         self._sessions: dict[str, RemoteSession] = {}
         self._reconnecting: asyncio.Task[None] | None = None
         self._resuming = False
@@ -109,13 +111,22 @@ class Multiplexer:
             closing = (self.ask("close", {"session": s.id}, budget="close") for s in ours)
             await asyncio.gather(*closing, return_exceptions=True)
 
-    def request(self, session: RemoteSession, verb: str, data: bytes | None = None) -> asyncio.Future[Incoming]:
+    def request(
+        self,
+        session: RemoteSession,
+        verb: str,
+        data: bytes | None = None,
+        timeout_s: float | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> asyncio.Future[Incoming]:
         """Send a request of a session now.
 
         Args:
             session: Whose request it is.
             verb: `reset`, `step` or `state`.
             data: Its data, in this connection's format.
+            timeout_s: Seconds that the server gives a step, if that is less than its own budget.
+            on_progress: Told how far it is, instead of that of the options.
 
         Returns:
             The answer, which may be an error. Waiting for it raises SessionLost if the session is lost meanwhile
@@ -131,7 +142,7 @@ class Multiplexer:
         if verb == "state":
             raw = self.format.request(number, verb, session.id)
         else:
-            raw = self.format.request(number, verb, session.id, session.seq + 1, data)
+            raw = self.format.request(number, verb, session.id, session.seq + 1, data, timeout_s)
         if len(raw) > self._limit:
             raise MessageTooLargeError(
                 f"The {verb} request has {len(raw):,} bytes and the limit is {self._limit:,}; "
@@ -139,7 +150,7 @@ class Multiplexer:
             )
         if verb != "state":
             session.seq += 1
-        return self._sent(number, raw, (session,), verb)
+        return self._sent(number, raw, (session,), verb, on_progress or self._on_progress)
 
     async def cancel(self, session: RemoteSession) -> bool:
         """Stop what the session has under way on the server; its caller gets RequestCancelledError.
@@ -231,11 +242,17 @@ class Multiplexer:
         raw: bytes,
         sessions: tuple[RemoteSession, ...],
         verb: str,
+        on_progress: OnProgress | None = None,
         *,
         at_once: bool = False,
     ) -> asyncio.Future[Incoming]:
         future: asyncio.Future[Incoming] = self._loop.create_future()
-        self.send(SingleCall(self.calls, raw, sessions, verb, future), number, at_once=at_once)
+        if on_progress is None:
+            self.send(SingleCall(self.calls, raw, sessions, verb, future), number, at_once=at_once)
+        else:
+            call = ListeningCall(self.calls, raw, sessions, verb, future)
+            call.listening = Listening(on_progress)
+            self.send(call, number)
         return future
 
     def _received(self, raw: bytes) -> None:
@@ -243,7 +260,9 @@ class Multiplexer:
         answer = self.format.read(raw)
         if answer.id is None:
             self._notice(answer)
-        elif answer.kind not in ("progress", "pong"):
+        elif answer.kind == "progress":
+            self.calls.told(answer.id, answer, self._loop)
+        elif answer.kind != "pong":  # which nobody waits for
             self.calls.answered(answer.id, answer)
 
     def _notice(self, answer: Incoming) -> None:

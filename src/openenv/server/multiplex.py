@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -21,21 +22,25 @@ from openenv.errors import (
     SessionNotFoundError,
     UnsupportedVersionError,
 )
-from openenv.protocol import v2
+from openenv.protocol import envelopes, v2
 from openenv.protocol.codec import invalid
 from openenv.protocol.codec_v2 import ServerCodecV2, batch_of, readable
-from openenv.protocol.formats import Format
+from openenv.protocol.formats import JSON, Format
 from openenv.server.connection import too_large
 from openenv.server.dispatch import tool_answer
-from openenv.server.host import Operation, ResetOp, StepOp
+from openenv.server.host import Operation, Reply, ResetOp, StepOp
 from openenv.server.manager import SessionManager
-from openenv.server.sessions import Reply, Request, Session
+from openenv.server.sessions import Request, Session
+
+logger = logging.getLogger("openenv.server")
 
 CAPABILITIES = ["batch", "cancel", "resume"]
 HEARTBEAT_S = 15.0
 """Seconds of silence after which a client sends a heartbeat; proxies cut idle connections at 30 and more."""
 
 PROTOCOL_ERROR = 1002
+
+_STEP = b'"type":"step"'
 
 
 class MultiplexConnection:
@@ -93,6 +98,10 @@ class MultiplexConnection:
 
     def received(self, raw: bytes) -> None:
         """Answer a frame."""
+        if self._format is JSON and _STEP in raw[:48]:
+            step = self._codec.plain_step(raw)
+            if step is not None and self._step_now(*step):
+                return
         try:
             frame = self._codec.decode(raw, self._format)
         except (ValidationError, RequestError) as error:
@@ -235,13 +244,16 @@ class MultiplexConnection:
 
     # --- sessions --------------------------------------------------------------------------------
 
-    def _step(self, frame: v2.Step[Any]) -> None:
+    def _step_now(self, frame: envelopes.Step, action: Any) -> bool:
+        """Take a step on the spot where nothing stands in the way; else return False, and nothing was done."""
         session = self._sessions.get(frame.session)
-        if session is not None and frame.timeout_s is None:
-            reply = session.step_now(frame.seq, frame.data)
-            if reply is not None:
-                self._answer(frame.id, frame.session, frame.seq, reply)
-                return
+        reply = session.step_now(frame.seq, action) if session is not None else None
+        if reply is None:
+            return False
+        self._answer(frame.id, frame.session, frame.seq, reply)
+        return True
+
+    def _step(self, frame: v2.Step[Any]) -> None:
         self._numbered(frame.id, frame, StepOp(frame.data, frame.timeout_s))
 
     def _reset(self, frame: v2.Reset) -> None:
@@ -256,6 +268,7 @@ class MultiplexConnection:
         request = session.numbered(item.seq, operation, answer)
         if request is not None and not request.answered:
             self._requests[number] = (session, request)
+            request.asker, request.number = self, number
 
     def _answer(self, number: int, session: str, seq: int, reply: Reply) -> None:
         self._requests.pop(number, None)
@@ -266,6 +279,18 @@ class MultiplexConnection:
             reply = Reply.failed(too_large(len(raw), self._max_size, "answer"), self._format)
             raw = self._format.answer(number, reply.kind, session, seq, reply.data)
         self._send(raw)
+
+    def progressed(self, session: str, number: int, report: dict[str, Any]) -> None:
+        """Tell the client how far a reset or step of one of its sessions is."""
+        if self._lost:
+            return
+        try:
+            raw = self._format.answer(number, "progress", session, 0, self._format.pack(report, "progress"))
+        except RequestError as error:  # not worth failing the request for
+            logger.warning("session %s: a report of progress was left out: %s", session, error.message)
+            return
+        if len(raw) <= self._max_size:
+            self._send(raw)
 
     def _state(self, frame: v2.GetState) -> None:
         session = self._sessions.get(frame.session)
@@ -384,7 +409,9 @@ class _Batch:
                 Reply.failed(_not_held(self._connection._manager, item.session), self._connection._format),
             )
         else:
-            session.numbered(item.seq, operation, partial(self.answer, item.session, item.seq))
+            request = session.numbered(item.seq, operation, partial(self.answer, item.session, item.seq))
+            if request is not None:
+                request.asker, request.number = self._connection, self._number
 
     def refuse(self, session: Session | None, name: str, seq: int, reason: RequestError) -> None:
         answer = partial(self.answer, name, seq)

@@ -20,6 +20,7 @@ from openenv.protocol.codec import ClientCodec
 from openenv.protocol.formats import Format
 from openenv.protocol.unions import members
 from openenv.server.host import Answer, Operation, ResetOp, StepOp
+from openenv.server.progress import Relay, Tell
 from openenv.server.runner import OnAnswer, OnClosed, OnStarted
 from openenv.server.worker.messages import Frames, packed
 from openenv.server.worker.target import Target
@@ -199,6 +200,7 @@ class WorkerRunner(asyncio.Protocol):
         self._metadata: EnvironmentMetadata | None = None
         self._transport: asyncio.Transport | None = None
         self._frames = Frames()
+        self._relay = Relay(asyncio.get_running_loop())
         self._pid = 0
         self._status: int | None = None
         self._output = b""
@@ -221,13 +223,13 @@ class WorkerRunner(asyncio.Protocol):
         loop.add_reader(self._output_fd, self._more_output)
         self._forks.fork(theirs, output, lambda pid, why: self._forked(ours, pid, why))
 
-    def run(self, operation: Operation, done: OnAnswer) -> None:
+    def run(self, operation: Operation, done: OnAnswer, progress: Tell | None = None) -> None:
         """See `Runner.run`."""
         if self._transport is None or self._hung_up:
             done(self._death())
             return
         try:
-            frame = packed(self._message(operation))
+            frame = packed({**self._message(operation), "progress": progress is not None})
         except Exception as error:  # an integer of more than 64 bits, or whatever a value's own methods raise
             done(
                 InvalidRequestError(
@@ -236,6 +238,7 @@ class WorkerRunner(asyncio.Protocol):
             )
             return
         self._on_answer = done
+        self._relay.begin(progress)
         self._write(frame)
 
     def step_now(self) -> None:
@@ -328,14 +331,18 @@ class WorkerRunner(asyncio.Protocol):
                 logger.error("%s", message["log"])
             if self._on_started is not None:
                 self._begin(message)
+            elif "progress" in message:
+                if message["progress"] is not None:
+                    self._relay.take(message["progress"])
             elif self._on_answer is not None:
                 done, self._on_answer = self._on_answer, None
+                self._relay.end()
                 if "error" in message:
                     done(RequestError.from_wire(message["error"]))
                 else:
                     failed = RequestError.from_wire(message["failed"]) if "failed" in message else None
                     episode = message.get("episode_id")
-                    done(Answer(message["kind"], message["data"], message["done"], failed, episode))
+                    done(Answer(message["kind"], message["data"], failed, message["done"], episode))
 
     def _begin(self, message: dict[str, Any]) -> None:
         if "error" in message:
