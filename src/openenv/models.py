@@ -119,7 +119,7 @@ class Model(BaseModel, metaclass=_DataclassTolerantMeta):
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Give every array field and every `Any` field its wire form (see `openenv.values`)."""
-        return values.adapt(handler(source))  # type: ignore[no-any-return]
+        return values.adapt(handler(source), handler.resolve_ref_schema)  # type: ignore[no-any-return]
 
     def __eq__(self, other: object) -> bool:
         """Compare by class and content; arrays are equal when dtype, shape and elements are."""

@@ -26,7 +26,7 @@ class CounterHTTP(HTTPEnvClient[Add, Count, Tally]):
 
 
 def recording() -> tuple[type[Counter], list[list[str]]]:
-    """Return an environment that refuses nothing, and what each instance of it was asked."""
+    """Return an environment that refuses nothing, and what each instance of it was asked to do."""
     lives: list[list[str]] = []
 
     class Recorder(Counter):
@@ -36,10 +36,12 @@ def recording() -> tuple[type[Counter], list[list[str]]]:
             super().__init__()
             self.tally = Tally()
             self.life: list[str] = []
+            self.is_new = False
             lives.append(self.life)
 
         def reset(self, **kwargs: Any) -> Count:
             self.life.append("reset")
+            self.is_new = True
             return super().reset(**kwargs)
 
         def step(self, action: Add) -> Count:
@@ -48,7 +50,9 @@ def recording() -> tuple[type[Counter], list[list[str]]]:
 
         @property
         def state(self) -> Tally:
-            self.life.append("state")
+            if not self.is_new:  # else the server looks for the id of the new episode
+                self.life.append("state")
+            self.is_new = False
             return self.tally
 
     return Recorder, lives

@@ -89,4 +89,6 @@ class SyncEnvClient(Generic[ActionT, ObservationT, StateT]):
         self.close()
 
     def __getattr__(self, name: str) -> Any:
+        if name == "_client":  # a copy that is being made has none yet
+            raise AttributeError(name)
         return getattr(self._client, name)

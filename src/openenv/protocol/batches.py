@@ -36,7 +36,7 @@ class _WireForm:
     """Gives every array and every `Any` in a type that is no model its form on the wire."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return values.adapt(handler(source))  # type: ignore[no-any-return]
+        return values.adapt(handler(source), handler.resolve_ref_schema)  # type: ignore[no-any-return]
 
 
 _config = with_config(ConfigDict(**{**Model.model_config, "extra": "ignore"}))

@@ -348,6 +348,9 @@ class MultiplexConnection:
         self._say(v2.Cancelled(id=frame.id, target=frame.target, found=found))
 
     def _mcp(self, frame: v2.Mcp) -> None:
+        if frame.session not in self._sessions:
+            self._fail(frame.id, _not_held(self._manager, frame.session), frame.session)
+            return
         self._say(v2.McpAnswer(id=frame.id, session=frame.session, data=tool_answer(frame.data)))
 
     # --- answers ---------------------------------------------------------------------------------

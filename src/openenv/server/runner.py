@@ -19,7 +19,7 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, Protocol
 
-from openenv.errors import RequestError
+from openenv.errors import RequestCancelledError, RequestError
 from openenv.models import EnvironmentMetadata
 from openenv.protocol.formats import Format
 from openenv.server.host import Answer, Host, Operation, Reporter
@@ -99,6 +99,7 @@ class LocalRunner:
         self._inline: frozenset[str] = frozenset()
         self._running = False
         self._close_after: list[OnClosed] = []
+        self._stopped = False
         self._relay: Relay | None = None
         self.host: Host | None = None
 
@@ -147,6 +148,7 @@ class LocalRunner:
         """See `Runner.stop`. A coroutine is cancelled; a thread can only be left alone."""
         if self._task is None:
             return False
+        self._stopped = True
         self._task.cancel()
         return True
 
@@ -191,7 +193,11 @@ class LocalRunner:
     def _awaited_answer(
         self, host: Host, operation: Operation, done: OnAnswer, value: Any, error: BaseException | None
     ) -> None:
-        self._over(done, host.finish(operation, value) if error is None else self._report(operation.verb, error))
+        if isinstance(error, asyncio.CancelledError) and self._stopped:  # as asked: whoever waited has been told
+            self._over(done, RequestCancelledError(f"The {operation.verb} was stopped"))
+        else:
+            answer = host.finish(operation, value) if error is None else self._report(operation.verb, error)
+            self._over(done, answer)
 
     def _over(self, done: OnAnswer, answer: Answer | RequestError) -> None:
         self._running = False

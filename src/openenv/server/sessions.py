@@ -391,8 +391,7 @@ class Session:
             return Reply.failed(answer, self.format)
         if isinstance(operation, ResetOp):
             self.episode = Episode(seed=operation.seed)
-            if operation.episode_id is not None:
-                self.episode.id = operation.episode_id
+            self.episode.id = answer.episode_id or operation.episode_id or self.episode.id
             self.phase = Phase.ENDED if answer.done else Phase.RUNNING
         elif isinstance(operation, StepOp):
             if self.episode is not None:

@@ -102,6 +102,8 @@ def _serve(
             message = {"kind": answer.kind, "data": answer.data, "done": answer.done}
             if answer.error is not None:
                 message["failed"] = answer.error.to_wire()
+            if answer.episode_id is not None:
+                message["episode_id"] = answer.episode_id
             outlet.answer(packed_raw(message))
 
 

@@ -341,7 +341,8 @@ class WorkerRunner(asyncio.Protocol):
                     done(RequestError.from_wire(message["error"]))
                 else:
                     failed = RequestError.from_wire(message["failed"]) if "failed" in message else None
-                    done(Answer(message["kind"], message["data"], failed, message["done"]))
+                    episode = message.get("episode_id")
+                    done(Answer(message["kind"], message["data"], failed, message["done"], episode))
 
     def _begin(self, message: dict[str, Any]) -> None:
         if "error" in message:
