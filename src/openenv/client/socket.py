@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 import picows
 from picows import WSCloseCode, WSMsgType
 
-from openenv.protocol.address import UnixSocket, place
+from openenv.protocol.address import place
 from openenv.protocol.sockets import MessageListener
+from openenv.protocol.unix import UnixSocket
 
 NORMAL = 1000
 CLOSE_WAIT_S = 2.0

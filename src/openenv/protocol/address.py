@@ -11,7 +11,6 @@ Inside, an address stays one text: that of a WebSocket on a Unix socket is `ws+u
 
 from __future__ import annotations
 
-import socket
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
@@ -75,22 +74,6 @@ def http_address(address: str) -> str:
     """Return the address of the same server with the scheme of HTTP, without a slash at its end."""
     scheme, separator, rest = address.rstrip("/").partition("://")
     return {"ws": "http", "wss": "https", "ws+unix": "http+unix"}.get(scheme, scheme) + separator + rest
-
-
-class UnixSocket(socket.socket):
-    """A Unix domain socket that takes no offence at options of TCP, which WebSocket libraries set unasked."""
-
-    def __init__(self) -> None:
-        super().__init__(socket.AF_UNIX, socket.SOCK_STREAM)
-
-    def setsockopt(self, level: int, *arguments: object) -> None:  # type: ignore[override]
-        """Set an option, unless it is one of TCP."""
-        if level != socket.IPPROTO_TCP:
-            super().setsockopt(level, *arguments)  # type: ignore[call-overload]
-
-    def getsockopt(self, level: int, *arguments: object) -> int:  # type: ignore[override]
-        """Return an option; one of TCP is off."""
-        return 0 if level == socket.IPPROTO_TCP else super().getsockopt(level, *arguments)  # type: ignore[call-overload]
 
 
 def _cut(rest: str) -> tuple[str, str]:

@@ -189,6 +189,7 @@ class _Listener(MessageListener):
     ) -> None:
         super().__init__(context.max_message_size)
         self._connections = connections
+        self._manager = context.manager
         self.format, self._connection = context.connection(offered, self._send, self._close, session_id=session_id)
         self._binary = self.format is not None and self.format.binary
         self._kind = WSMsgType.BINARY if self._binary else WSMsgType.TEXT
@@ -220,7 +221,8 @@ class _Listener(MessageListener):
         self.transport.underlying_transport.resume_reading()
 
     def shutdown(self) -> None:
-        """Close as the server goes down; called by uvicorn."""
+        """Close as the server goes down; called by uvicorn, for each connection."""
+        self._manager.stop()
         self._close(1012)
 
     def _send(self, raw: bytes) -> None:

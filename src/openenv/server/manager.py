@@ -261,6 +261,7 @@ class SessionManager:
         except KeyError:
             if session_id in self._ends:
                 raise self._ends[session_id] from None
+            self.slots.elsewhere(session_id)  # raises if it was in a process that is gone
             raise SessionNotFoundError(
                 f"No session {session_id!r}: it was closed, has expired, or is of another server"
             ) from None

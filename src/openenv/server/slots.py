@@ -24,6 +24,14 @@ class Slots:
         """Return the id of a new session."""
         return str(uuid.uuid4())
 
+    def elsewhere(self, session_id: str) -> int | None:
+        """Return the number of the other process that has a session of this id; None if there is none.
+
+        Raises:
+            SessionLost: It was in a process that is gone.
+        """
+        return None
+
     def take(self, limit: int, since: int) -> bool:
         """Take a slot if one is free and nobody has waited for it longer.
 
