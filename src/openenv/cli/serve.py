@@ -123,10 +123,11 @@ def _next(port: int) -> int:
 
 def announce(target: Target, listener: socket.socket) -> None:
     """Print where the server is, and a warning if that is not this machine alone."""
-    if listener.family == socket.AF_UNIX:
-        click.echo(f"{target.name}: unix://{os.path.abspath(listener.getsockname())}  (Ctrl+C stops it)")
+    bound = listener.getsockname()
+    if isinstance(bound, str):
+        click.echo(f"{target.name}: unix://{os.path.abspath(bound)}  (Ctrl+C stops it)")
         return
-    host, port = listener.getsockname()[:2]
+    host, port = bound[:2]
     address = ipaddress.ip_address(host)
     shown = "127.0.0.1" if address.is_unspecified else f"[{host}]" if address.version == 6 else host
     click.echo(f"{target.name}: http://{shown}:{port}  (interactive API at /docs, Ctrl+C stops it)")

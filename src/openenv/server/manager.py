@@ -26,10 +26,10 @@ from openenv.errors import (
     SessionNotFoundError,
 )
 from openenv.models import EnvironmentMetadata
-from openenv.protocol.messages import ConcurrencyConfig, ServerCapacityStatus
+from openenv.protocol.messages import ConcurrencyConfig, ServerCapacityStatus, SessionListing
 from openenv.server.budgets import Budgets
 from openenv.server.runner import Factory, LocalRunner, Runner
-from openenv.server.sessions import CLOSED, Session
+from openenv.server.sessions import CLOSED, STOPPED, Session
 from openenv.server.slots import Slots
 from openenv.server.threads import ThreadPool
 from openenv.server.worker.runner import ForkServer, WorkerRunner
@@ -43,9 +43,6 @@ ENDS_KEPT = 1024
 
 QUEUE_LOOK_S = 0.02
 """Seconds between looks whether another process has given a slot back, while somebody waits for one."""
-
-STOPPING = "The server is shutting down"
-"""Why a session ends when its server is stopped in good order."""
 
 CLOSE_GRACE_S = 5.0
 """Seconds after which the slot of an ended session is free although its last step still runs."""
@@ -316,6 +313,10 @@ class SessionManager:
         """Return all open sessions."""
         return list(self._sessions.values())
 
+    def listing(self) -> list[SessionListing]:
+        """Return what anybody may know of the open sessions, the oldest first."""
+        return [session.listing(session.id in self._unattached) for session in self.sessions()]
+
     async def describe(self) -> EnvironmentMetadata:
         """Return what the environment says about itself; asks an instance where the class overrides it."""
         if self._metadata is None:
@@ -366,7 +367,7 @@ class SessionManager:
         while self._waiters:
             self._give_up(self._waiters[0])
         for session in self.sessions():
-            session.end(SessionLost(STOPPING))
+            session.end(STOPPED)
 
     async def close(self, grace_s: float = CLOSE_GRACE_S) -> None:
         """Stop, and wait until the environments are closed, for the grace time at most."""

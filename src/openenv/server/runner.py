@@ -37,6 +37,10 @@ class Runner(Protocol):
     environment_type: str
     """Class name of the environment, once it is there."""
 
+    @property
+    def kind(self) -> str:
+        """Where the environment runs: `inline`, `thread` or `process`; empty until that is known."""
+
     allows_step_without_reset: bool
 
     def start(self, done: OnStarted) -> None:
@@ -99,6 +103,13 @@ class LocalRunner:
         self._running = False
         self._close_after: list[OnClosed] = []
         self.host: Host | None = None
+
+    @property
+    def kind(self) -> str:
+        """See `Runner.kind`."""
+        if self.host is None:
+            return ""
+        return "inline" if "step" in self._inline else "thread"
 
     def start(self, done: OnStarted) -> None:
         """See `Runner.start`."""

@@ -25,10 +25,10 @@ from openenv.protocol.codec import frame as v1_frame
 from openenv.protocol.codec_v2 import readable
 from openenv.protocol.formats import JSON, Format
 from openenv.server.config import ServerContext
-from openenv.server.manager import STOPPING
 from openenv.server.multiplex import MultiplexConnection
 from openenv.server.processes.line import BEGIN, CLOSE, FRAME, Line
 from openenv.server.processes.peers import Peers
+from openenv.server.sessions import STOPPED
 
 RESTART = 1012
 TRY_AGAIN = 1013
@@ -194,7 +194,7 @@ class SpreadConnection(MultiplexConnection):
         """Tell the client that its sessions in other processes end, because all processes stop."""
         away, self._away = self._away, {}
         for session in away:
-            self._notify_end(session, SessionLost(STOPPING))
+            self._notify_end(session, STOPPED)
 
     # --- requests --------------------------------------------------------------------------------
 
