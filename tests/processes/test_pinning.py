@@ -2,6 +2,8 @@
 
 import json
 from collections import Counter as Tally
+from contextlib import closing
+from http.client import HTTPConnection
 
 import pytest
 from tests.processes.running import Several, Wires, process_of
@@ -10,18 +12,20 @@ from tests.sessions_v2.wire import wait_until
 from websockets.sync.client import connect
 
 from openenv.client.generic import GenericEnvClient
-from openenv.client.http import HTTPEnvClient
 
 
 def opened_in_both(server: Several) -> list[str]:
     """Return the ids of two HTTP sessions that are in different processes."""
     found: dict[str, str] = {}
-    for _ in range(50):
+    more = []
+    for _ in range(20):
         with server.fresh() as http:
             session = http.post("/sessions").json()["session_id"]
         if found.setdefault(process_of(session), session) != session:
-            server.http.delete(f"/sessions/{session}")
+            more.append(session)  # ended later: what a process has counts when it is chosen
         if len(found) == server.workers:
+            for session in more:
+                server.http.delete(f"/sessions/{session}")
             return list(found.values())
     raise AssertionError(f"all sessions were opened in {set(found)}")
 
@@ -65,16 +69,12 @@ def test_requests_without_a_session_id_share_one_session(pair: Several):
 def test_a_request_that_is_too_large_is_refused_wherever_its_session_is(pair: Several):
     for session in opened_in_both(pair):
         for _ in range(4):
-            with pair.fresh() as http:
-                headers = {"content-length": str(200 * 1024 * 1024)}
-                refused = http.post(f"/sessions/{session}/step", headers=headers, content=b"")
-                assert refused.status_code == 413
+            with closing(HTTPConnection(pair.url.removeprefix("http://"), timeout=BOUND_S)) as http:
+                http.putrequest("POST", f"/sessions/{session}/step")
+                http.putheader("content-length", str(200 * 1024 * 1024))
+                http.endheaders()
+                assert http.getresponse().status == 413
         pair.http.delete(f"/sessions/{session}")
-
-
-def test_an_http_client_plays_whichever_process_answers(pair: Several):
-    with HTTPEnvClient(base_url=pair.url) as env:
-        env.reset()
 
 
 def test_capacity_and_sessions_are_told_of_all_processes(pair: Several, wires: Wires):
@@ -100,14 +100,8 @@ def test_a_session_is_resumed_over_a_connection_to_another_process(wires: Wires)
     session = here.play()
     assert session.step()["total"] == 1
     here.drop()
-    assert session.resume(there) == {
-        "id": there._number,
-        "type": "resumed",
-        "session": session.id,
-        "seq": 2,
-        "phase": "running",
-        "episode_id": session.resume(there)["episode_id"],
-    } | {"id": there._number - 1}
+    resumed = session.resume(there)
+    assert (resumed["session"], resumed["seq"], resumed["phase"]) == (session.id, 2, "running")
     assert session.step()["total"] == 2
     assert session.step(seq=session.seq)["total"] == 2  # the kept answer: it was executed once
     assert session.error(session.begin(seq=session.seq + 2))["code"] == "SEQUENCE_ERROR"

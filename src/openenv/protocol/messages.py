@@ -244,7 +244,9 @@ class SessionListing(BaseModel):
     session: str = Field(description="A name of it that gives no right to it: a digest of its id.")
     phase: str
     held: str = Field(description="`attached` to a connection, `detached` from one that was lost, or by `http`.")
-    runs: str = Field(description="Where its environment runs: `inline`, `thread` or `process`; empty until it does.")
+    runs: str = Field(
+        description="Where its environment runs: `inline`, `thread` or `process`; empty until it does."
+    )
     environment_type: str = ""
     episode_id: str | None = None
     step_count: int = 0

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 import sys
+import threading
 from collections.abc import Iterator, Sequence
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -111,10 +114,28 @@ def serve(
 
 
 def _run(server: uvicorn.Server, *listeners: socket.socket) -> None:
-    with contextlib.suppress(KeyboardInterrupt):  # uvicorn has shut down in good order and raises it once more
+    # When uvicorn has shut down in good order it raises the signal that asked for it once more.
+    with contextlib.suppress(KeyboardInterrupt), _ended_by_sigterm():
         server.run(sockets=list(listeners) or None)
     if not server.started:
         sys.exit(STARTUP_FAILURE)
+
+
+@contextlib.contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the program by an exception, so that what has to be cleaned up is."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(0)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _serve_by_several(
