@@ -11,7 +11,7 @@ import pytest
 from tests.client.conftest import portal_threads, wait_until
 from tests.toys import Add, Count, Counter, CounterEnv, Tally
 
-from openenv.client import HTTPEnvClient, portal
+from openenv.client import HTTPEnvClient
 from openenv.errors import ConnectionFailedError, OpenEnvError
 
 
@@ -144,8 +144,7 @@ def test_threads_may_open_and_close_clients_as_they_like(sessions):
     assert wait_until(lambda: count() == 0)
 
 
-def test_it_works_without_uvloop_and_leaves_no_thread_of_an_executor_either(shared, monkeypatch):
-    monkeypatch.setattr(portal, "_new_loop", asyncio.new_event_loop)
+def test_it_leaves_no_thread_of_an_executor_either(shared):
     with CounterEnv(shared(Counter).url.replace("127.0.0.1", "localhost")) as env:
         assert env.reset().observation.total == 0
         assert env.capacity().active_sessions >= 1

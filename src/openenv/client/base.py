@@ -22,7 +22,7 @@ from openenv.client.session_link import SessionLink
 from openenv.errors import ConfigurationError
 from openenv.models import Action, EnvironmentMetadata, Nothing, Observation, State, StepResult
 from openenv.protocol.codec import ClientCodec, reply_data
-from openenv.protocol.formats import JSON, MSGPACK, Format
+from openenv.protocol.formats import JSON, MSGPACK, Format, Incoming
 from openenv.protocol.generics import type_arguments
 from openenv.protocol.messages import SchemaResponse, ServerCapacityStatus
 from openenv.providers.source import Source
@@ -301,14 +301,14 @@ class EnvClient(Faces, Generic[ActionT, ObservationT, StateT]):
     async def _reset(self, arguments: dict[str, Any]) -> StepResult[ObservationT]:
         link = await self._core.live(again=True)
         reply = await link.request("reset", link.format.pack(arguments, "reset arguments"))
-        return self._result(reply.raw)
+        return self._result(reply)
 
     async def _step(self, action: ActionT) -> StepResult[ObservationT]:
         link = self._core.link
         if link is None:
             link = await self._core.live()
         # A link that is lost says so, every time.
-        return self._result((await link.request("step", self._pack_action(action, link.format))).raw)
+        return self._result(await link.request("step", self._pack_action(action, link.format)))
 
     def _pack_action(self, action: ActionT, form: Format) -> bytes:
         if self._typed_payload:
@@ -324,10 +324,10 @@ class EnvClient(Faces, Generic[ActionT, ObservationT, StateT]):
             return cast("StateT", self._codec.state(raw))
         return self._parse_state(reply_data(raw))
 
-    def _result(self, raw: bytes | dict[str, Any]) -> StepResult[ObservationT]:
+    def _result(self, reply: Incoming) -> StepResult[ObservationT]:
         if self._typed_result:
-            return self._codec.result(raw)
-        return self._parse_result(reply_data(raw))
+            return self._codec.answer(reply)
+        return self._parse_result(reply_data(reply.raw))
 
     async def _connected(self) -> Self:
         await self._core.connect()

@@ -6,16 +6,21 @@ MessagePack an array is an extension of type 1 that holds the MessagePack list `
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import BaseModel
+from typing_extensions import Buffer
 
 from openenv import values
 from openenv.errors import InvalidReplyError, RequestError, SerializationError
 from openenv.models import StepResult
 from openenv.protocol import codec
 from openenv.protocol.v2 import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
+
+if TYPE_CHECKING:
+    from openenv.protocol import envelopes
 
 ARRAY_EXTENSION = 1
 
@@ -27,16 +32,23 @@ class Incoming:
         id: Of the request it answers; None for a notice.
         kind: Its type.
         raw: The frame: JSON text, or the decoded object of a MessagePack frame.
+        body: The text of its data, where it has been found already.
     """
 
-    __slots__ = ("_data", "id", "kind", "raw")
+    __slots__ = ("_data", "body", "id", "kind", "raw")
 
     def __init__(
-        self, id_: int | None, kind: str, raw: bytes | dict[str, Any], data: dict[str, Any] | None = None
+        self,
+        id_: int | None,
+        kind: str,
+        raw: bytes | dict[str, Any],
+        body: Buffer | None = None,
+        data: dict[str, Any] | None = None,
     ) -> None:
         self.id = id_
         self.kind = kind
         self.raw = raw
+        self.body = body
         self._data = data
 
     @property
@@ -137,12 +149,17 @@ class _Json:
         return b'{"id":%d,"type":"observations","items":[%s],"last":%s}' % (number, b",".join(items), end)
 
     def read(self, raw: bytes) -> Incoming:
-        # The order that our own server writes in; any other is parsed.
-        if raw.startswith(b'{"id":'):
-            end = raw.find(b',"type":"', 6, 40)
-            if end > 0 and (number := raw[6:end]).isdigit():
-                return Incoming(int(number), raw[end + 9 : raw.index(b'"', end + 9)].decode(), raw)
-        return _read(raw, values.loads)
+        try:
+            frame = self._envelope(raw)
+        except ValueError:
+            return _read(raw, values.loads)
+        return Incoming(frame.id, frame.kind, raw, frame.data)
+
+    @cached_property
+    def _envelope(self) -> Callable[[bytes], envelopes.Answer]:
+        from openenv.protocol import envelopes  # not before a client connects: it takes a while
+
+        return envelopes.answer
 
     def pack(self, value: Any, what: str) -> bytes:
         return values.dumps(value, what=what)
@@ -246,7 +263,7 @@ def _read(raw: bytes, parse: Any) -> Incoming:
         number, kind = message.get("id"), message["type"]
     except (ValueError, KeyError, AttributeError) as error:
         raise InvalidReplyError(f"The server sent something that is no message: {raw[:200]!r}") from error
-    return Incoming(number if isinstance(number, int) else None, str(kind), raw, message)
+    return Incoming(number if isinstance(number, int) else None, str(kind), raw, data=message)
 
 
 def _to_extension(value: Any) -> Any:

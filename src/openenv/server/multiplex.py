@@ -21,10 +21,10 @@ from openenv.errors import (
     SessionNotFoundError,
     UnsupportedVersionError,
 )
-from openenv.protocol import v2
+from openenv.protocol import envelopes, v2
 from openenv.protocol.codec import invalid
 from openenv.protocol.codec_v2 import ServerCodecV2, batch_of, readable
-from openenv.protocol.formats import Format
+from openenv.protocol.formats import JSON, Format
 from openenv.server.connection import too_large
 from openenv.server.dispatch import tool_answer
 from openenv.server.host import Operation, ResetOp, StepOp
@@ -36,6 +36,8 @@ HEARTBEAT_S = 15.0
 """Seconds of silence after which a client sends a heartbeat; proxies cut idle connections at 30 and more."""
 
 PROTOCOL_ERROR = 1002
+
+_STEP = b'"type":"step"'
 
 
 class MultiplexConnection:
@@ -93,6 +95,10 @@ class MultiplexConnection:
 
     def received(self, raw: bytes) -> None:
         """Answer a frame."""
+        if self._format is JSON and _STEP in raw[:48]:
+            step = self._codec.plain_step(raw)
+            if step is not None and self._step_now(*step):
+                return
         try:
             frame = self._codec.decode(raw, self._format)
         except (ValidationError, RequestError) as error:
@@ -235,13 +241,16 @@ class MultiplexConnection:
 
     # --- sessions --------------------------------------------------------------------------------
 
-    def _step(self, frame: v2.Step[Any]) -> None:
+    def _step_now(self, frame: envelopes.Step, action: Any) -> bool:
+        """Take a step on the spot where nothing stands in the way; else return False, and nothing was done."""
         session = self._sessions.get(frame.session)
-        if session is not None and frame.timeout_s is None:
-            reply = session.step_now(frame.seq, frame.data)
-            if reply is not None:
-                self._answer(frame.id, frame.session, frame.seq, reply)
-                return
+        reply = session.step_now(frame.seq, action) if session is not None else None
+        if reply is None:
+            return False
+        self._answer(frame.id, frame.session, frame.seq, reply)
+        return True
+
+    def _step(self, frame: v2.Step[Any]) -> None:
         self._numbered(frame.id, frame, StepOp(frame.data, frame.timeout_s))
 
     def _reset(self, frame: v2.Reset) -> None:
