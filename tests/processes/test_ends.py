@@ -93,7 +93,9 @@ def test_the_limit_of_sessions_is_that_of_all_processes_and_so_is_the_queue(star
     assert server.http.get("/capacity").json() == {"active_sessions": 3, "max_sessions": 3, "waiting": 0}
     with server.fresh() as http:
         assert http.post("/sessions").status_code == 503
-    first, second = there.send("open"), here.send("open")
+    first = there.send("open")
+    assert wait_until(lambda: server.http.get("/capacity").json()["waiting"] == 1)
+    second = here.send("open")
     assert wait_until(lambda: server.http.get("/capacity").json()["waiting"] == 2)
     here.ask("close", session=three[0].id)  # here makes room, there has waited longest
     opened = there.answer(first)

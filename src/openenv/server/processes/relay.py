@@ -33,6 +33,9 @@ from openenv.server.sessions import STOPPED
 RESTART = 1012
 TRY_AGAIN = 1013
 
+_ENDED = (b'{"type":"ended"', b"\x83\xa4type\xa5ended")
+"""How the notice that a session has ended begins, in either encoding, as this server writes it."""
+
 Send = Callable[[bytes], None]
 Close = Callable[[int], None]
 
@@ -174,6 +177,7 @@ class SpreadConnection(MultiplexConnection):
         self._away: dict[str, Relay] = {}
         self._relays: dict[int, Relay] = {}
         self._gathered: dict[int, _Gathering] = {}
+        self._told: set[str] = set()  # which of those have ended, as their client has heard
         self._decode = msgspec.json.decode if format_ is JSON else msgspec.msgpack.decode
 
     # --- called by the transport -----------------------------------------------------------------
@@ -192,8 +196,8 @@ class SpreadConnection(MultiplexConnection):
 
     def stop(self) -> None:
         """Tell the client that its sessions in other processes end, because all processes stop."""
-        away, self._away = self._away, {}
-        for session in away:
+        for session in self._away.keys() - self._told:
+            self._told.add(session)
             self._notify_end(session, STOPPED)
 
     # --- requests --------------------------------------------------------------------------------
@@ -204,6 +208,7 @@ class SpreadConnection(MultiplexConnection):
             super()._resume(frame)
             return
         relay = self._relays.get(number) or self._open_relay(number)
+        self._told.discard(frame.session)
         self._away[frame.session] = relay  # at once: requests may follow before the answer
         self._gathered[frame.id] = _Gathering("resume", session=frame.session)
         relay.send(self._format.encode(frame.model_dump()))
@@ -213,9 +218,10 @@ class SpreadConnection(MultiplexConnection):
 
         def received(raw: bytes) -> None:
             nonlocal greeted
-            if greeted:
+            if not greeted:
+                greeted = True  # the first is the answer to our hello
+            elif not raw.startswith(_ENDED) or self._first_told(raw):
                 self._answered(raw)
-            greeted = True  # the first is the answer to our hello
 
         relay = Relay(self._peers, number, (self._format.subprotocol,), None, received, self._broken)
         self._relays[number] = relay
@@ -225,6 +231,13 @@ class SpreadConnection(MultiplexConnection):
             )
         )
         return relay
+
+    def _first_told(self, raw: bytes) -> bool:
+        """Take note that a session has ended elsewhere; return whether its client has not been told yet."""
+        session = str(self._head(raw).session)
+        told = session in self._told
+        self._told.add(session)
+        return not told
 
     def _broken(self, code: int) -> None:
         if not self._lost:

@@ -66,6 +66,7 @@ class Supervisor:
         It is 0 after an orderly end, else that of a process that could not even be started once.
         """
         self._listener.setblocking(False)
+        logger.info("Serving with %d processes", len(self._children))
         with self._signals() as woken:
             self._selector.register(woken, selectors.EVENT_READ, self._woken)
             try:
@@ -83,7 +84,7 @@ class Supervisor:
 
     def _turn(self) -> None:
         for key, _ in self._selector.select(self._pause()):
-            if key.fd >= 0:  # else an event before has closed it
+            if isinstance(key.fileobj, socket.socket) and key.fileobj.fileno() >= 0:  # else it was closed just now
                 key.data()
         now = time.monotonic()
         for child in self._children:
