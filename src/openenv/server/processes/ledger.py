@@ -2,7 +2,8 @@
 
 Counting sessions must not wait for anybody, so there is nobody to ask: whoever opens a session looks and writes
 under a lock that the system gives back when its holder dies. A row is written by its own process only, and cleared
-by the parent when that is gone.
+by the parent when that is gone. Whoever merely reads takes no lock: every number is an aligned word of 64 bits, and
+is read and written as a whole.
 """
 
 from __future__ import annotations
@@ -12,11 +13,10 @@ import fcntl
 import mmap
 import os
 import re
-import struct
 import tempfile
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import ClassVar
 
 from openenv.errors import SessionLost
@@ -24,8 +24,9 @@ from openenv.server.slots import Slots
 
 DIED = "The server process that held the session has died, and its episode with it"
 
-_HEAD = struct.Struct("=QQ")  # rows, number of the process started last
-_ROW = struct.Struct("=QQQQQQ")
+_WORD = 8
+_LAST = 0  # the word with the number of the process that was started last; the rows follow
+_FIRST_ROW = 1
 _SESSION = re.compile(r"p(\d{1,9})-")
 
 
@@ -50,6 +51,9 @@ class Row:
     open: int = 0
 
 
+_FIELDS = tuple(field.name for field in fields(Row))
+
+
 class Ledger:
     """The table. The parent makes it and hands its descriptor on.
 
@@ -59,20 +63,19 @@ class Ledger:
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
-        self._map = mmap.mmap(descriptor, 0)
-        self._rows: int = _HEAD.unpack_from(self._map)[0]
+        # Not `struct`: that zeroes a place before it writes, and others may be reading.
+        self._words = memoryview(mmap.mmap(descriptor, 0)).cast("Q")
 
     @staticmethod
     def make(rows: int) -> Ledger:
         """Make one for so many processes."""
         with tempfile.TemporaryFile() as file:  # has no name, so nothing is left of it
-            file.write(_HEAD.pack(rows, 0) + bytes(rows * _ROW.size))
-            file.flush()
+            file.truncate((_FIRST_ROW + rows * len(_FIELDS)) * _WORD)
             return Ledger(os.dup(file.fileno()))
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep the others from writing. Held for microseconds, so waiting for it is no wait."""
+        """Keep the others from taking slots. Held for microseconds, so waiting for it is no wait."""
         fcntl.lockf(self.descriptor, fcntl.LOCK_EX)
         try:
             yield
@@ -81,24 +84,25 @@ class Ledger:
 
     def rows(self) -> list[Row]:
         """Return all rows, also those without a process."""
-        return [Row(*_ROW.unpack_from(self._map, self._place(index))) for index in range(self._rows)]
+        starts = range(_FIRST_ROW, len(self._words), len(_FIELDS))
+        return [Row(*self._words[start : start + len(_FIELDS)].tolist()) for start in starts]
 
     def write(self, index: int, row: Row) -> None:
         """Write a row."""
-        values = (row.number, row.sessions, row.waiting, row.since, row.taken, row.open)
-        _ROW.pack_into(self._map, self._place(index), *values)
+        start = _FIRST_ROW + index * len(_FIELDS)
+        for place, name in enumerate(_FIELDS, start):
+            self._words[place] = getattr(row, name)
 
     @property
     def last(self) -> int:
         """The number of the process that was started last."""
-        number: int = _HEAD.unpack_from(self._map)[1]
-        return number
+        return self._words[_LAST]
 
     def begin(self, index: int) -> int:
         """Give a row to a new process; return its number."""
         number = self.last + 1
         with self.locked():
-            _HEAD.pack_into(self._map, 0, self._rows, number)
+            self._words[_LAST] = number
             self.write(index, Row(number))
         return number
 
@@ -106,10 +110,6 @@ class Ledger:
         """Take note that the process of a row is gone, and its sessions with it."""
         with self.locked():
             self.write(index, Row())
-
-    @staticmethod
-    def _place(index: int) -> int:
-        return _HEAD.size + index * _ROW.size
 
 
 class SharedSlots(Slots):

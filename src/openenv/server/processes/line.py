@@ -64,14 +64,18 @@ class Line(asyncio.Protocol):
     # --- called by the transport -----------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Send what was kept."""
+        """Send what was kept, unless the line was given up meanwhile.
+
+        What a connection has said that is lost by now must not be heard any more: its client may have resumed over
+        another, and a late resume would take the session away from there.
+        """
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=self._room)
         early, self._early = self._early, []
-        if early:
-            self._transport.writelines(early)
         if self._over:
-            self._transport.close()
+            self._transport.abort()
+        elif early:
+            self._transport.writelines(early)
 
     def data_received(self, data: bytes) -> None:
         """Take frames."""
