@@ -41,7 +41,7 @@ test-pythons: ## Run the fast tests on each Python of PYTHONS that this machine 
 	    fi; \
 	done
 
-bench: $(VENV)/.dev ## Measure, and print the figures
+bench: $(VENV)/.bench ## Measure, and print the figures (ARGS=--plot draws them, too)
 	$(BIN)/python -m benchmarks $(ARGS)
 
 lint: $(VENV)/.dev ## Check style, formatting and the import contracts
@@ -70,6 +70,10 @@ $(BIN)/python:
 $(VENV)/.demo: $(PROJECTS) constraints.txt | $(BIN)/python
 	@echo "Installing into $(VENV) ..."
 	@$(PIP) -e . $(EDITABLE)
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.dev
+	@$(PIP) -e '.[bench]'
 	@touch $@
 
 $(VENV)/.dev: $(PROJECTS) constraints.txt | $(BIN)/python

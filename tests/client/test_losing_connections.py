@@ -14,9 +14,11 @@ import pytest
 from tests.client.conftest import wait_until
 from tests.servers import BOUND_S
 from tests.toys import Add, Count, Counter, CounterEnv, Gate, Tally, gated
+from websockets.asyncio.server import ServerConnection
+from websockets.asyncio.server import serve as websocket_server
 
 from openenv.client import HTTPEnvClient
-from openenv.errors import ConnectionFailedError, SessionError, SessionLost
+from openenv.errors import ConnectionFailedError, EnvironmentFactoryError, SessionError, SessionLost
 
 
 class CounterHTTP(HTTPEnvClient[Add, Count, Tally]):
@@ -274,3 +276,20 @@ def test_a_session_that_never_was_is_no_lost_session():
     with pytest.raises(ConnectionFailedError) as caught:
         CounterEnv("http://127.0.0.1:9").state()
     assert not isinstance(caught.value, SessionError)
+
+
+async def test_whoever_asks_again_before_a_server_that_has_refused_closes_is_told_why_too():
+    """A server of version 1 whose environment can not be made says so, and then closes."""
+
+    async def refuse(connection: ServerConnection) -> None:
+        await connection.recv()
+        await connection.send('{"type":"error","data":{"message":"no board","code":"FACTORY_ERROR"}}')
+        await connection.recv()
+        await connection.close()
+
+    async with websocket_server(refuse, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with CounterEnv(f"http://127.0.0.1:{port}") as env:
+            for _ in range(2):
+                with pytest.raises(EnvironmentFactoryError, match="no board"):
+                    await env.reset()

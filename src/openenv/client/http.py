@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from openenv.client.base import ActionT, EnvClient, ObservationT, StateT
 from openenv.client.link import Link, LinkOptions
+from openenv.client.progress import OnProgress
 from openenv.errors import BudgetExceededError, ConnectionFailedError, SessionLost, SessionNotFoundError
 from openenv.protocol import codec
 from openenv.protocol.address import http_address, place
@@ -104,7 +105,13 @@ class HTTPLink:
             codec.reply_data(_as_frame(response))  # raises what the server answered
         self._http = http
 
-    async def request(self, verb: str, data: bytes | None = None) -> Incoming:
+    async def request(
+        self,
+        verb: str,
+        data: bytes | None = None,
+        timeout_s: float | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Incoming:
         """See `Link.request`."""
         import httpx
 
@@ -115,14 +122,14 @@ class HTTPLink:
             if verb == "state":
                 response = await self._http.get(path)
             else:
-                body = b'{"action":%s}' % data if verb == "step" else data
+                body = _step_body(data, timeout_s) if verb == "step" else data
                 response = await self._http.post(path, content=body, headers={"content-type": "application/json"})
         except httpx.TimeoutException as error:
             budget = self._options.message_timeout_s
             raise BudgetExceededError(
                 f"The {verb} was not answered within the message budget of {budget:g} s and may still be executed; "
                 "raise request_timeout_s if this is normal",
-                budget=verb,
+                budget="message",
                 seconds=budget,
             ) from error
         except httpx.HTTPError as error:
@@ -156,6 +163,11 @@ class HTTPLink:
             pass
         finally:
             await http.aclose()
+
+
+def _step_body(action: bytes | None, timeout_s: float | None) -> bytes:
+    limit = b"" if timeout_s is None else b',"timeout_s":%r' % timeout_s
+    return b'{"action":%b%b}' % (action or b"{}", limit)
 
 
 def _code(response: httpx.Response) -> str:

@@ -231,7 +231,8 @@ def encode_observation(observation: BaseModel) -> bytes:
         return encode_result(
             StepResult.make(observation, fields["reward"], fields["done"], metadata=fields["metadata"])
         )
-    return _plain_result(_dump_observation(observation), fields["reward"], fields["done"])
+    body = dump_model(observation, exclude=_BESIDE_OBSERVATION, what="observation")
+    return _plain_result(body, fields["reward"], fields["done"])
 
 
 def result_data(result: StepResult[Any]) -> dict[str, Any]:
@@ -555,7 +556,8 @@ def step_result(data: m.ResultData[Any]) -> StepResult[Any]:
     observation = data.observation
     metadata: dict[str, Any] | None
     if isinstance(observation, Observation):
-        metadata = data.metadata or _told(observation, data.reward, data.done)
+        told = _told(observation, data.reward, data.done)
+        metadata = data.metadata or told
     elif isinstance(observation, BaseModel):
         fields = type(observation).__pydantic_fields__
         for name, value in (("reward", data.reward), ("done", data.done)):
@@ -567,13 +569,16 @@ def step_result(data: m.ResultData[Any]) -> StepResult[Any]:
         metadata = data.metadata or (observation.get("metadata") if isinstance(observation, dict) else None)
     if data.outcome is None and not data.terminated:
         return StepResult.make(observation, data.reward, data.done, data.truncated, data.info, metadata)
-    return StepResult(
-        observation,
-        data.reward,
-        data.done,
-        terminated=data.terminated,
-        truncated=data.truncated,
-        outcome=Outcome(*vars(data.outcome).values()) if data.outcome is not None else None,
-        info=data.info,
-        metadata=metadata,
-    )
+    try:
+        return StepResult(
+            observation,
+            data.reward,
+            data.done,
+            terminated=data.terminated,
+            truncated=data.truncated,
+            outcome=Outcome(*vars(data.outcome).values()) if data.outcome is not None else None,
+            info=data.info,
+            metadata=metadata,
+        )
+    except ValueError as error:
+        raise InvalidReplyError(f"The server's answer contradicts itself. {values.reason(error)}") from error

@@ -69,7 +69,13 @@ class Format(Protocol):
         """Return a frame of plain values."""
 
     def request(
-        self, number: int, verb: str, session: str, seq: int | None = None, data: bytes | None = None
+        self,
+        number: int,
+        verb: str,
+        session: str,
+        seq: int | None = None,
+        data: bytes | None = None,
+        timeout_s: float | None = None,
     ) -> bytes:
         """Return a request frame around encoded data."""
 
@@ -117,11 +123,19 @@ class _Json:
         return values.dumps(dict(message), what="message")
 
     def request(
-        self, number: int, verb: str, session: str, seq: int | None = None, data: bytes | None = None
+        self,
+        number: int,
+        verb: str,
+        session: str,
+        seq: int | None = None,
+        data: bytes | None = None,
+        timeout_s: float | None = None,
     ) -> bytes:
         head = b'{"id":%d,"type":"%s","session":"%s"' % (number, verb.encode(), session.encode())
         if seq is not None:
             head += b',"seq":%d' % seq
+        if timeout_s is not None:
+            head += b',"timeout_s":%r' % timeout_s
         return head + b"}" if data is None else head + b',"data":' + data + b"}"
 
     def batch(self, number: int, verb: str, items: Iterable[tuple[str, int, bytes]]) -> bytes:
@@ -179,13 +193,21 @@ class _MessagePack:
         return msgspec.msgpack.encode(dict(message), enc_hook=_to_extension)
 
     def request(
-        self, number: int, verb: str, session: str, seq: int | None = None, data: bytes | None = None
+        self,
+        number: int,
+        verb: str,
+        session: str,
+        seq: int | None = None,
+        data: bytes | None = None,
+        timeout_s: float | None = None,
     ) -> bytes:
         import msgspec
 
         message: dict[str, Any] = {"id": number, "type": verb, "session": session}
         if seq is not None:
             message["seq"] = seq
+        if timeout_s is not None:
+            message["timeout_s"] = timeout_s
         if data is not None:
             message["data"] = msgspec.Raw(data)
         return msgspec.msgpack.encode(message)

@@ -14,8 +14,9 @@ from openenv.errors import InvalidRequestError, MessageTooLargeError, RequestErr
 from openenv.protocol.codec import ServerCodec
 from openenv.protocol.messages import WSCloseMessage
 from openenv.server.dispatch import dispatch
+from openenv.server.host import Reply
 from openenv.server.manager import SessionManager
-from openenv.server.sessions import STOPPED, Reply, Session
+from openenv.server.sessions import STOPPED, Session
 
 NORMAL_CLOSURE = 1000
 SERVER_STOPS = 1012

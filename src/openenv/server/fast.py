@@ -23,6 +23,7 @@ from fastapi import FastAPI
 from picows import (
     WSAutoPingStrategy,
     WSCloseCode,
+    WSFrame,
     WSMsgType,
     WSTransport,
     WSUpgradeRequest,
@@ -199,6 +200,13 @@ class _Listener(MessageListener):
         super().on_ws_connected(transport)
         self._connections.add(self)
         self._connection.opened()
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        """Answer a message; what is not one whole message of the right kind goes the longer way."""
+        if frame.msg_type is self._kind and frame.fin and frame.payload_size <= self._max_size:
+            self._connection.received(frame.get_payload_as_bytes())
+        else:
+            super().on_ws_frame(transport, frame)
 
     def message(self, raw: bytes, binary: bool) -> None:
         """Answer it."""

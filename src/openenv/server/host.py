@@ -70,20 +70,32 @@ _ANY_STEP = StepOp(None)
 
 
 @dataclass(slots=True)
-class Answer:
-    """What an operation came to.
-
-    Attributes:
-        kind: `observation` or `state`.
-        data: The encoded data of the answer.
-        done: Whether the episode is over.
-        error: Set if it was executed, but its answer has no form on the wire.
-    """
+class Reply:
+    """The answer to one request: encoded data of the given kind, or the error it stands for."""
 
     kind: str
     data: bytes
-    done: bool = False
     error: RequestError | None = None
+
+    @staticmethod
+    def failed(error: RequestError, format_: Format = JSON) -> Reply:
+        """Return the answer that reports an error."""
+        return Reply("error", format_.pack_error(error), error)
+
+    def frame(self) -> bytes:
+        """Return it as a version 1 WebSocket frame."""
+        return codec.frame(self.kind, self.data)
+
+
+@dataclass(slots=True)
+class Answer(Reply):
+    """What an operation came to; `error` is set if it was executed, but its answer has no form on the wire.
+
+    Attributes:
+        done: Whether the episode is over.
+    """
+
+    done: bool = False
 
 
 class Reporter:
@@ -157,9 +169,9 @@ class Host:
             return self._report("step", error)
         if self.format is JSON and isinstance(returned, Observation):
             try:
-                return Answer("observation", codec.encode_observation(returned), returned.done)
+                return Answer("observation", codec.encode_observation(returned), None, returned.done)
             except RequestError as error:
-                return Answer("observation", b"", returned.done, error)
+                return Answer("observation", b"", error, returned.done)
             except BaseException as error:
                 return self._report("step", error)
         return self.finish(_ANY_STEP, returned)
@@ -173,9 +185,9 @@ class Host:
             if isinstance(operation, ResetOp) and operation.notice:
                 result.info = {**result.info, "warnings": [operation.notice, *result.info.get("warnings", ())]}
             try:
-                return Answer("observation", self.format.pack_result(result), result.done)
+                return Answer("observation", self.format.pack_result(result), None, result.done)
             except RequestError as error:
-                return Answer("observation", b"", result.done, error)
+                return Answer("observation", b"", error, result.done)
         except RequestError as refused:
             return refused
         except BaseException as error:  # a value with hostile methods

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -27,9 +28,11 @@ from openenv.protocol.codec_v2 import ServerCodecV2, batch_of, readable
 from openenv.protocol.formats import JSON, Format
 from openenv.server.connection import too_large
 from openenv.server.dispatch import tool_answer
-from openenv.server.host import Operation, ResetOp, StepOp
+from openenv.server.host import Operation, Reply, ResetOp, StepOp
 from openenv.server.manager import SessionManager
-from openenv.server.sessions import Reply, Request, Session
+from openenv.server.sessions import Request, Session
+
+logger = logging.getLogger("openenv.server")
 
 CAPABILITIES = ["batch", "cancel", "resume"]
 HEARTBEAT_S = 15.0
@@ -265,6 +268,7 @@ class MultiplexConnection:
         request = session.numbered(item.seq, operation, answer)
         if request is not None and not request.answered:
             self._requests[number] = (session, request)
+            request.asker, request.number = self, number
 
     def _answer(self, number: int, session: str, seq: int, reply: Reply) -> None:
         self._requests.pop(number, None)
@@ -275,6 +279,18 @@ class MultiplexConnection:
             reply = Reply.failed(too_large(len(raw), self._max_size, "answer"), self._format)
             raw = self._format.answer(number, reply.kind, session, seq, reply.data)
         self._send(raw)
+
+    def progressed(self, session: str, number: int, report: dict[str, Any]) -> None:
+        """Tell the client how far a reset or step of one of its sessions is."""
+        if self._lost:
+            return
+        try:
+            raw = self._format.answer(number, "progress", session, 0, self._format.pack(report, "progress"))
+        except RequestError as error:  # not worth failing the request for
+            logger.warning("session %s: a report of progress was left out: %s", session, error.message)
+            return
+        if len(raw) <= self._max_size:
+            self._send(raw)
 
     def _state(self, frame: v2.GetState) -> None:
         session = self._sessions.get(frame.session)
@@ -390,7 +406,9 @@ class _Batch:
                 Reply.failed(_not_held(self._connection._manager, item.session), self._connection._format),
             )
         else:
-            session.numbered(item.seq, operation, partial(self.answer, item.session, item.seq))
+            request = session.numbered(item.seq, operation, partial(self.answer, item.session, item.seq))
+            if request is not None:
+                request.asker, request.number = self._connection, self._number
 
     def refuse(self, session: Session | None, name: str, seq: int, reason: RequestError) -> None:
         answer = partial(self.answer, name, seq)

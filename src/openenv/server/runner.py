@@ -23,6 +23,7 @@ from openenv.errors import RequestError
 from openenv.models import EnvironmentMetadata
 from openenv.protocol.formats import Format
 from openenv.server.host import Answer, Host, Operation, Reporter
+from openenv.server.progress import Relay, Tell
 from openenv.server.threads import Done, Thread, ThreadPool
 
 Factory = Callable[[], Any]
@@ -46,8 +47,8 @@ class Runner(Protocol):
     def start(self, done: OnStarted) -> None:
         """Construct the environment."""
 
-    def run(self, operation: Operation, done: OnAnswer) -> None:
-        """Run an operation."""
+    def run(self, operation: Operation, done: OnAnswer, progress: Tell | None = None) -> None:
+        """Run an operation; what the environment reports before it is done goes to `progress`."""
 
     def step_now(self) -> Callable[[Any], Answer | RequestError | None] | None:
         """Return what takes a step on the spot, for an environment that never blocks; else None."""
@@ -102,6 +103,7 @@ class LocalRunner:
         self._inline: frozenset[str] = frozenset()
         self._running = False
         self._close_after: list[OnClosed] = []
+        self._relay: Relay | None = None
         self.host: Host | None = None
 
     @property
@@ -123,16 +125,18 @@ class LocalRunner:
 
         self._in_thread(lambda: Host(self._factory(), self._report, strict=self._strict), made)
 
-    def run(self, operation: Operation, done: OnAnswer) -> None:
+    def run(self, operation: Operation, done: OnAnswer, progress: Tell | None = None) -> None:
         """See `Runner.run`."""
-        host = self.host
+        host, relay = self.host, self._relay
         assert host is not None, "operations wait until the environment is there"
+        assert relay is not None
         try:
             call = operation.bind(host.adapter)
         except RequestError as error:
             done(error)
             return
         self._running = True
+        relay.begin(progress)
         if operation.verb in self._inline:
             self._called(host, operation, done, host.call(operation, call), None)
         else:
@@ -168,6 +172,8 @@ class LocalRunner:
             self._close_after.append(done)
             return
         host, self.host = self.host, None
+        if host is not None:
+            host.adapter.listen(None)
 
         def closed(_value: Any, error: BaseException | None) -> None:
             if error is not None:
@@ -200,6 +206,8 @@ class LocalRunner:
 
     def _over(self, done: OnAnswer, answer: Answer | RequestError) -> None:
         self._running = False
+        assert self._relay is not None
+        self._relay.end()
         done(answer)
         for closed in self._close_after:
             self.close(closed)
@@ -241,6 +249,8 @@ class LocalRunner:
     def _settle(self, host: Host) -> None:
         """Decide how each method is called from now on."""
         self.host = host
+        self._relay = Relay(asyncio.get_running_loop())
+        host.adapter.listen(self._relay)
         shape = host.adapter.shape
         self.environment_type = shape.cls.__name__
         self.allows_step_without_reset = host.adapter.allows_step_without_reset

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from typing import Any
 
 from openenv.errors import (
@@ -28,11 +29,10 @@ from openenv.errors import (
     SessionLost,
 )
 from openenv.models import EnvironmentMetadata
-from openenv.protocol import codec
 from openenv.protocol.formats import JSON, Format
 from openenv.protocol.messages import SessionInfo, SessionListing
 from openenv.server.budgets import Budgets
-from openenv.server.host import Answer, Operation, ResetOp, StateOp, StepOp
+from openenv.server.host import Answer, Operation, Reply, ResetOp, StateOp, StepOp
 from openenv.server.runner import Runner
 
 
@@ -45,24 +45,6 @@ class Phase(Enum):
     ENDED = "ended"
     BROKEN = "broken"
     CLOSED = "closed"
-
-
-@dataclass(slots=True)
-class Reply:
-    """The answer to one request: encoded data of the given kind, or the error it stands for."""
-
-    kind: str
-    data: bytes
-    error: RequestError | None = None
-
-    @staticmethod
-    def failed(error: RequestError, format_: Format = JSON) -> Reply:
-        """Return the answer that reports an error."""
-        return Reply("error", codec.encode_error(error) if format_ is JSON else format_.pack_error(error), error)
-
-    def frame(self) -> bytes:
-        """Return it as a version 1 WebSocket frame."""
-        return codec.frame(self.kind, self.data)
 
 
 OnReply = Callable[[Reply], None]
@@ -78,6 +60,8 @@ class Request:
         reply: Called with the answer.
         given: The answer, once there is one.
         also: Who else is to be told, having sent the same request again.
+        asker: The connection that is told of its progress, if that is of version 2.
+        number: Its id on that connection.
     """
 
     operation: Operation | None
@@ -85,6 +69,8 @@ class Request:
     known: Reply | None = None
     given: Reply | None = None
     also: list[OnReply] | None = None
+    asker: Any = None
+    number: int = 0
 
     @property
     def answered(self) -> bool:
@@ -257,8 +243,8 @@ class Session:
             self.episode.steps += 1
             if answer.done:
                 self.phase = Phase.ENDED
-            self._kept = reply = Reply("observation", answer.data)
-            return reply
+            self._kept = answer
+            return answer
         assert answer is not None
         self._kept = reply = self._reply(StepOp(action), answer)
         return reply
@@ -405,7 +391,12 @@ class Session:
         if seconds is not None:
             self._timer = asyncio.get_running_loop().call_later(seconds, self._over_budget, verb, seconds)
         runner = self._runner
-        runner.run(operation, lambda answer: self._answered(runner, request, answer))
+        progress = partial(self._progressed, request) if self.seq else None  # only version 2 tells of it
+        runner.run(operation, lambda answer: self._answered(runner, request, answer), progress)
+
+    def _progressed(self, request: Request, report: dict[str, Any]) -> None:
+        if request is self._current and request.asker is not None and request.asker is self.holder:
+            self.holder.progressed(self.id, request.number, report)
 
     def _answered(self, runner: Runner, request: Request, answer: Answer | RequestError) -> None:
         if runner is not self._runner or self._current is not request:
@@ -441,7 +432,7 @@ class Session:
                 self.phase = Phase.ENDED
         if answer.error is not None:
             return Reply.failed(answer.error, self.format)
-        return Reply(answer.kind, answer.data)
+        return answer
 
     def _known(self) -> dict[str, Any]:
         """Return what the server has counted itself, for a state that leaves it open."""

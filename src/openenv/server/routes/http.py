@@ -17,7 +17,8 @@ from openenv.protocol import messages as m
 from openenv.server.config import ServerContext
 from openenv.server.connection import too_large
 from openenv.server.dispatch import ask
-from openenv.server.sessions import Reply, Session
+from openenv.server.host import Reply
+from openenv.server.sessions import Session
 
 STATUS = {
     "VALIDATION_ERROR": 422,
@@ -29,6 +30,7 @@ STATUS = {
     "SESSION_LOST": 410,
     "MESSAGE_TOO_LARGE": 413,
     "CAPACITY_REACHED": 503,
+    "BUDGET_EXCEEDED": 504,
 }
 """HTTP status of each error code; any other is 500."""
 
