@@ -14,6 +14,7 @@ from openenv.client.link import Link, LinkOptions
 from openenv.client.progress import OnProgress
 from openenv.errors import BudgetExceededError, ConnectionFailedError, SessionLost, SessionNotFoundError
 from openenv.protocol import codec
+from openenv.protocol.address import http_address, place
 from openenv.protocol.formats import JSON, Incoming
 from openenv.protocol.messages import ErrorData
 
@@ -81,12 +82,14 @@ class HTTPLink:
 
         options = self._options
         timeout = httpx.Timeout(options.message_timeout_s, connect=options.connect_timeout_s)
+        url, file = place(http_address(self.url))
         http = httpx.AsyncClient(
-            base_url=self.url,
+            transport=httpx.AsyncHTTPTransport(uds=file) if file is not None else None,
+            base_url=url,
             timeout=timeout,
             headers=dict(options.headers),
             trust_env=False,
-            verify=self.url.startswith("https://"),  # certificates take long to load
+            verify=url.startswith("https://"),  # certificates take long to load
         )
         try:
             response = await http.post("/sessions")

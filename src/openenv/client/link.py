@@ -24,6 +24,7 @@ from openenv.errors import (
     RequestError,
     SessionLost,
 )
+from openenv.protocol.address import is_unix, websocket_address
 from openenv.protocol.codec import reply_data
 from openenv.protocol.formats import JSON, Format, Incoming
 from openenv.settings import DEFAULT_MAX_MESSAGE_SIZE_MB, MIB
@@ -108,8 +109,7 @@ def websocket_url(base_url: str) -> str:
 
 def convert_to_ws_url(url: str) -> str:
     """Return an address with the scheme of WebSockets: `https://host/` gives `wss://host`, `host` `ws://host`."""
-    scheme, _, rest = url.rstrip("/").rpartition("://")
-    return f"{'wss' if scheme in ('https', 'wss') else 'ws'}://{rest}"
+    return websocket_address(url)
 
 
 class WebSocketLink:
@@ -288,7 +288,9 @@ def _error_in(frame: bytes | None) -> RequestError | None:
 
 
 def proxy_of(url: str) -> str | None:
-    """Return the proxy that the usual environment variables name for a WebSocket, none for loopback."""
+    """Return the proxy that the usual environment variables name for a WebSocket, none for this host itself."""
+    if is_unix(url):
+        return None
     parts = urlsplit(url)
     host = parts.hostname or ""
     if host in ("localhost", "::1") or host.startswith("127.") or urllib.request.proxy_bypass(host):

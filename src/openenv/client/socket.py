@@ -9,7 +9,9 @@ from typing import Any
 import picows
 from picows import WSCloseCode, WSListener, WSMsgType, WSTransport
 
+from openenv.protocol.address import place
 from openenv.protocol.sockets import MessageListener
+from openenv.protocol.unix import UnixSocket
 
 NORMAL = 1000
 CLOSE_WAIT_S = 2.0
@@ -49,7 +51,7 @@ class Socket(MessageListener):
         """Connect.
 
         Args:
-            url: `ws://` or `wss://` address.
+            url: `ws://`, `wss://` or `ws+unix://` address.
             received: Called with each message.
             lost: Called once with the close code (None without a close frame) and reason.
             headers: HTTP headers of the handshake.
@@ -65,9 +67,11 @@ class Socket(MessageListener):
             SocketError: The handshake failed.
             TimeoutError: The handshake was not answered in time.
         """
+        address, file = place(url)
         connecting = picows.ws_connect(
             lambda: Socket(received, lost, max_size),
-            url,
+            address,
+            socket_factory=None if file is None else lambda _: _connected(file),
             websocket_handshake_timeout=max(budget_s - 0.05, budget_s / 2),
             enable_auto_ping=ping_interval_s is not None and ping_timeout_s is not None,
             auto_ping_idle_timeout=ping_interval_s or 0.0,
@@ -138,6 +142,18 @@ class Socket(MessageListener):
         except Exception as error:
             reason = reason or str(error)
         self._on_lost(code, reason)
+
+
+async def _connected(file: str) -> UnixSocket:
+    """Return a connection to a Unix domain socket."""
+    socket = UnixSocket()
+    try:
+        socket.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(socket, file)
+    except BaseException:
+        socket.close()
+        raise
+    return socket
 
 
 _abandoned: set[asyncio.Task[Any]] = set()

@@ -38,6 +38,10 @@ class Runner(Protocol):
     environment_type: str
     """Class name of the environment, once it is there."""
 
+    @property
+    def kind(self) -> str:
+        """Where the environment runs: `inline`, `thread` or `process`; empty until that is known."""
+
     allows_step_without_reset: bool
 
     def start(self, done: OnStarted) -> None:
@@ -102,6 +106,13 @@ class LocalRunner:
         self._stopped = False
         self._relay: Relay | None = None
         self.host: Host | None = None
+
+    @property
+    def kind(self) -> str:
+        """See `Runner.kind`."""
+        if self.host is None:
+            return ""
+        return "inline" if "step" in self._inline else "thread"
 
     def start(self, done: OnStarted) -> None:
         """See `Runner.start`."""

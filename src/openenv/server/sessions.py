@@ -8,6 +8,7 @@ the table `_REFUSED`; how a session ends is `end`, for every reason there is.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import secrets
 import time
 import uuid
@@ -29,7 +30,7 @@ from openenv.errors import (
 )
 from openenv.models import EnvironmentMetadata
 from openenv.protocol.formats import JSON, Format
-from openenv.protocol.messages import SessionInfo
+from openenv.protocol.messages import SessionInfo, SessionListing
 from openenv.server.budgets import Budgets
 from openenv.server.host import Answer, Operation, Reply, ResetOp, StateOp, StepOp
 from openenv.server.runner import Runner
@@ -97,6 +98,9 @@ class Episode:
 CLOSED = SessionLost("The session was closed")
 """The reason of a session that was ended by its user."""
 
+STOPPED = SessionLost("The server is shutting down")
+"""The reason of a session whose server is stopped in good order."""
+
 _NOT_RESET = "This session has no episode yet: call reset() before step()"
 _EPISODE_ENDED = "The episode has ended: call reset() to start the next one"
 
@@ -105,6 +109,11 @@ _REFUSED: dict[tuple[str, Phase], Callable[[], RequestError]] = {
     ("step", Phase.READY): lambda: NotResetError(_NOT_RESET),
     ("step", Phase.ENDED): lambda: EpisodeEndedError(_EPISODE_ENDED),
 }
+
+
+def public_name(session_id: str) -> str:
+    """Return a name for a session that is the same each time and from which its id can not be found."""
+    return hashlib.sha256(session_id.encode()).hexdigest()[:16]
 
 
 class Session:
@@ -309,6 +318,28 @@ class Session:
             created_at=self.created_at,
             last_activity_at=time.time() - (self._clock() - self.last_activity),
             environment_type=self._runner.environment_type,
+        )
+
+    def listing(self, unattached: bool) -> SessionListing:
+        """Return what anybody may know of it. Its id is none of that: over HTTP whoever knows it may use it.
+
+        Args:
+            unattached: It was opened over plain HTTP.
+        """
+        now, info = self._clock(), self.info()
+        detached = self.lease_until is not None
+        return SessionListing(
+            session=public_name(self.id),
+            phase=info.phase,
+            held="http" if unattached else "detached" if detached else "attached",
+            runs=self._runner.kind,
+            environment_type=info.environment_type,
+            episode_id=info.episode_id,
+            step_count=info.step_count,
+            busy=self.busy,
+            age_s=round(now - self.opened_at, 3),
+            idle_s=round(now - self.last_activity, 3),
+            lease_left_s=None if self.lease_until is None else round(max(0.0, self.lease_until - now), 3),
         )
 
     # --- one request at a time -------------------------------------------------------------------

@@ -123,6 +123,11 @@ def _session_routes(calls: _Calls) -> APIRouter:
         """Open a session of one's own. Close it with DELETE; it ends by itself after a while without use."""
         return calls.manager.open(attached=False).info()
 
+    @routes.get("")
+    async def listing() -> list[m.SessionListing]:
+        """Say which sessions there are, of whoever they are, by names that give no right to use them."""
+        return calls.manager.listing()
+
     @routes.get("/{session_id}")
     async def info(session_id: str) -> m.SessionInfo:
         """Say how a session stands."""

@@ -189,6 +189,8 @@ class WorkerRunner(asyncio.Protocol):
         label: What log lines call the session.
     """
 
+    kind = "process"
+
     def __init__(
         self, forks: ForkServer, codec: ClientCodec, *, strict: bool, expose_errors: bool, label: str
     ) -> None:
