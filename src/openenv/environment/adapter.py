@@ -8,10 +8,11 @@ while messages flow.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import logging
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -235,6 +236,16 @@ class Adapter:
         """Have the environment report its progress to a function, which may be called on any thread."""
         if isinstance(self.environment, Environment):
             vars(self.environment)["_listener"] = listener  # also where its class forbids to set attributes
+
+    @contextlib.contextmanager
+    def unheard(self) -> Iterator[None]:
+        """Let nobody hear what the environment reports in a block: it was not asked for."""
+        listener = vars(self.environment).get("_listener") if isinstance(self.environment, Environment) else None
+        self.listen(None)
+        try:
+            yield
+        finally:
+            self.listen(listener)
 
     @property
     def has_close(self) -> bool:

@@ -166,7 +166,7 @@ class Host:
         if inspect.iscoroutine(returned):
             return returned
         if isinstance(operation, ResetOp):
-            with _told_to_whoever_asks():
+            with _told_to_whoever_asks(), self.adapter.unheard():
                 state = self.adapter.state()
                 if inspect.iscoroutine(state):
                     return self._after(state, returned)
@@ -177,13 +177,13 @@ class Host:
         """Reset, and look which id the environment has given to the episode."""
         returned = call()
         returned = await returned if inspect.iscoroutine(returned) else returned
-        with _told_to_whoever_asks():
+        with _told_to_whoever_asks(), self.adapter.unheard():
             state = self.adapter.state()
             self._episode_id = _episode_id(await state if inspect.iscoroutine(state) else state)
         return returned
 
     async def _after(self, state: Coroutine[Any, Any, Any], returned: Any) -> Any:
-        with _told_to_whoever_asks():
+        with _told_to_whoever_asks(), self.adapter.unheard():
             self._episode_id = _episode_id(await state)
         return returned
 
