@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-from benchmarks._processes import HOST, Child
+from benchmarks._processes import Child
 from benchmarks._rounds import Contestant
 
 _PATIENCE_S = 60.0
@@ -60,8 +60,7 @@ class Held:
         with ExitStack() as stack:
             self.server = stack.enter_context(self._contestant.server(sys.executable))
             self.server.wait_until_healthy()
-            url = f"http://{HOST}:{self.server.port}"
-            command = [sys.executable, str(self._contestant.program("paced.py")), url]
+            command = [sys.executable, str(self._contestant.program("paced.py")), self.server.url]
             self._client = stack.enter_context(Child("The client", command, self._contestant.environ()))
             if self._client.hear(_PATIENCE_S) != "ready":
                 raise self._client.failed("is not ready")

@@ -122,12 +122,12 @@ class Child:
         return line.decode()
 
     def cpu_seconds(self) -> float | None:
-        """Return the CPU time it has used so far, its threads included; None where there is no `/proc`."""
+        """Return the CPU time that it and its own children have used so far; None where there is no `/proc`."""
         try:
-            after_name = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+            ticks = [_ticks(pid) for pid in (self.process.pid, *_children(self.process.pid))]
         except OSError:
             return None
-        return (int(after_name[11]) + int(after_name[12])) / os.sysconf("SC_CLK_TCK")
+        return sum(ticks) / os.sysconf("SC_CLK_TCK")
 
     def private_bytes(self) -> int | None:
         """Return the memory that is its own and nobody else's; None where there is no `/proc`."""
@@ -144,12 +144,45 @@ class Child:
         return BenchmarkError(f"{self.name} {what}" + (f"; it wrote:\n{tail}" if tail else ""))
 
 
-class Server(Child):
-    """A child that serves HTTP on a free loopback port; the port is appended to its command."""
+def _ticks(pid: int) -> int:
+    after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(after_name[11]) + int(after_name[12])
 
-    def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
-        self.port = free_port()
-        super().__init__(name, [*command, str(self.port)], environment)
+
+def _children(pid: int) -> list[int]:
+    lists = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for found in lists for child in found.read_text().split()]
+
+
+class Server(Child):
+    """A child that serves HTTP. Where is appended to its command: a free loopback port, or the path of a socket.
+
+    Args:
+        name: What to call it in errors.
+        command: Program and arguments.
+        environment: Its environment variables.
+        uds: Whether it serves on a Unix domain socket, in a folder of its own.
+
+    Attributes:
+        port: The port; 0 on a Unix domain socket.
+        url: Its address, as clients take it.
+    """
+
+    def __init__(
+        self, name: str, command: Sequence[str], environment: Mapping[str, str], *, uds: bool = False
+    ) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="openenv-bench-") if uds else None
+        self._file = f"{self._folder.name}/socket" if self._folder else ""
+        self.port = 0 if uds else free_port()
+        self.url = f"unix://{self._file}" if uds else f"http://{HOST}:{self.port}"
+        super().__init__(name, [*command, self._file or str(self.port)], environment)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        super().__exit__(kind, error, trace)
+        if self._folder:
+            self._folder.cleanup()
 
     def wait_until_healthy(self, timeout_s: float = 30.0) -> None:
         """Wait until `/health` answers 200.
@@ -168,6 +201,10 @@ class Server(Child):
     def _healthy(self) -> bool:
         connection = http.client.HTTPConnection(HOST, self.port, timeout=2)
         try:
+            if self._file:
+                connection.sock = socket.socket(socket.AF_UNIX)
+                connection.sock.settimeout(2)
+                connection.sock.connect(self._file)
             connection.request("GET", "/health")
             return connection.getresponse().status == 200
         except (OSError, http.client.HTTPException):

@@ -40,6 +40,8 @@ class Contestant:
         face: How the client is called; `vector` is all sessions by one call.
         clients: Clients in the one client process, each with a session of its own; or sessions of the vector.
         hooks: Whether the client class parses results itself, as classes written for release 0.10.0 do.
+        uds: Whether they meet on a Unix domain socket instead of a port.
+        workers: Server processes behind the one address; on the own route only.
     """
 
     side: Literal["ours", "peer", "socket"]
@@ -48,27 +50,31 @@ class Contestant:
     face: Face = "async"
     clients: int = 1
     hooks: bool = False
+    uds: bool = False
+    workers: int = 1
 
     @property
     def name(self) -> str:
         """What to call it in errors."""
-        return f"{self.side} ({self.environment} environment, {self.route} route, {self.clients} {self.face})"
+        place = f"{self.route} route{' on a Unix socket' if self.uds else ''}, {self.workers} processes"
+        return f"{self.side} ({self.environment} environment, {place}, {self.clients} {self.face})"
 
     def server(self, python: str) -> Server:
         """Return its server, not started yet."""
         if self.side == "socket":
             command = [python, str(self.program("raw.py")), "serve"]
         else:
-            command = [python, str(self.program("server.py")), self.environment, self.route, str(self.clients)]
-        return Server(f"The server of {self.name}", command, self.environ())
+            command = [python, str(self.program("server.py")), self.environment, self.route]
+            command += [str(self.clients), str(self.workers)]
+        return Server(f"The server of {self.name}", command, self.environ(), uds=self.uds)
 
-    def client(self, python: str, port: int) -> Child:
+    def client(self, python: str, url: str) -> Child:
         """Return its client, not started yet."""
         if self.side == "socket":
-            command = [python, str(self.program("raw.py")), "call", str(port)]
+            command = [python, str(self.program("raw.py")), "call", url.rpartition(":")[2]]
         else:
-            command = [python, str(self.program("client.py")), f"http://{HOST}:{port}", self.face]
-            command += [str(self.clients), self._style]
+            command = [python, str(self.program("client.py")), url, self.face]
+            command += [str(self.clients), str(self.workers), self._style]
         return Child(f"The client of {self.name}", command, self.environ())
 
     @property
@@ -91,8 +97,9 @@ class Contestant:
 def peer_of(contestant: Contestant) -> Contestant:
     """Return what release 0.10.0 has to set against it.
 
-    It knows no `NON_BLOCKING`, it has no server of its own, and its client classes must have the hooks. Nor has it
-    anything like a vector: against that stand 32 clients that step on their own.
+    It knows no `NON_BLOCKING`, no Unix domain sockets and no sessions on several processes; it has no server of its
+    own, and its client classes must have the hooks. Nor has it anything like a vector: against that stand 32
+    clients that step on their own.
     """
     environment: Environment = "sync" if contestant.environment == "non-blocking" else contestant.environment
     if contestant.face == "vector":
@@ -183,7 +190,7 @@ def _started(stack: ExitStack, pythons: dict[Contestant, str]) -> dict[Contestan
     pairs = {}
     for contestant, server in servers.items():
         server.wait_until_healthy(_START_S)
-        client = stack.enter_context(contestant.client(pythons[contestant], server.port))
+        client = stack.enter_context(contestant.client(pythons[contestant], server.url))
         pairs[contestant] = _Pair(server, client)
     for pair in pairs.values():
         if pair.client.hear(_START_S) != "ready":
@@ -209,11 +216,23 @@ def compare(
     for _, line, limit in sorted(lines, key=lambda line: line[2] is not None):
         seconds |= dict.fromkeys((line, peer_of(line)), bench.seconds if limit else bench.seconds / 2)
     reached = alternate(bench, seconds)
-    figures = [rate(what, reached[line], reached.get(peer_of(line)), limit) for what, line, limit in lines]
+    figures = [
+        rate(what, reached[line], reached.get(peer_of(line)), limit, f"peer{_lacking(line)}")
+        for what, line, limit in lines
+    ]
     return figures, reached
 
 
-def rate(what: str, ours: Measured, peers: Measured | None = None, limit: Limit | None = None) -> Figure:
+def _lacking(line: Contestant) -> str:
+    """Return what to know of the peer of a line, because it lacks what the line has."""
+    if line.uds:
+        return " over TCP, having no Unix sockets:"
+    return ", in one process:" if line.workers > 1 else ""
+
+
+def rate(
+    what: str, ours: Measured, peers: Measured | None = None, limit: Limit | None = None, peer: str = "peer"
+) -> Figure:
     """Return the figure of a throughput: medians, with the spread of the rounds."""
     return Figure(
         what,
@@ -223,7 +242,7 @@ def rate(what: str, ours: Measured, peers: Measured | None = None, limit: Limit 
         limit=limit,
         low=min(ours.rates),
         high=max(ours.rates),
-        note=ours.spread() + (f"; peer {peers.spread()}" if peers else ""),
+        note=ours.spread() + (f"; {peer} {peers.spread()}" if peers else ""),
     )
 
 
@@ -231,7 +250,7 @@ def counted(contestant: Contestant, python: str, steps_s: float = 1.0) -> float:
     """Return how many bytes the socket carries for a step, in both directions together."""
     with contestant.server(python) as server:
         server.wait_until_healthy(_START_S)
-        with Wiretap(server.port) as tap, contestant.client(python, tap.port) as client:
+        with Wiretap(server.port) as tap, contestant.client(python, f"http://{HOST}:{tap.port}") as client:
             if client.hear(_START_S) != "ready":
                 raise client.failed("is not ready")
             before = tap.sent + tap.received

@@ -14,7 +14,7 @@ SHARE = Limit("least", 0.65)
 
 
 def run(bench: Bench) -> list[Figure]:
-    """Measure both routes, the kinds of environment, an old client class, and what a socket alone can do."""
+    """Measure both routes and a Unix socket, the kinds of environment, an old client class, and a socket alone."""
     lines = [
         ("async client, sync environment, plain ASGI", Contestant("ours", route="asgi"), SYNC_LEAST),
         ("async client, sync environment", SYNC, SYNC_LEAST),
@@ -24,6 +24,11 @@ def run(bench: Bench) -> list[Figure]:
             None,
         ),
         ("async client, NON_BLOCKING (peer: sync)", FAST, FAST_LEAST),
+        (
+            "async client, NON_BLOCKING (peer: sync), Unix socket",
+            Contestant("ours", "non-blocking", uds=True),
+            None,
+        ),
         ("async client, async environment", Contestant("ours", "async"), None),
         ("async client with the old hooks, sync", Contestant("ours", hooks=True), None),
     ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from benchmarks._figures import Bench, Figure, Limit
 from benchmarks._rounds import Contestant, compare
 
@@ -9,10 +11,11 @@ AT_LEAST = Limit("least", 3, "ratio")
 
 
 def run(bench: Bench) -> list[Figure]:
-    """Measure a sync environment and one that never blocks."""
+    """Measure a sync environment, one that never blocks, and that on a Unix socket."""
     fast = Contestant("ours", "non-blocking", face="blocking")
     lines = [
         ("blocking client, sync environment", Contestant("ours", face="blocking"), None),
         ("blocking client, NON_BLOCKING (peer: sync)", fast, AT_LEAST),
+        ("blocking client, NON_BLOCKING (peer: sync), Unix socket", replace(fast, uds=True), None),
     ]
     return compare(bench, lines)[0]

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from benchmarks._figures import Bench, Figure, Limit
 from benchmarks._rounds import Contestant, compare
 
-CLIENTS = 32
+CLIENTS, PROCESSES = 32, 2
 AT_LEAST = Limit("least", 10, "ratio")
 
 
 def run(bench: Bench) -> list[Figure]:
-    """Measure a sync environment and one that never blocks."""
+    """Measure a sync environment, one that never blocks, and that on a Unix socket and on several processes."""
     fast = Contestant("ours", "non-blocking", clients=CLIENTS)
     lines = [
         (f"{CLIENTS} async clients, sync environment", Contestant("ours", clients=CLIENTS), None),
         (f"{CLIENTS} async clients, NON_BLOCKING (peer: sync)", fast, AT_LEAST),
+        (f"{CLIENTS} async clients, NON_BLOCKING (peer: sync), Unix socket", replace(fast, uds=True), None),
+        (
+            f"{CLIENTS} async clients, NON_BLOCKING (peer: sync), {PROCESSES} server processes",
+            replace(fast, workers=PROCESSES),
+            None,
+        ),
     ]
     return compare(bench, lines)[0]

@@ -7,7 +7,7 @@ import statistics
 import sys
 
 from benchmarks._figures import Bench, Figure, Limit
-from benchmarks._processes import HOST, Child
+from benchmarks._processes import Child
 from benchmarks._rounds import Contestant
 
 SESSIONS, CONNECTIONS = 1000, 8
@@ -26,7 +26,7 @@ def _figure(bench: Bench, name: str, environment: str, limit: Limit) -> Figure:
     contestant = Contestant("ours", environment, clients=2 * SESSIONS)  # those before are being closed
     with contestant.server(sys.executable) as server:
         server.wait_until_healthy()
-        command = [sys.executable, str(contestant.program("opening.py")), f"http://{HOST}:{server.port}"]
+        command = [sys.executable, str(contestant.program("opening.py")), server.url]
         command += [str(SESSIONS), str(CONNECTIONS)]
         with Child("The client", command, contestant.environ()) as client:
             client.hear(30)

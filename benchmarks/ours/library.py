@@ -18,8 +18,8 @@ def application(environment: Any, action: Any, observation: Any, *, sessions: in
     return create_app(environment, action, observation, max_concurrent_envs=sessions)
 
 
-def serve(app: Any, *, port: int) -> None:
+def serve(app: str, **how: Any) -> None:
     """Serve an application in the implementation's own way, until the process is told to end."""
     from openenv.server import serve as run
 
-    run(app, port=port, log_level="warning")
+    run(app, log_level="warning", **how)

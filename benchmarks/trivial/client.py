@@ -1,5 +1,6 @@
-"""Step an environment that does nothing: `client.py URL (async|blocking|vector) CLIENTS (plain|hooks|frames)`.
+"""Step an environment that does nothing: `client.py URL (async|blocking|vector) CLIENTS PROCESSES STYLE`.
 
+The style of the client class is `plain`, `hooks` or `frames`. A vector has a connection for each server process.
 Says `ready` when all clients have reset, and have had the right answer to a step.
 """
 
@@ -51,9 +52,9 @@ def play_blocking(client_class: Any, url: str) -> None:
             orders.report(done, perf_counter() - start)
 
 
-async def play_vector(client_class: Any, url: str, count: int) -> None:
+async def play_vector(client_class: Any, url: str, count: int, connections: int | None) -> None:
     """Run rounds with all sessions in one object, which steps all of them at once."""
-    async with client_class.vector(url, num_envs=count) as envs:
+    async with client_class.vector(url, num_envs=count, connections=connections) as envs:
         await envs.reset()
         for result in await envs.step([action] * count):
             check(result)
@@ -72,7 +73,7 @@ def check(result: Any) -> None:
         raise SystemExit(f"A step gave a wrong answer: {result!r:.1000}")
 
 
-url, face, clients, style = sys.argv[1:]
+url, face, clients, processes, style = sys.argv[1:]
 if style == "frames":
     from frames import FrameEnv as Client
     from frames import Look, is_right
@@ -84,5 +85,7 @@ else:
     Client, action = CLIENTS[style], TrivialAction(value=7)
 if face == "blocking":
     play_blocking(Client, url)
+elif face == "vector":
+    asyncio.run(play_vector(Client, url, int(clients), int(processes) if int(processes) > 1 else None))
 else:
-    asyncio.run((play_vector if face == "vector" else play_async)(Client, url, int(clients)))
+    asyncio.run(play_async(Client, url, int(clients)))

@@ -1,31 +1,24 @@
-"""Serve an environment that does nothing: `server.py VARIANT (asgi|own) SESSIONS PORT`.
+"""Serve an environment that does nothing: `server.py VARIANT (asgi|own) SESSIONS PROCESSES (PORT|PATH)`.
 
 Variants are those of `environment`, and `frames`. `asgi` is uvicorn with its own defaults, the same call for both
-implementations; `own` is what the implementation runs by itself, which release 0.10.0 does not have.
+implementations; `own` is what the implementation runs by itself, which release 0.10.0 does not have. Several
+processes each import `application`, which learns from the environment variables what it is to be.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 
 import library
 import orders
 import uvicorn
 
-variant, route, sessions, port = sys.argv[1:]
+variant, route, sessions, processes, place = sys.argv[1:]
 orders.end_with_the_parent()
-if variant == "frames":
-    from frames import FrameEnvironment as Environment
-    from frames import FrameObservation as Observation
-    from frames import Look as Action
-else:
-    from environment import ENVIRONMENTS
-    from environment import TrivialAction as Action
-    from environment import TrivialObservation as Observation
-
-    Environment = ENVIRONMENTS[variant]
-app = library.application(Environment, Action, Observation, sessions=max(64, int(sessions)))
+os.environ.update(TRIVIAL_VARIANT=variant, TRIVIAL_SESSIONS=sessions)
+where = {"port": int(place)} if place.isdecimal() else {"uds": place}
 if route == "own":
-    library.serve(app, port=int(port))
+    library.serve("application:app", workers=int(processes), **where)
 else:
-    uvicorn.run(app, host="127.0.0.1", port=int(port), log_level="warning")
+    uvicorn.run("application:app", host="127.0.0.1", log_level="warning", **where)

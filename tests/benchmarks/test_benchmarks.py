@@ -87,6 +87,14 @@ def test_against_a_vector_stand_clients_that_step_on_their_own():
     assert (peer.side, peer.environment, peer.face, peer.clients) == ("peer", "sync", "async", 32)
 
 
+def test_against_unix_sockets_and_several_processes_stands_what_the_peer_has():
+    peer = peer_of(Contestant("ours", clients=32))
+    assert not peer.uds
+    assert peer.workers == 1
+    assert peer_of(Contestant("ours", clients=32, uds=True)) == peer
+    assert peer_of(Contestant("ours", clients=32, workers=2)) == peer
+
+
 def test_a_wiretap_passes_on_and_counts():
     with socket.create_server(("127.0.0.1", 0)) as server, Wiretap(server.getsockname()[1]) as tap:
         with socket.create_connection(("127.0.0.1", tap.port), timeout=10) as client:
@@ -130,6 +138,8 @@ def test_the_command_prints_a_table_and_writes_json(tmp_path):
         Contestant("ours", hooks=True),
         Contestant("ours", "sync", face="vector", clients=3),
         Contestant("ours", "frames"),
+        Contestant("ours", "non-blocking", face="blocking", uds=True),
+        Contestant("ours", "non-blocking", face="vector", clients=4, uds=True, workers=2),
     ],
 )
 def test_both_ends_of_every_kind_step_in_processes_of_their_own(contestant):
