@@ -21,6 +21,12 @@ def test_a_folder_is_served_under_its_own_name(make_environment):
     assert "server" not in sys.modules
 
 
+def test_a_name_that_is_missing_is_answered_with_those_there_are(make_environment, monkeypatch):
+    monkeypatch.chdir(make_environment().parent)
+    with pytest.raises(click.ClickException, match=r"It has counter_env\.server\.app:app\."):
+        load(locate("counter_env.server.app:nosuch"))
+
+
 def test_the_current_folder_may_be_a_dot(make_environment, monkeypatch):
     monkeypatch.chdir(make_environment())
     assert locate(".").module == "counter_env.server.app"

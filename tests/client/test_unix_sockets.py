@@ -77,8 +77,10 @@ def test_a_lost_connection_is_resumed(server: Server):
 
 
 def test_nobody_listens_there(tmp_path: Path):
-    with pytest.raises(ConnectionFailedError, match="Failed to connect"), CounterEnv(f"unix://{tmp_path}/no.sock"):
-        pass
+    address = f"unix://{tmp_path}/no.sock"
+    for client in (CounterEnv, OverHttp):
+        with pytest.raises(ConnectionFailedError, match=f"Failed to connect to {address}:"), client(address) as env:
+            env.reset()
 
 
 def test_a_server_below_a_path_has_a_spelling_too(host: Host, tmp_path: Path):
@@ -111,6 +113,11 @@ def test_addresses_are_turned_into_one_another(address: str, websocket: str, htt
 def test_an_address_that_names_no_socket_is_refused(address: str):
     with pytest.raises(ConfigurationError, match=r"unix:///run/env\.sock"):
         place(address)
+
+
+def test_an_address_of_another_kind_is_refused():
+    with pytest.raises(ConfigurationError, match="'ftp://host' is not the address of a server"):
+        websocket_address("ftp://host")
 
 
 # --- listening -------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Our own server does what the protocol says, on each carrier and wherever the environment runs."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,6 +35,13 @@ def test_every_check_holds_on_every_carrier(host: Host, conform: Conform, carrie
     assert told(results, Verdict.FAILED) == []
     assert told(results, Verdict.SKIPPED) == []
     assert len(results) > 100
+
+
+@pytest.mark.parametrize("carrier", ["fast", pytest.param("asgi", marks=pytest.mark.slow)])
+def test_every_check_holds_on_a_unix_socket(host: Host, conform: Conform, tmp_path: Path, carrier: str):
+    results = conform(host.run(create_app(InlineCounter), path=tmp_path / "env.sock", **CARRIERS[carrier]))
+    assert told(results, Verdict.FAILED) == []
+    assert told(results, Verdict.SKIPPED) == []
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ class NotTested(click.ClickException):
 @click.command()
 @click.argument("url", required=False)
 @click.option(
-    "--version", default="all", show_default=True, type=click.Choice(("1", "2", "all")), help="Of the wire."
+    "--version", default="all", show_default=True, type=click.Choice(("1", "2", "all")), help="Which wire version."
 )
 @click.option("--action", metavar="JSON", help="A legal action. By default one is made up from GET /schema.")
 @click.option("--bad-action", metavar="JSON", help="An action that is not legal.")
@@ -51,8 +51,8 @@ def conformance(
 ) -> None:
     """Hold a running server against the protocol.
 
-    URL is its address, such as http://127.0.0.1:8000. The checks open sessions of their own, and play in them; the
-    one that all callers of POST /reset share is reset, too.
+    URL is its address, such as http://127.0.0.1:8000 or unix:///run/env.sock. The checks open sessions of their
+    own, and play in them; the one that all callers of POST /reset share is reset, too.
 
     The exit status is 0 if no check failed, 1 if one did, and 2 if the server could not be tested.
     """

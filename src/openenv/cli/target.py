@@ -98,13 +98,29 @@ def load(target: Target) -> tuple[ASGIApp, bool]:
             found = getattr(found, part)
         except AttributeError as error:
             raise click.ClickException(
-                f"{target.module} has no {target.attribute!r}. Name the app it has: {target.module}:app"
+                f"{target.module} has no {target.attribute!r}. {_offer(target.module)}"
             ) from error
     try:
         app = _as_app(found, target)
     except ConfigurationError as error:
         raise click.ClickException(f"{target.import_string} cannot be served: {error}") from error
     return app, app is found and target.portable
+
+
+def _offer(module: str) -> str:
+    """Return what could be named instead, for an error."""
+    from openenv.environment import Environment
+    from openenv.server.serving import served
+
+    def can_be_served(found: object) -> bool:
+        if isinstance(found, type):
+            return issubclass(found, Environment) and found.__module__ == module
+        return served(found) is not None
+
+    names = [name for name, found in vars(sys.modules[module]).items() if can_be_served(found)]
+    if names:
+        return f"It has {', '.join(f'{module}:{name}' for name in names)}."
+    return "Name an app that openenv.server.create_app has made, or an Environment class."
 
 
 def _as_app(found: Any, target: Target) -> ASGIApp:

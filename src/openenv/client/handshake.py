@@ -10,6 +10,7 @@ from openenv._version import __version__
 from openenv.client.link import LinkOptions, proxy_of
 from openenv.errors import ConnectionFailedError, RequestError
 from openenv.protocol import v2
+from openenv.protocol.address import shown
 from openenv.protocol.formats import Format, Incoming
 
 if TYPE_CHECKING:
@@ -119,4 +120,6 @@ async def _connected(
     except TimeoutError:  # an OSError too, but told apart by `Multiplexer.connect`
         raise
     except (OSError, SocketError) as error:
-        raise ConnectionFailedError(f"Failed to connect to {url}: {error}. Is the server running there?") from error
+        raise ConnectionFailedError(
+            f"Failed to connect to {shown(url)}: {error}. Is the server running there?"
+        ) from error

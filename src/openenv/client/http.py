@@ -14,7 +14,7 @@ from openenv.client.link import Link, LinkOptions
 from openenv.client.progress import OnProgress
 from openenv.errors import BudgetExceededError, ConnectionFailedError, SessionLost, SessionNotFoundError
 from openenv.protocol import codec
-from openenv.protocol.address import http_address, place
+from openenv.protocol.address import http_address, place, shown
 from openenv.protocol.formats import JSON, Incoming
 from openenv.protocol.messages import ErrorData
 
@@ -96,7 +96,7 @@ class HTTPLink:
         except httpx.HTTPError as error:
             await http.aclose()
             raise ConnectionFailedError(
-                f"Failed to connect to {self.url}: {error!r}. Is the server running there?"
+                f"Failed to connect to {shown(self.url)}: {error!r}. Is the server running there?"
             ) from error
         if response.status_code == 201:
             self._session = f"/sessions/{response.json()['session_id']}"

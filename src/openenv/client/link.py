@@ -24,7 +24,7 @@ from openenv.errors import (
     RequestError,
     SessionLost,
 )
-from openenv.protocol.address import is_unix, websocket_address
+from openenv.protocol.address import is_unix, shown, websocket_address
 from openenv.protocol.codec import reply_data
 from openenv.protocol.formats import JSON, Format, Incoming
 from openenv.settings import DEFAULT_MAX_MESSAGE_SIZE_MB, MIB
@@ -161,7 +161,7 @@ class WebSocketLink:
             ) from error
         except (OSError, SocketError) as error:
             raise ConnectionFailedError(
-                f"Failed to connect to {self.url}: {error}. Is the server running there?"
+                f"Failed to connect to {shown(self.url)}: {error}. Is the server running there?"
             ) from error
         self._take(socket)
 

@@ -60,13 +60,17 @@ def websocket_address(address: str) -> str:
     `https://host/` gives `wss://host`, `host` gives `ws://host`.
 
     Raises:
-        ConfigurationError: See `place`.
+        ConfigurationError: It has another scheme; or see `place`.
     """
     if is_unix(address):
         url, file = place(address.rstrip("/"))
         path = url.partition("://localhost")[2]
         return f"ws+unix://{quote(str(file), safe='')}{path}"
     scheme, _, rest = address.rstrip("/").rpartition("://")
+    if scheme not in ("", "http", "https", "ws", "wss"):
+        raise ConfigurationError(
+            f"{address!r} is not the address of a server, such as http://127.0.0.1:8000 or unix:///run/env.sock"
+        )
     return f"{'wss' if scheme in ('https', 'wss') else 'ws'}://{rest}"
 
 
@@ -74,6 +78,11 @@ def http_address(address: str) -> str:
     """Return the address of the same server with the scheme of HTTP, without a slash at its end."""
     scheme, separator, rest = address.rstrip("/").partition("://")
     return {"ws": "http", "wss": "https", "ws+unix": "http+unix"}.get(scheme, scheme) + separator + rest
+
+
+def shown(address: str) -> str:
+    """Return an address as people write it, for messages: a Unix domain socket is `unix:///run/env.sock`."""
+    return f"{_WHOLE}{place(address).file}" if is_unix(address) else address
 
 
 def _cut(rest: str) -> tuple[str, str]:

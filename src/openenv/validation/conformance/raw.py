@@ -18,6 +18,8 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, WebSocketE
 from websockets.sync.client import ClientConnection, connect
 
 from openenv.client.link import proxy_of
+from openenv.protocol.address import place
+from openenv.protocol.unix import UnixSocket
 from openenv.validation.checks import CheckFailed
 from openenv.validation.conformance.expectation import shown
 
@@ -33,7 +35,7 @@ class RawSocket:
     """One open WebSocket. Close it, or drop it.
 
     Args:
-        url: Its `ws://` or `wss://` address.
+        url: Its `ws://`, `wss://` or `ws+unix://` address.
         subprotocols: What is offered, most wanted first.
         timeout_s: Seconds that any answer may take.
 
@@ -43,16 +45,20 @@ class RawSocket:
 
     def __init__(self, url: str, subprotocols: Sequence[str], timeout_s: float) -> None:
         self._timeout_s = timeout_s
+        address, file = place(url)
+        options: dict[str, Any] = {
+            "subprotocols": list(subprotocols) or None,
+            "compression": None,
+            "proxy": proxy_of(url),
+            "max_size": None,
+            "open_timeout": timeout_s,
+            "close_timeout": CLOSE_WAIT_S,
+        }
         try:
-            self._opening = connect(
-                url,
-                subprotocols=list(subprotocols) or None,  # type: ignore[arg-type]
-                compression=None,
-                proxy=proxy_of(url),
-                max_size=None,
-                open_timeout=timeout_s,
-                close_timeout=CLOSE_WAIT_S,
-            )
+            if file is None:
+                self._opening = connect(address, **options)
+            else:
+                self._opening = connect(address, unix=True, sock=_connected(file, timeout_s), **options)
             self._socket: ClientConnection = self._opening.__enter__()
         except (InvalidHandshake, TimeoutError, OSError, EOFError) as error:
             raise CheckFailed(f"a WebSocket at {url}", f"{type(error).__name__}: {error}") from error
@@ -155,6 +161,28 @@ class RawSocket:
         """Close it, whatever state it is in."""
         with contextlib.suppress(WebSocketException, OSError):
             self._opening.__exit__(None, None, None)
+
+
+class _Lenient(UnixSocket):
+    """A Unix domain socket on which writing to a server that has closed is no error, as at first over TCP.
+
+    `websockets` answers a close frame by itself, and drops all it has read with that frame if it can not.
+    """
+
+    def sendall(self, *arguments: Any) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            super().sendall(*arguments)
+
+
+def _connected(file: str, timeout_s: float) -> socket.socket:
+    connection = _Lenient()
+    try:
+        connection.settimeout(timeout_s)
+        connection.connect(file)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def _ending(closed: ConnectionClosed) -> str:

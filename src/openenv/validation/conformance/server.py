@@ -17,6 +17,7 @@ import httpx
 
 from openenv.client.link import websocket_url
 from openenv.errors import ConfigurationError, ConnectionFailedError
+from openenv.protocol.address import http_address, is_unix, place
 from openenv.validation.checks import CheckFailed, CheckSkipped
 from openenv.validation.conformance.expectation import shown
 from openenv.validation.conformance.raw import RawSocket
@@ -39,7 +40,7 @@ class ServerUnderTest:
     """A running server.
 
     Args:
-        url: Its address, `http(s)://` or `ws(s)://`.
+        url: Its address, `http(s)://`, `ws(s)://` or that of a Unix domain socket.
         action: A legal action; by default one is made up from `GET /schema`.
         bad_action: One that is not legal; likewise.
         timeout_s: Seconds that any answer may take.
@@ -56,7 +57,13 @@ class ServerUnderTest:
         self._sockets: list[RawSocket] = []
         self._sessions: list[Callable[[], object]] = []
         self._active_before: int | None = None
-        self._http = httpx.Client(base_url=self.url, timeout=timeout_s, trust_env=not _is_loopback(self.url))
+        address, file = place(self.url)
+        self._http = httpx.Client(
+            base_url=address,
+            timeout=timeout_s,
+            trust_env=not _is_loopback(address),
+            transport=httpx.HTTPTransport(uds=file) if file is not None else None,
+        )
 
     def __enter__(self) -> ServerUnderTest:
         return self
@@ -208,6 +215,8 @@ def body(response: httpx.Response) -> Any:
 
 
 def _http_url(url: str) -> str:
+    if is_unix(url):
+        return http_address(url)
     parts = urlsplit(url.strip() if "://" in url else f"http://{url.strip()}")
     scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
     if scheme not in ("http", "https") or not parts.hostname:
