@@ -24,9 +24,9 @@ LOG_LEVELS = ("critical", "error", "warning", "info", "debug", "trace")
 @click.command()
 @click.argument("target", default=".")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0: a free one.")
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="Port to listen on; 0: a free one.")
 @click.option("--fd", type=click.IntRange(min=0), help="Serve on this open socket instead of --host and --port.")
-@click.option("--uds", metavar="PATH", help="Serve on a Unix domain socket of this path instead.")
+@click.option("--uds", metavar="PATH", help="Serve on a Unix domain socket instead, which is made at this path.")
 @click.option(
     "--workers",
     default=1,
@@ -35,7 +35,13 @@ LOG_LEVELS = ("critical", "error", "warning", "info", "debug", "trace")
     help="Server processes behind the one address.",
 )
 @click.option("--reload", is_flag=True, help="Start again whenever a source file changes.")
-@click.option("--log-level", default="info", show_default=True, type=click.Choice(LOG_LEVELS))
+@click.option(
+    "--log-level",
+    default="info",
+    show_default=True,
+    type=click.Choice(LOG_LEVELS),
+    help="What is told on standard error; debug adds each request.",
+)
 def serve(
     target: str, host: str, port: int, fd: int | None, uds: str | None, workers: int, reload: bool, log_level: str
 ) -> None:
@@ -43,6 +49,14 @@ def serve(
 
     TARGET is an environment's folder (by default this one), the name of an installed environment package, or
     module:app, where app may also be an Environment class.
+
+    \b
+    openenv serve my_env                       http://127.0.0.1:8000
+    openenv serve my_env --workers 4           four processes behind that address
+    openenv serve my_env --uds /run/env.sock   unix:///run/env.sock, for this host
+
+    How many sessions it takes is said by create_app(max_concurrent_envs=...), or by the environment variable
+    MAX_CONCURRENT_ENVS.
     """
     if reload and workers > 1:
         raise click.UsageError("--reload watches one server; leave out --workers.")
