@@ -24,7 +24,13 @@ LOG_LEVELS = ("critical", "error", "warning", "info", "debug", "trace")
 @click.command()
 @click.argument("target", default=".")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="Port to listen on; 0: a free one.")
+@click.option(
+    "--port",
+    default=8000,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="Port to listen on; 0: a free one.",
+)
 @click.option("--fd", type=click.IntRange(min=0), help="Serve on this open socket instead of --host and --port.")
 @click.option("--uds", metavar="PATH", help="Serve on a Unix domain socket instead, which is made at this path.")
 @click.option(
