@@ -137,7 +137,7 @@ def _read_journals(folder: Path, findings: Findings) -> dict[str, Asked]:
         for line in lines:
             if line["do"] == "ask":
                 asked[line["token"]] = Asked(line, None, killed)
-            elif line["do"] in ("told", "failed", "gave up"):
+            elif line["do"] in ("told", "failed", "gave up", "opened"):
                 asked[line["token"]].end = line
             elif line["do"] == "crash":
                 findings.add("unexpected errors", line["what"])
@@ -167,6 +167,8 @@ def _check_answer(one: Asked, entries: list[Line], allowed: set[str], findings: 
         if code in NOT_EXECUTED and entries:
             findings.add("wrong replies", f"{one.ask} was refused with {code}, and executed")
         if code in allowed or (one.ask["opening"] and code in OPENING):
+            return
+        if code == "EPISODE_ENDED" and one.ask["unsure"]:
             return
         kind = "lost sessions" if code in ("SESSION_LOST", "SESSION_NOT_FOUND") else "unexpected errors"
         findings.add(kind, f"{one.ask}: {code} {one.end['message']}")

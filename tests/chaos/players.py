@@ -19,12 +19,17 @@ from typing import Any
 
 from tests.chaos.books import JOURNAL, Book
 from tests.chaos.environments import Mark, OldPlayer, client_of
-from tests.chaos.processes import descriptors, threads, wait_until
+from tests.chaos.processes import PATIENCE_S, descriptors, wait_until
 
+from openenv.client.portal import run_async_safely
 from openenv.errors import OpenEnvError, RequestError
 
 AFTERWARDS = 5
 """Steps in a row that each session takes once the trouble is over."""
+
+
+ENDS = ("SESSION_LOST", "SESSION_NOT_FOUND", "CAPACITY_REACHED", "FACTORY_ERROR")
+"""Codes after which the next reset opens another session."""
 
 
 @dataclass(frozen=True)
@@ -62,18 +67,26 @@ class Part:
 
 def perform(part: Part) -> None:
     """Play the part; the target of a process."""
-    held = [descriptors(os.getpid()), threads(os.getpid())]
+    run_async_safely(asyncio.sleep(0))  # the first event loop opens what all later ones share
+    held = [_descriptors(), threading.active_count()]
     journal = Book(part.folder, JOURNAL)
     sessions = [_Session(part, journal, number) for number in range(part.sessions)]
     try:
         _STYLES[part.style](part, sessions)
     except Exception:
         journal.write("crash", what=traceback.format_exc())
-    for what, count, before in zip(("descriptors", "threads"), (descriptors, threads), held, strict=True):
-        own = 1 if what == "descriptors" else 0  # the journal
-        if not wait_until(lambda count=count, most=before + own: count(os.getpid()) <= most):
-            journal.write("leak", what=what, number=count(os.getpid()) - before - own)
+    for what, count, before in (
+        ("descriptors", _descriptors, held[0] + 1),  # with the journal
+        ("threads", threading.active_count, held[1]),  # those of Python; libuv keeps some of its own
+    ):
+        if not wait_until(lambda count=count, before=before: count() <= before, PATIENCE_S / 2):
+            names = [thread.name for thread in threading.enumerate()]
+            journal.write("leak", what=what, number=count() - before, threads=names)
     journal.write("end")
+
+
+def _descriptors() -> int:
+    return descriptors(os.getpid())
 
 
 class _Session:
@@ -91,6 +104,7 @@ class _Session:
         self._numbers = itertools.count(1)
         self._opening = True
         self._in_a_row = 0
+        self._unsure = False
         self.random = random.Random(f"{part.seed} {self._name}")
         self.episode: str | None = None
         self.token = ""
@@ -126,14 +140,21 @@ class _Session:
 
     def _ask(self, verb: str) -> None:
         self.token = f"{self._name}.{next(self._numbers)}"
-        self._journal.write("ask", verb=verb, token=self.token, episode=self.episode, opening=self._opening)
+        self._journal.write(
+            "ask",
+            verb=verb,
+            token=self.token,
+            episode=self.episode,
+            opening=self._opening,
+            unsure=self._unsure,
+        )
 
     def told(self, result: Any) -> None:
         """Write down what a reset or step came to."""
         seen = result.observation
         fields = {key: getattr(seen, key) for key in ("token", "instance", "episode", "count")}
         self._journal.write("told", token=self.token, seen=fields)
-        self._opening = False
+        self._opening = self._unsure = False
         self._in_a_row += 1
         self.episode, self.instance, self.count = seen.episode, seen.instance, seen.count
         if result.done:
@@ -144,6 +165,10 @@ class _Session:
         self.episode, self._opening = None, True
         self._ask("open")
 
+    def opened(self) -> None:
+        """Write down that it is open."""
+        self._journal.write("opened", token=self.token)
+
     def stands(self, state: Any) -> None:
         """Write down whether a state is that of this session."""
         told = (state.instance, state.episode, state.count)
@@ -152,13 +177,15 @@ class _Session:
     def failed(self, error: OpenEnvError) -> None:
         """Write down that a reset or step failed."""
         self._journal.write("failed", token=self.token, code=error.code, message=error.message[:300])
-        self._opening = self._opening or error.code in ("SESSION_LOST", "SESSION_NOT_FOUND", "CAPACITY_REACHED")
+        self._opening = self._opening or error.code in ENDS
         self._in_a_row = 0
+        self._unsure = False
         self.episode = None
 
     def gave_up(self) -> None:
-        """Write down that nobody waits for the answer any more."""
+        """Write down that nobody waits for the answer any more; perhaps it was the last of the episode."""
         self._journal.write("gave up", token=self.token)
+        self._unsure = True
 
     def pause(self) -> float:
         """Return the seconds to wait after a failure."""
@@ -204,6 +231,7 @@ def _in_visits(part: Part, sessions: list[_Session]) -> None:
             session.leave()
             try:
                 await env.connect()
+                session.opened()
                 for _ in range(session.random.randint(1, 2 * AFTERWARDS)):
                     await _one(env, session)
             except OpenEnvError as error:
