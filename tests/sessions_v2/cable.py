@@ -6,7 +6,7 @@ both, and carry a frame twice. The client is a `Multiplexer`, the server a `Mult
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from tests.sessions_v2.simulated import SimulatedLoop, Threads
@@ -62,6 +62,10 @@ class Cable:
 
     def rebind(self, received: Callable[[bytes], None], lost: Callable[[int | None, str], None]) -> None:
         self._received, self._lost = received, lost
+
+    @property
+    def gone(self) -> bool:
+        return not self.plugged_in
 
     def response_header(self, _name: str) -> str:
         return self._world.format.subprotocol
@@ -163,13 +167,13 @@ class World:
         self.cables.append(Cable(self, received, lost))
         return self.cables[-1]
 
-    def begin(self, coroutine: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
+    def begin(self, awaitable: Awaitable[Any]) -> "asyncio.Future[Any]":
         """Start something; no frame moves."""
-        return self.loop.settle(lambda: self.loop.create_task(coroutine))
+        return self.loop.settle(lambda: asyncio.ensure_future(awaitable, loop=self.loop))
 
-    def do(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+    def do(self, awaitable: Awaitable[Any]) -> Any:
         """Do something for which frames have to move, but no time has to pass."""
-        task = self.begin(coroutine)
+        task = self.begin(awaitable)
         self.carry_everything()
         return task.result()
 

@@ -5,6 +5,7 @@ from typing import Any
 from hypothesis import strategies as st
 from tests.sessions_v2.cable import Cable
 
+
 def flow(machine: Any) -> None:
     machine.world.carry_everything()
 

@@ -167,7 +167,11 @@ class SessionMachine(RuleBasedStateMachine):
             return
         self.numbers += 1
         data = None if verb == "state" else self.world.format.pack({"number": self.numbers, **fields}, "data")
-        task = self.loop.create_task(self.world.client.request(session, verb, data))
+
+        async def answer() -> Incoming:
+            return await self.world.client.request(session, verb, data)
+
+        task = self.loop.create_task(answer())
         asked = Asked(session, verb, self.numbers, task, alone=not before)
         if verb != "state":
             for other in before:

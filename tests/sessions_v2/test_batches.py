@@ -60,7 +60,9 @@ def test_every_item_is_answered_by_its_own_session(shared, both: Wires, environm
 def test_resets_come_in_batches_too(shared, both: Wires):
     wire = both(shared(Coroutines))
     sessions = wire.open(4)
-    items = [{"session": one.id, "seq": 1, "data": {"episode_id": f"e{place}"}} for place, one in enumerate(sessions)]
+    items = [
+        {"session": one.id, "seq": 1, "data": {"episode_id": f"e{place}"}} for place, one in enumerate(sessions)
+    ]
     del items[3]["data"]
     given = answers(wire, wire.send("reset_many", items=items))
     assert [told(one) for one in given] == [0] * 4
@@ -174,7 +176,11 @@ def test_a_lost_connection_loses_no_item(serve, both: Wires):
     assert [session.state()["step_count"] for session in sessions] == [1, 1, 1]
 
 
-@pytest.mark.parametrize("items", [[], None, {}, "all", [{}] * (MAX_BATCH + 1)], ids=["empty", "null", "object", "text", "too many"])
+@pytest.mark.parametrize(
+    "items",
+    [[], None, {}, "all", [{}] * (MAX_BATCH + 1)],
+    ids=["empty", "null", "object", "text", "too many"],
+)
 def test_a_batch_that_is_none_is_refused_as_a_whole(shared, both: Wires, items):
     wire = both(shared(Coroutines))
     session = wire.play()

@@ -1,4 +1,4 @@
-"""Time budgets, each by its name, wherever an environment runs; and what becomes of an environment that broke one."""
+"""Time budgets, each by its name, wherever an environment runs; and what becomes of one that broke them."""
 
 from collections.abc import Callable
 from functools import cache

@@ -56,7 +56,7 @@ def test_hello_may_be_said_again(shared, both: Wires):
         ([], None),
     ],
 )
-def test_the_first_subprotocol_that_is_known_is_spoken_and_without_one_version_1(shared, wires: Wires, offer, spoken):
+def test_the_first_subprotocol_that_is_known_is_spoken_else_version_1(shared, wires: Wires, offer, spoken):
     wire = wires.raw(shared(Counter), offer=offer)
     assert wire.socket.subprotocol == spoken
     if spoken is None:
@@ -81,7 +81,8 @@ def test_requests_of_many_sessions_are_sent_at_once_and_each_answer_finds_its_re
     for session in sessions:
         session.send("reset")
     numbers = {
-        session.send("step", {"amount": 20 + place}): (session, 20 + place) for place, session in enumerate(sessions)
+        session.send("step", {"amount": 20 + place}): (session, 20 + place)
+        for place, session in enumerate(sessions)
     }
     for number, (session, total) in reversed(numbers.items()):
         assert session.seen(number)["total"] == total
@@ -137,7 +138,9 @@ def test_a_frame_of_no_sense_is_refused_and_does_no_harm(shared, both: Wires, na
     assert wire.has_no_more()
 
 
-@pytest.mark.parametrize("raw", ["", "{", "null", "[]", "3", '"step"', '{"id":1,}', "\x00", '{"id":NaN}', "[" * 5000])
+@pytest.mark.parametrize(
+    "raw", ["", "{", "null", "[]", "3", '"step"', '{"id":1,}', "\x00", '{"id":NaN}', "[" * 5000]
+)
 def test_what_is_no_json_object_is_refused_and_does_no_harm(shared, wires: Wires, raw):
     session = wires(shared(Coroutines)).play()
     session.wire.put(raw)
@@ -145,7 +148,9 @@ def test_what_is_no_json_object_is_refused_and_does_no_harm(shared, wires: Wires
     assert session.step()["steps"] == 1
 
 
-@pytest.mark.parametrize("raw", [b"", b"\xc1", b"\x90", b"\x03", b"\xa4step", b"\x81", b"\x91" * 5000, b"\xff" * 100])
+@pytest.mark.parametrize(
+    "raw", [b"", b"\xc1", b"\x90", b"\x03", b"\xa4step", b"\x81", b"\x91" * 5000, b"\xff" * 100]
+)
 def test_what_is_no_messagepack_object_is_refused_and_does_no_harm(shared, wires: Wires, raw):
     session = wires(shared(Coroutines), MSGPACK).play()
     session.wire.put(raw)

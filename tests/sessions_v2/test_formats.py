@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.sessions_v2.environments import Coroutines, Do, Seen, Undeclared
+from tests.sessions_v2.environments import Coroutines, Do, Undeclared
 from tests.sessions_v2.wire import Remote, Wires
 
 from openenv.client import EnvClient

@@ -144,5 +144,3 @@ def test_what_the_environment_raises_is_the_answer_to_its_number(shared, both: W
     assert error["code"] == "EXECUTION_ERROR"
     assert session.error(session.begin("fail", seq=2)) == error
     assert session.step()["steps"] == 2
-
-

@@ -10,13 +10,12 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, cast
 
 from typing_extensions import TypeVar as DefaultTypeVar
 
 from openenv import settings
-from openenv.client.core import Core, Frame
+from openenv.client.core import Core
 from openenv.client.faces import Faces, inside_loop
 from openenv.client.link import Link, LinkOptions, websocket_url
 from openenv.client.session_link import SessionLink
@@ -300,10 +299,16 @@ class EnvClient(Faces, Generic[ActionT, ObservationT, StateT]):
     # --- the async core --------------------------------------------------------------------------
 
     async def _reset(self, arguments: dict[str, Any]) -> StepResult[ObservationT]:
-        return self._result(await self._core.reset(lambda form: form.pack(arguments, "reset arguments")))
+        link = await self._core.live(again=True)
+        reply = await link.request("reset", link.format.pack(arguments, "reset arguments"))
+        return self._result(reply.raw)
 
     async def _step(self, action: ActionT) -> StepResult[ObservationT]:
-        return self._result(await self._core.step(partial(self._pack_action, action)))
+        link = self._core.link
+        if link is None:
+            link = await self._core.live()
+        # A link that is lost says so, every time.
+        return self._result((await link.request("step", self._pack_action(action, link.format))).raw)
 
     def _pack_action(self, action: ActionT, form: Format) -> bytes:
         if self._typed_payload:
@@ -311,14 +316,15 @@ class EnvClient(Faces, Generic[ActionT, ObservationT, StateT]):
         return form.pack(self._step_payload(action), "action")
 
     async def _state(self) -> StateT:
-        return self._read_state(await self._core.state())
+        link = await self._core.live()
+        return self._read_state((await link.request("state")).raw)
 
-    def _read_state(self, raw: Frame) -> StateT:
+    def _read_state(self, raw: bytes | dict[str, Any]) -> StateT:
         if self._typed_state:
             return cast("StateT", self._codec.state(raw))
         return self._parse_state(reply_data(raw))
 
-    def _result(self, raw: Frame) -> StepResult[ObservationT]:
+    def _result(self, raw: bytes | dict[str, Any]) -> StepResult[ObservationT]:
         if self._typed_result:
             return self._codec.result(raw)
         return self._parse_result(reply_data(raw))

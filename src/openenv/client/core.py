@@ -14,17 +14,10 @@ from pydantic import BaseModel
 
 from openenv.client.link import Link
 from openenv.errors import ConnectionFailedError, InvalidReplyError, SessionLost
-from openenv.protocol.formats import Format
 
 if TYPE_CHECKING:
     from openenv.providers import Provider
     from openenv.providers.source import Source
-
-Pack = Callable[[Format], bytes]
-"""Encodes the data of a request; called when the link, and so the format, is known."""
-
-Frame = bytes | dict[str, Any]
-"""A reply: JSON text, or the decoded object of a MessagePack frame."""
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -181,20 +174,6 @@ class Keeper(Generic[LinkT]):
 
 class Core(Keeper[Link]):
     """The one session of a client."""
-
-    async def reset(self, pack: Pack) -> Frame:
-        """Reset, on a new session if the last one is gone, and return the reply frame."""
-        link = await self.live(again=True)
-        return await link.request("reset", pack(link.format))
-
-    async def step(self, pack: Pack) -> Frame:
-        """Step and return the reply frame."""
-        link = await self.live()
-        return await link.request("step", pack(link.format))  # a link that is lost says so, every time
-
-    async def state(self) -> Frame:
-        """Ask for the state and return the reply frame."""
-        return await (await self.live()).request("state")
 
     async def cancel(self) -> bool:
         """Stop the request under way on the server; return whether there was one, and a way to stop it."""

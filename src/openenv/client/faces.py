@@ -21,6 +21,10 @@ from openenv.models import Nothing
 T = TypeVar("T")
 
 
+_running_loop = asyncio._get_running_loop
+"""Return the running event loop, or None. Public, if underscored: documented for other event loops."""
+
+
 class Face(Enum):
     """What a call returns: a coroutine, the result, or (open) whatever its caller turns out to want."""
 
@@ -116,7 +120,7 @@ class Faces:
             quick: It waits for nothing but futures; see `Portal.run`.
         """
         if self._face is Face.ASYNC:
-            return cast("T", self._run(function))
+            return cast("T", function() if self._is_at_home() else self._run(function))
         error = self._take_unseen()
         if error is not None:
             raise error
@@ -151,12 +155,16 @@ class Faces:
             future = self._tenancy.enter().submit(function())
             future.add_done_callback(lambda _: self._tenancy.leave())
             return await asyncio.wrap_future(future)
-        if self._home is asyncio.get_running_loop():
+        if self._is_at_home():
             return await function()
         assert self._home is not None
         if self._home.is_closed():
             raise OpenEnvError("This client belongs to an event loop that is closed; make a new client")
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(function(), self._home))
+
+    def _is_at_home(self) -> bool:
+        """Whether the caller is on the event loop that this object was entered on."""
+        return self._home is _running_loop() and self._home is not None
 
     def _settle_here(self) -> None:
         """Live on the running loop from now on, if this object does not live on the shared one already."""
@@ -185,8 +193,4 @@ class Faces:
 
 def inside_loop() -> bool:
     """Return whether the caller is in a running event loop."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
+    return _running_loop() is not None

@@ -13,7 +13,7 @@ from openenv.client.base import ActionT, EnvClient, ObservationT, StateT
 from openenv.client.link import Link, LinkOptions
 from openenv.errors import BudgetExceededError, ConnectionFailedError, SessionLost, SessionNotFoundError
 from openenv.protocol import codec
-from openenv.protocol.formats import JSON
+from openenv.protocol.formats import JSON, Incoming
 from openenv.protocol.messages import ErrorData
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class HTTPLink:
             codec.reply_data(_as_frame(response))  # raises what the server answered
         self._http = http
 
-    async def request(self, verb: str, data: bytes | None = None) -> bytes:
+    async def request(self, verb: str, data: bytes | None = None) -> Incoming:
         """See `Link.request`."""
         import httpx
 
@@ -126,7 +126,7 @@ class HTTPLink:
             raise await self._give_up(f"The request to {self.url} failed ({error!r})") from error
         if response.status_code == 404 and _code(response) == SessionNotFoundError.code:
             raise await self._give_up("The server does not know the session any more")
-        return _as_frame(response, verb)
+        return Incoming(None, verb, _as_frame(response, verb))
 
     async def _give_up(self, why: str) -> SessionLost:
         self._lost = f"{why}, so the session is lost, and its episode with it; reset() starts a new one"

@@ -9,9 +9,10 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol
 
+from openenv.client.calls import Call, RemoteSession, late
 from openenv.client.gathering import Gathering, together
 from openenv.client.link import LinkOptions, WebSocketLink
-from openenv.client.mux import Call, Multiplexer, OldServerError, RemoteSession, late
+from openenv.client.mux import Multiplexer, OldServerError
 from openenv.errors import (
     InvalidReplyError,
     MessageTooLargeError,
@@ -182,29 +183,29 @@ class Batch(Call):
         codec: BatchCodec,
         gathering: Gathering,
     ) -> None:
-        super().__init__(raw, tuple(session for _, session, _ in items), self._on_answer, self._on_failure)
+        super().__init__(raw, tuple(session for _, session, _ in items))
         self._verb = verb
         self._waiting = {session.id: index for index, session, _ in items}
         self._mux = mux
         self._codec = codec
         self._gathering = gathering
-        self._timer = asyncio.get_running_loop().call_later(mux.options.message_timeout_s, self._expire)
 
     def lose(self, session: RemoteSession, error: RequestError) -> bool:
         """See `Call.lose`: the other sessions of the frame go on."""
         index = self._waiting.pop(session.id, None)
         if index is not None:
             self._gathering.put(index, error)
-        return self._over(not self._waiting)
+        return not self._waiting
 
-    def _on_answer(self, answer: Incoming) -> bool:
+    def answered(self, answer: Incoming) -> bool:
+        """See `Call.answered`."""
         if answer.kind == "error":
-            self._on_failure(RequestError.from_wire(answer.data.get("data")))
+            self.failed(RequestError.from_wire(answer.data.get("data")))
             return True
         try:
             results, last = self._codec.read(answer.raw)
         except InvalidReplyError as error:
-            self._on_failure(error)
+            self.failed(error)
             return True
         if self._verb == "reset":
             begun = {name for name, result in results if not isinstance(result, RequestError)}
@@ -216,24 +217,20 @@ class Batch(Call):
             if index is not None:
                 put(index, result)
             else:
-                self._mux.late_replies += 1
+                self._mux.calls.late_replies += 1
         if last and waiting:
-            self._on_failure(InvalidReplyError("The server left this item of a batch unanswered"))
-        return self._over(last)
+            self.failed(InvalidReplyError("The server left this item of a batch unanswered"))
+        return last
 
-    def _on_failure(self, error: Exception) -> None:
+    def failed(self, error: Exception) -> None:
+        """See `Call.failed`."""
         waiting, self._waiting = self._waiting, {}
         for index in waiting.values():
             self._gathering.put(index, request_error(error))
-        self._over(True)
 
-    def _over(self, over: bool) -> bool:
-        if over:
-            self._timer.cancel()
-        return over
-
-    def _expire(self) -> None:
-        self._on_failure(late(self._verb, self._mux.options.message_timeout_s))
+    def expired(self, seconds: float) -> None:
+        """See `Call.expired`."""
+        self.failed(late(self._verb, seconds))
 
 
 class OldLane:
@@ -291,15 +288,15 @@ class OldLane:
             if isinstance(data, RequestError):
                 result = data
             else:
-                result = self._codec.read_one(await self._links[index].request(verb, data))
+                result = self._codec.read_one((await self._links[index].request(verb, data)).raw)
         except OpenEnvError as error:
             result = request_error(error)
         finally:
             gathering.put(index, result)
 
-    async def state(self, index: int) -> bytes:
+    async def state(self, index: int) -> bytes | dict[str, Any]:
         """See `Lane.state`."""
-        return await self._links[index].request("state")
+        return (await self._links[index].request("state")).raw
 
     async def reopen(self, index: int) -> None:
         """See `Lane.reopen`."""

@@ -244,7 +244,8 @@ class Lender(Generic[ClientT]):
             if not link.connected:
                 member.doubt()
             elif self._reuse:
-                reply_data(await link.request("reset", link.format.pack({}, "reset arguments")))
+                reset = await link.request("reset", link.format.pack({}, "reset arguments"))
+                reply_data(reset.raw)
                 kept = True
         except OpenEnvError:  # then it is not kept, and its next user gets a new one
             pass

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import urllib.request
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
 from openenv.errors import (
@@ -23,7 +23,7 @@ from openenv.errors import (
     SessionLost,
 )
 from openenv.protocol.codec import reply_data
-from openenv.protocol.formats import JSON, Format
+from openenv.protocol.formats import JSON, Format, Incoming
 from openenv.settings import DEFAULT_MAX_MESSAGE_SIZE_MB, MIB
 
 if TYPE_CHECKING:
@@ -67,8 +67,8 @@ class Link(Protocol):
             BudgetExceededError: Nobody answered within the connect budget.
         """
 
-    async def request(self, verb: str, data: bytes | None = None) -> bytes | dict[str, Any]:
-        """Send a request and return the reply frame, as text or decoded.
+    def request(self, verb: str, data: bytes | None = None) -> Awaitable[Incoming]:
+        """Send a request; awaiting it gives the reply frame.
 
         Args:
             verb: `reset`, `step` or `state`.
@@ -170,7 +170,7 @@ class WebSocketLink:
         if theirs.isdigit():
             self._limit = min(self._limit, int(theirs))
 
-    async def request(self, verb: str, data: bytes | None = None) -> bytes:
+    async def request(self, verb: str, data: bytes | None = None) -> Incoming:
         """See `Link.request`."""
         if self.socket is None:
             raise self._loss()
@@ -187,7 +187,7 @@ class WebSocketLink:
         budget = loop.call_later(self._options.message_timeout_s, self._expire, reply, verb)
         try:
             self.socket.send(raw)
-            return await reply
+            return Incoming(None, verb, await reply)
         finally:
             budget.cancel()
 

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from openenv._version import __version__
-from openenv.client.link import LinkOptions, proxy_of
+from openenv.client.calls import Call, Calls, RemoteSession, SingleCall
+from openenv.client.handshake import OldServerError, shake_hands
+from openenv.client.link import LinkOptions
 from openenv.errors import (
     BudgetExceededError,
     ConnectionFailedError,
@@ -25,70 +24,13 @@ from openenv.errors import (
 from openenv.protocol import v2
 from openenv.protocol.formats import JSON, Format, Incoming
 
+if TYPE_CHECKING:
+    from openenv.client.socket import Socket
+
+__all__ = ["Multiplexer", "OldServerError", "RemoteSession"]
+
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 2.0
 """Seconds between attempts to reconnect: doubled each time, with full jitter."""
-
-HELLO_ID = 0
-
-
-class OldServerError(ConnectionFailedError):
-    """The server speaks version 1 only.
-
-    Attributes:
-        socket: The open connection, which has a version 1 session already.
-        early: Messages that have come on it.
-        ended: Close code and reason, if it is closed again.
-    """
-
-    def __init__(self, message: str, socket: Any, early: list[bytes], ended: tuple[int | None, str] | None) -> None:
-        super().__init__(message)
-        self.socket, self.early, self.ended = socket, early, ended
-
-
-@dataclass(eq=False)
-class RemoteSession:
-    """A session on the server, as this side knows it.
-
-    Attributes:
-        id: Its id.
-        token: Proves that it is ours.
-        seq: Number of the last state-changing request sent.
-        begun: Whether it has ever answered with anything but an error.
-        lost: Why it is gone, once it is.
-    """
-
-    id: str
-    token: str = field(repr=False)
-    seq: int = 0
-    begun: bool = False
-    lost: RequestError | None = None
-
-    def refuse_if_lost(self) -> None:
-        """Raise why the session is gone, if it is; a new exception each time."""
-        if self.lost is not None:
-            raise RequestError.from_wire(self.lost.to_wire())
-
-
-@dataclass(eq=False)
-class Call:
-    """A request under way.
-
-    Attributes:
-        raw: The frame.
-        sessions: Whose it is; none for requests about the connection.
-        answered: Called with each answer frame; returns whether it was the last.
-        failed: Called instead, if there will be no answer.
-    """
-
-    raw: bytes
-    sessions: tuple[RemoteSession, ...]
-    answered: Callable[[Incoming], bool]
-    failed: Callable[[Exception], None]
-
-    def lose(self, session: RemoteSession, error: RequestError) -> bool:
-        """Fail what it asks of a session that is gone; return whether there is nothing else to it."""
-        self.failed(error)
-        return True
 
 
 class Multiplexer:
@@ -104,12 +46,11 @@ class Multiplexer:
         self.url = url
         self.options = options
         self.format = format
-        self.late_replies = 0
         self.reconnects = 0
         self.limits: v2.Limits | None = None
-        self.socket: Any = None
-        self._calls: dict[int, Call] = {}
-        self._next_id = HELLO_ID + 1
+        self.socket: Socket | None = None
+        self.calls = Calls(options.message_timeout_s)
+        self._last_id = 0
         self._sessions: dict[str, RemoteSession] = {}
         self._reconnecting: asyncio.Task[None] | None = None
         self._resuming = False
@@ -117,6 +58,12 @@ class Multiplexer:
         self._heard = 0.0
         self._closed = False
         self._limit = int(options.max_message_size_mb * 1024 * 1024)
+        self._loop: asyncio.AbstractEventLoop
+
+    @property
+    def late_replies(self) -> int:
+        """Answers that came after their caller had given up."""
+        return self.calls.late_replies
 
     # --- what can be asked -----------------------------------------------------------------------
 
@@ -160,28 +107,37 @@ class Multiplexer:
             closing = (self.ask("close", {"session": s.id}, budget="close") for s in ours)
             await asyncio.gather(*closing, return_exceptions=True)
 
-    async def request(self, session: RemoteSession, verb: str, data: bytes | None = None) -> Incoming:
-        """Send a request of a session and return the answer, which may be an error.
+    def request(self, session: RemoteSession, verb: str, data: bytes | None = None) -> asyncio.Future[Incoming]:
+        """Send a request of a session now.
 
         Args:
             session: Whose request it is.
             verb: `reset`, `step` or `state`.
             data: Its data, in this connection's format.
 
+        Returns:
+            The answer, which may be an error. Waiting for it raises SessionLost if the session is lost meanwhile
+            and can not be resumed, and BudgetExceededError if there is no answer within the message budget; the
+            session goes on then.
+
         Raises:
-            SessionLost: The session is gone and can not be resumed.
-            BudgetExceededError: No answer within the message budget; the session goes on.
+            SessionLost: The session is gone.
+            MessageTooLargeError: The request is over the limit; nothing was sent.
         """
         session.refuse_if_lost()
-        number = self._number()
+        number = self.number()
         if verb == "state":
             raw = self.format.request(number, verb, session.id)
         else:
             raw = self.format.request(number, verb, session.id, session.seq + 1, data)
-        self._check_size(raw, verb)
+        if len(raw) > self._limit:
+            raise MessageTooLargeError(
+                f"The {verb} request has {len(raw):,} bytes and the limit is {self._limit:,}; "
+                "send less, or raise max_message_size_mb on both sides"
+            )
         if verb != "state":
             session.seq += 1
-        return await self._wait(number, raw, (session,), verb)
+        return self._sent(number, raw, (session,), verb)
 
     async def cancel(self, session: RemoteSession) -> bool:
         """Stop what the session has under way on the server; its caller gets RequestCancelledError.
@@ -189,7 +145,7 @@ class Multiplexer:
         Returns:
             Whether anything was under way.
         """
-        targets = [number for number, call in self._calls.items() if session in call.sessions]
+        targets = self.calls.numbers_of(session)
         answers = [await self.ask("cancel", {"target": target}, budget="cancel") for target in targets]
         return any(answer.data.get("found") for answer in answers)
 
@@ -199,22 +155,23 @@ class Multiplexer:
         Raises:
             RequestError: The server refused it.
         """
-        number = self._number()
+        number = self.number()
         raw = self.format.encode({"id": number, "type": kind, **fields})
-        answer = await self._wait(number, raw, (), budget)
+        answer = await self._sent(number, raw, (), budget)
         if answer.kind == "error":
             raise RequestError.from_wire(answer.data.get("data"))
         return answer
 
     def send(self, call: Call, number: int) -> None:
         """Send a call now, or as soon as the connection is back."""
-        self._calls[number] = call
+        self.calls.add(number, call, self._loop)
         if self.socket is not None and not (call.sessions and self._resuming):
             self.socket.send(call.raw, binary=self.format.binary)
 
     def number(self) -> int:
         """Return a new request id."""
-        return self._number()
+        self._last_id += 1
+        return self._last_id
 
     @property
     def limit(self) -> int:
@@ -245,57 +202,25 @@ class Multiplexer:
         socket, self.socket = self.socket, None
         if socket is not None:
             await socket.close()
-        self._fail_all(SessionLost("The client was closed"))
+        self.calls.fail(SessionLost("The client was closed"), with_sessions=True)
+        self.calls.close()
 
     # --- requests under way ----------------------------------------------------------------------
 
-    def _number(self) -> int:
-        self._next_id += 1
-        return self._next_id
-
-    def _check_size(self, raw: bytes, verb: str) -> None:
-        if len(raw) > self._limit:
-            raise MessageTooLargeError(
-                f"The {verb} request has {len(raw):,} bytes and the limit is {self._limit:,}; "
-                "send less, or raise max_message_size_mb on both sides"
-            )
-
-    async def _wait(self, number: int, raw: bytes, sessions: tuple[RemoteSession, ...], verb: str) -> Incoming:
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Incoming] = loop.create_future()
-
-        def answered(answer: Incoming) -> bool:
-            for session in sessions:
-                session.begun = session.begun or answer.kind != "error"
-            if future.done():
-                self.late_replies += 1
-            else:
-                future.set_result(answer)
-            return True
-
-        def failed(error: Exception) -> None:
-            if not future.done():
-                future.set_exception(error)
-
-        seconds = self.options.message_timeout_s
-        timer = loop.call_later(seconds, failed, late(verb, seconds))
-        self.send(Call(raw, sessions, answered, failed), number)
-        try:
-            return await future
-        finally:
-            timer.cancel()
+    def _sent(
+        self, number: int, raw: bytes, sessions: tuple[RemoteSession, ...], verb: str
+    ) -> asyncio.Future[Incoming]:
+        future: asyncio.Future[Incoming] = self._loop.create_future()
+        self.send(SingleCall(self.calls, raw, sessions, verb, future), number)
+        return future
 
     def _received(self, raw: bytes) -> None:
-        self._heard = asyncio.get_running_loop().time()
+        self._heard = self._loop.time()
         answer = self.format.read(raw)
         if answer.id is None:
             self._notice(answer)
-            return
-        call = self._calls.get(answer.id)
-        if call is None or answer.kind == "progress":
-            return
-        if call.answered(answer):
-            self._calls.pop(answer.id, None)
+        elif answer.kind != "progress":
+            self.calls.answered(answer.id, answer)
 
     def _notice(self, answer: Incoming) -> None:
         if answer.kind == "ended":
@@ -308,98 +233,48 @@ class Multiplexer:
     # --- the socket ------------------------------------------------------------------------------
 
     async def _open_socket(self) -> None:
-        from openenv.client.socket import Socket, SocketError
-
-        options = self.options
-        early: list[bytes] = []
-        ends: list[tuple[int | None, str]] = []
-        try:
-            socket = await Socket.open(
-                self.url,
-                received=early.append,
-                lost=lambda code, reason: ends.append((code, reason)),
-                headers={**options.headers, "Sec-WebSocket-Protocol": self.format.subprotocol},
-                max_size=self._limit,
-                budget_s=options.connect_timeout_s,
-                ping_interval_s=options.ping_interval_s,
-                ping_timeout_s=options.ping_timeout_s,
-                proxy=proxy_of(self.url),
-            )
-        except TimeoutError:  # an OSError too, but told apart by `connect`
-            raise
-        except (OSError, SocketError) as error:
-            raise ConnectionFailedError(
-                f"Failed to connect to {self.url}: {error}. Is the server running there?"
-            ) from error
-        if socket.response_header("sec-websocket-protocol") != self.format.subprotocol:
-            ended = ends[0] if ends else None
-            raise OldServerError(f"{self.url} speaks protocol version 1 only", socket, early, ended)
-        hello: asyncio.Future[Incoming] = asyncio.get_running_loop().create_future()
-        self._calls[HELLO_ID] = Call(b"", (), lambda answer: _set(hello, answer), lambda error: _fail(hello, error))
-        socket.rebind(self._received, self._lost)
-        if ends:
-            self._lost(*ends[0])
-        try:
-            request = {
-                "id": HELLO_ID,
-                "type": "hello",
-                "version": v2.VERSION,
-                "client": f"openenv/{__version__}",
-                "max_message_size": self._limit,
-            }
-            socket.send(self.format.encode(request), binary=self.format.binary)
-            answer = await hello
-        except BaseException:
-            self._calls.pop(HELLO_ID, None)
-            await socket.close()
-            raise
-        if answer.kind == "error":
-            await socket.close()
-            raise RequestError.from_wire(answer.data.get("data"))
-        self.limits = v2.Welcome.model_validate(answer.data).limits
-        self._limit = min(self._limit, self.limits.max_message_size)
+        self._loop = asyncio.get_running_loop()
+        socket, limits = await shake_hands(
+            self.url, self.options, self.format, self._limit, self._received, self._lost
+        )
+        self.limits = limits
+        self._limit = min(self._limit, limits.max_message_size)
         self.socket = socket
+        self._heard = self._loop.time()
         self._beat()
 
     def _beat(self) -> None:
         """Send a heartbeat now and then; a server that is silent for three of them counts as lost."""
         if self.socket is None or self.limits is None:
             return
-        loop = asyncio.get_running_loop()
         pause = self.limits.heartbeat_s
-        silent = loop.time() - self._heard
+        silent = self._loop.time() - self._heard
         if silent > 3 * pause:
             self.socket.abort()
             return
         if silent >= pause * 0.9:
-            ping = {"id": self._number(), "type": "ping"}
+            ping = {"id": self.number(), "type": "ping"}
             self.socket.send(self.format.encode(ping), binary=self.format.binary)
-        self._heartbeat = loop.call_later(pause, self._beat)
+        self._heartbeat = self._loop.call_later(pause, self._beat)
 
     def _lost(self, code: int | None, reason: str) -> None:
         """The socket is gone: start to get it back, if there is anything to get it back for."""
-        hello = self._calls.pop(HELLO_ID, None)
-        if hello is not None:
-            hello.failed(ConnectionFailedError(f"{self.url} closed the connection during the handshake"))
         if self.socket is None or self._closed:
             return
         self.socket = None
         if self._heartbeat is not None:
             self._heartbeat.cancel()
-        for number, call in list(self._calls.items()):
-            if not call.sessions:  # about the connection: opening sessions twice would leak the first ones
-                del self._calls[number]
-                call.failed(SessionLost(_lost_text(self.url, code, reason)))
+        # Calls about the connection are not repeated: opening sessions twice would leak the first ones.
+        self.calls.fail(SessionLost(_lost_text(self.url, code, reason)), with_sessions=False)
         if self._sessions:
             self._resuming = True
-            self._reconnecting = asyncio.get_running_loop().create_task(self._reconnect(code, reason))
+            self._reconnecting = self._loop.create_task(self._reconnect(code, reason))
 
     async def _reconnect(self, code: int | None, reason: str) -> None:
-        loop = asyncio.get_running_loop()
         assert self.limits is not None
-        deadline = loop.time() + self.limits.lease_s
+        deadline = self._loop.time() + self.limits.lease_s
         pause = FIRST_PAUSE_S
-        while loop.time() < deadline:
+        while self._loop.time() < deadline:
             try:
                 async with asyncio.timeout(self.options.connect_timeout_s):
                     await self._open_socket()
@@ -420,14 +295,13 @@ class Multiplexer:
         # Requests made meanwhile wait: the server would refuse them until it has given the session back.
         socket = self.socket
         await asyncio.gather(*(self._resume(session, socket) for session in list(self._sessions.values())))
-        if self.socket is not socket:  # it is lost again, and all of this is done again
+        if self.socket is not socket or socket is None:  # it is lost again, and all of this is done again
             return
         self._resuming = False
-        for call in list(self._calls.values()):
-            if call.sessions:
-                socket.send(call.raw, binary=self.format.binary)
+        for raw in self.calls.frames():
+            socket.send(raw, binary=self.format.binary)
 
-    async def _resume(self, session: RemoteSession, socket: Any) -> None:
+    async def _resume(self, session: RemoteSession, socket: Socket | None) -> None:
         try:
             await self.ask("resume", {"session": session.id, "token": session.token}, budget="resume")
         except SessionLost as error:
@@ -441,35 +315,7 @@ class Multiplexer:
     def _forget(self, session: RemoteSession, why: str | RequestError) -> None:
         """Fail what the session has under way, and everything that will be asked of it."""
         session.lost = SessionLost(f"{why}; reset() starts a new session") if isinstance(why, str) else why
-        for number, call in list(self._calls.items()):
-            if session in call.sessions and call.lose(session, RequestError.from_wire(session.lost.to_wire())):
-                del self._calls[number]
-
-    def _fail_all(self, error: Exception) -> None:
-        calls, self._calls = self._calls, {}
-        for call in calls.values():
-            call.failed(error)
-
-
-def _set(future: asyncio.Future[Incoming], answer: Incoming) -> bool:
-    if not future.done():
-        future.set_result(answer)
-    return True
-
-
-def _fail(future: asyncio.Future[Incoming], error: Exception) -> None:
-    if not future.done():
-        future.set_exception(error)
-
-
-def late(verb: str, seconds: float) -> BudgetExceededError:
-    """Return the error for a request that is not answered within the message budget."""
-    return BudgetExceededError(
-        f"The {verb} was not answered within the message budget of {seconds:g} s. It may still be executed; "
-        "its answer will be dropped. Raise message_timeout_s if this is normal",
-        budget=verb,
-        seconds=seconds,
-    )
+        self.calls.lose(session, session.lost)
 
 
 def _lost_text(url: str, code: int | None, reason: str) -> str:

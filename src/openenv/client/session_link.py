@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Any
 
+from openenv.client.calls import RemoteSession
 from openenv.client.link import Link, LinkOptions, WebSocketLink
-from openenv.client.mux import Multiplexer, OldServerError, RemoteSession
+from openenv.client.mux import Multiplexer, OldServerError
 from openenv.errors import SessionLost
-from openenv.protocol.formats import JSON, Format
+from openenv.protocol.formats import JSON, Format, Incoming
 
 
 class SessionLink:
@@ -63,13 +65,13 @@ class SessionLink:
             await mux.close()
             raise
 
-    async def request(self, verb: str, data: bytes | None = None) -> bytes | dict[str, Any]:
+    def request(self, verb: str, data: bytes | None = None) -> Awaitable[Incoming]:
         """See `Link.request`."""
         if self._old is not None:
-            return await self._old.request(verb, data)
+            return self._old.request(verb, data)
         if self._mux is None or self._session is None:
             raise SessionLost("The connection was closed")
-        return (await self._mux.request(self._session, verb, data)).raw
+        return self._mux.request(self._session, verb, data)
 
     async def cancel(self) -> bool:
         """See `Link.cancel`."""

@@ -90,6 +90,11 @@ class Socket(MessageListener):
         """Give the connection up; `lost` follows."""
         self.transport.disconnect(False)
 
+    @property
+    def gone(self) -> bool:
+        """Whether the connection is over."""
+        return self._gone.is_set()
+
     def response_header(self, name: str) -> str:
         """Return a header of the handshake's response, or an empty text."""
         response = self.transport.response

@@ -7,8 +7,6 @@ MessagePack an array is an extension of type 1 that holds the MessagePack list `
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Protocol
 
 from pydantic import BaseModel
@@ -22,7 +20,6 @@ from openenv.protocol.v2 import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
 ARRAY_EXTENSION = 1
 
 
-@dataclass(frozen=True)
 class Incoming:
     """A frame from the server.
 
@@ -32,14 +29,22 @@ class Incoming:
         raw: The frame: JSON text, or the decoded object of a MessagePack frame.
     """
 
-    id: int | None
-    kind: str
-    raw: bytes | dict[str, Any]
+    __slots__ = ("_data", "id", "kind", "raw")
 
-    @cached_property
+    def __init__(
+        self, id_: int | None, kind: str, raw: bytes | dict[str, Any], data: dict[str, Any] | None = None
+    ) -> None:
+        self.id = id_
+        self.kind = kind
+        self.raw = raw
+        self._data = data
+
+    @property
     def data(self) -> dict[str, Any]:
         """The whole frame as plain values."""
-        return values.loads(self.raw) if isinstance(self.raw, bytes) else self.raw
+        if self._data is None:
+            self._data = values.loads(self.raw) if isinstance(self.raw, bytes) else self.raw
+        return self._data
 
 
 class Format(Protocol):
@@ -241,9 +246,7 @@ def _read(raw: bytes, parse: Any) -> Incoming:
         number, kind = message.get("id"), message["type"]
     except (ValueError, KeyError, AttributeError) as error:
         raise InvalidReplyError(f"The server sent something that is no message: {raw[:200]!r}") from error
-    incoming = Incoming(number if isinstance(number, int) else None, str(kind), raw)
-    incoming.__dict__["data"] = message  # parsed already
-    return incoming
+    return Incoming(number if isinstance(number, int) else None, str(kind), raw, message)
 
 
 def _to_extension(value: Any) -> Any:

@@ -16,7 +16,7 @@ from openenv.environment.adapter import Shape
 from openenv.errors import ConfigurationError, SessionLost
 from openenv.models import State
 from openenv.protocol.codec import ServerCodec, frame
-from openenv.protocol.formats import JSON
+from openenv.protocol.formats import JSON, Incoming
 from openenv.protocol.unions import members
 from openenv.server.connection import Connection
 from openenv.server.manager import SessionManager, as_factory, concurrency
@@ -132,9 +132,10 @@ class LocalLink:
         )
         self._connection.opened()
 
-    async def request(self, verb: str, data: bytes | None = None) -> bytes:
+    async def request(self, verb: str, data: bytes | None = None) -> Incoming:
         """See `Link.request`."""
-        return await self.send(frame(verb, data) if data is not None else b'{"type":"%s"}' % verb.encode())
+        asked = frame(verb, data) if data is not None else b'{"type":"%s"}' % verb.encode()
+        return Incoming(None, verb, await self.send(asked))
 
     async def send(self, raw: bytes | str) -> bytes:
         """Send a frame as it is, however wrong, and return the frame that answers it.

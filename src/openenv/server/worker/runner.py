@@ -235,7 +235,7 @@ class WorkerRunner(asyncio.Protocol):
 
     def use(self, format_: Format) -> None:
         """See `Runner.use`."""
-        if self._transport is not None:
+        if self._transport is not None and not self._hung_up:
             self._transport.write(packed({"verb": "use", "format": format_.subprotocol}))
 
     def stop(self) -> bool:

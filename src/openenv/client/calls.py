@@ -1,0 +1,193 @@
+"""Requests under way on a version 2 connection, kept by id until their answers are here.
+
+Each has a deadline, the message budget, and one timer serves them all: they are made in the order of their
+deadlines. A request whose caller has given up stays until it is answered, because its sequence number counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from openenv.errors import BudgetExceededError, RequestError
+from openenv.protocol.formats import Incoming
+
+
+@dataclass(eq=False)
+class RemoteSession:
+    """A session on the server, as this side knows it.
+
+    Attributes:
+        id: Its id.
+        token: Proves that it is ours.
+        seq: Number of the last state-changing request sent.
+        begun: Whether it has ever answered with anything but an error.
+        lost: Why it is gone, once it is.
+    """
+
+    id: str
+    token: str = field(repr=False)
+    seq: int = 0
+    begun: bool = False
+    lost: RequestError | None = None
+
+    def refuse_if_lost(self) -> None:
+        """Raise why the session is gone, if it is; a new exception each time."""
+        if self.lost is not None:
+            raise RequestError.from_wire(self.lost.to_wire())
+
+
+class Call:
+    """A request under way.
+
+    Attributes:
+        raw: The frame.
+        sessions: Whose it is; none for requests about the connection.
+        deadline: When its caller gives up, on the event loop's clock.
+    """
+
+    __slots__ = ("deadline", "raw", "sessions")
+
+    def __init__(self, raw: bytes, sessions: tuple[RemoteSession, ...]) -> None:
+        self.raw = raw
+        self.sessions = sessions
+        self.deadline = 0.0
+
+    def answered(self, answer: Incoming) -> bool:
+        """Take an answer frame; return whether it was the last."""
+        raise NotImplementedError
+
+    def failed(self, error: Exception) -> None:
+        """Take note that there will be no answer."""
+        raise NotImplementedError
+
+    def expired(self, seconds: float) -> None:
+        """Take note that the message budget of so many seconds is used up."""
+        raise NotImplementedError
+
+    def lose(self, session: RemoteSession, error: RequestError) -> bool:
+        """Fail what it asks of a session that is gone; return whether there is nothing else to it."""
+        self.failed(error)
+        return True
+
+
+class SingleCall(Call):
+    """A request with one answer, which a future waits for.
+
+    Attributes:
+        future: The answer.
+        verb: What is asked, for errors.
+    """
+
+    __slots__ = ("_calls", "future", "verb")
+
+    def __init__(
+        self,
+        calls: Calls,
+        raw: bytes,
+        sessions: tuple[RemoteSession, ...],
+        verb: str,
+        future: asyncio.Future[Incoming],
+    ) -> None:
+        super().__init__(raw, sessions)
+        self.future = future
+        self.verb = verb
+        self._calls = calls
+
+    def answered(self, answer: Incoming) -> bool:
+        """See `Call.answered`."""
+        for session in self.sessions:
+            session.begun = session.begun or answer.kind != "error"
+        if self.future.done():
+            self._calls.late_replies += 1
+        else:
+            self.future.set_result(answer)
+        return True
+
+    def failed(self, error: Exception) -> None:
+        """See `Call.failed`."""
+        if not self.future.done():
+            self.future.set_exception(error)
+
+    def expired(self, seconds: float) -> None:
+        """See `Call.expired`."""
+        self.failed(late(self.verb, seconds))
+
+
+class Calls:
+    """All requests of one connection.
+
+    Args:
+        seconds: The message budget.
+
+    Attributes:
+        late_replies: Answers that came after their caller had given up.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.late_replies = 0
+        self._seconds = seconds
+        self._by_number: dict[int, Call] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, number: int, call: Call, loop: asyncio.AbstractEventLoop) -> None:
+        """Keep a call; its budget begins now."""
+        call.deadline = loop.time() + self._seconds
+        self._by_number[number] = call
+        if self._timer is None:
+            self._timer = loop.call_at(call.deadline, self._expire, loop)
+
+    def answered(self, number: int, answer: Incoming) -> None:
+        """Hand an answer to the call it belongs to, if there is one."""
+        call = self._by_number.get(number)
+        if call is None:
+            self.late_replies += 1
+        elif call.answered(answer):
+            self._by_number.pop(number, None)
+
+    def numbers_of(self, session: RemoteSession) -> list[int]:
+        """Return the ids of what a session has under way."""
+        return [number for number, call in self._by_number.items() if session in call.sessions]
+
+    def frames(self) -> Iterator[bytes]:
+        """Return the frames of all sessions' requests, in order, to send them once more."""
+        return iter([call.raw for call in self._by_number.values() if call.sessions])
+
+    def lose(self, session: RemoteSession, error: RequestError) -> None:
+        """Fail what a session that is gone has under way."""
+        for number in self.numbers_of(session):
+            if self._by_number[number].lose(session, RequestError.from_wire(error.to_wire())):
+                del self._by_number[number]
+
+    def fail(self, error: RequestError, *, with_sessions: bool) -> None:
+        """Fail everything, or only what is about the connection and no session."""
+        for number, call in list(self._by_number.items()):
+            if with_sessions or not call.sessions:
+                del self._by_number[number]
+                call.failed(RequestError.from_wire(error.to_wire()))
+
+    def close(self) -> None:
+        """Stop the clock."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _expire(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        now = loop.time()
+        for call in list(self._by_number.values()):
+            if call.deadline > now:
+                self._timer = loop.call_at(call.deadline, self._expire, loop)
+                return
+            call.expired(self._seconds)
+
+
+def late(verb: str, seconds: float) -> BudgetExceededError:
+    """Return the error for a request that is not answered within the message budget."""
+    return BudgetExceededError(
+        f"The {verb} was not answered within the message budget of {seconds:g} s. It may still be executed; "
+        "its answer will be dropped. Raise message_timeout_s if this is normal",
+        budget=verb,
+        seconds=seconds,
+    )
