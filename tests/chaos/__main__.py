@@ -14,6 +14,7 @@ from pathlib import Path
 from tests.chaos.audit import Findings
 from tests.chaos.scenarios import SCENARIOS, Scenario
 from tests.chaos.scene import Scene
+from tests.chaos.strangers import raise_the_limit_of_files
 from tests.chaos.tally import Tally, show_faults, show_violations
 
 LEAST = 1000
@@ -25,6 +26,7 @@ def main() -> int:
     arguments = _arguments()
     print(f"seed {arguments.seed}: make chaos ARGS='--seed {arguments.seed}' does the same again", flush=True)
     chosen = [one for one in SCENARIOS if not arguments.only or arguments.only in one.name]
+    raise_the_limit_of_files()
     tally, began = Tally(), time.monotonic()
     failed = False
     with tempfile.TemporaryDirectory(prefix="openenv-chaos-") as root, ThreadPoolExecutor() as reckoning:

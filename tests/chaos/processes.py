@@ -69,6 +69,11 @@ def marked(folder: Path) -> set[int]:
     return found - {os.getpid()}
 
 
+def memory(pid: int) -> int:
+    """Return the bytes of memory that a process has in use."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 class Server:
     """One server in a process of its own, which can be killed and started again.
 

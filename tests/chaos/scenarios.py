@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from tests.chaos.processes import PATIENCE_S, children, wait_until
 from tests.chaos.scene import Scene
+from tests.chaos.strangers import bad_messages, half_open, slow_readers
 
 
 @dataclass(frozen=True)
@@ -151,5 +152,8 @@ SCENARIOS = [
     Scenario("servers killed", restart_servers, {"SESSION_LOST", "CONNECTION_FAILED"}),
     Scenario("queue filled", fill_the_queue, {"CAPACITY_REACHED"}),
     Scenario("200 clients at once", two_hundred_clients),
+    Scenario("readers that do not read", slow_readers),
+    Scenario("bad messages", bad_messages),
+    Scenario("half-open connections", half_open),
 ]
 

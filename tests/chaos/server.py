@@ -1,6 +1,7 @@
 """The program of a server process: `python -m tests.chaos.server '{"environment": ..., "port": ..., ...}'`."""
 
 import json
+import os
 import sys
 
 import uvicorn
@@ -15,6 +16,7 @@ from openenv.server.serving import wire_options
 
 def main() -> None:
     options = json.loads(sys.argv[1])
+    os.environ["OPENENV_MAX_MESSAGE_SIZE_MB"] = "1"  # so that little is needed to be over it
     threads.IDLE_S = IDLE_S / 2  # so that a thread that is left over shows soon
     app = create_app(
         getattr(environments, options["environment"]),
