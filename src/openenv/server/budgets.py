@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 Seconds = float | None
 
 HANDSHAKE_S = 10.0
-"""Seconds a connection has to say what it is for: for the head of a request, and then for the `hello` of version 2."""
+"""Seconds a connection has to say what it is for: for the head of a request, then for the `hello` of version 2."""
 
 
 class Budgets(BaseModel):

@@ -41,8 +41,8 @@ _WSProtocol: Any = getattr(picows_core, "WSProtocol", None)
 PING_IDLE_S, PING_REPLY_S = 20.0, 20.0
 
 COPIED = 8192
-"""Bytes up to which picows 2.3 copies what it sends together with its header. For more it leaves the header in a
-buffer that the next message overwrites, be it sent or not; so there it is given room for the header in the message."""
+"""Bytes up to which picows 2.3 copies a message together with its header. The header of a longer one it leaves in a
+buffer that the next message overwrites, be it sent or not; so such a message comes with room for its header."""
 
 _HEADROOM = bytearray(14)
 """The longest header."""
