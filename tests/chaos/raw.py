@@ -9,7 +9,7 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from tests.chaos.processes import PATIENCE_S
-from websockets.frames import Frame, Opcode
+from websockets.frames import Opcode, apply_mask
 
 from openenv.protocol.formats import JSON, Format, unpack
 
@@ -67,9 +67,9 @@ class Raw:
         return self
 
     def put(self, payload: bytes, opcode: Opcode | None = None, *, fin: bool = True, mask: bool = True) -> None:
-        """Send a frame as it is."""
+        """Send a frame as it is, also one that the protocol does not allow."""
         kind = opcode if opcode is not None else Opcode.BINARY if self._binary else Opcode.TEXT
-        self.socket.sendall(Frame(kind, payload, fin).serialize(mask=mask))
+        self.socket.sendall(_frame(kind, payload, fin, mask))
 
     def encode(self, type_: str, **fields: Any) -> tuple[int, bytes]:
         """Return the number and the bytes of a request."""
@@ -137,6 +137,15 @@ class Raw:
         if not data:
             raise Closed(None)
         self._got += data
+
+
+def _frame(kind: Opcode, payload: bytes, fin: bool, mask: bool) -> bytes:
+    size = len(payload)
+    short = size if size < 126 else 126 if size < 2**16 else 127
+    head = bytes((kind | 0x80 * fin, short | 0x80 * mask))
+    length = b"" if short < 126 else size.to_bytes(2 if short == 126 else 8, "big")
+    key = os.urandom(4)
+    return head + length + (key + apply_mask(payload, key) if mask else payload)
 
 
 def upgrade(subprotocol: str = "") -> bytes:
