@@ -41,7 +41,10 @@ def main() -> int:
             except Exception:
                 failed = True
                 traceback.print_exc()
-            print(f"{scenario.name:<34} {time.monotonic() - start:6.1f} s  {tally.total:>6,} faults so far", flush=True)
+            print(
+                f"{scenario.name:<34} {time.monotonic() - start:6.1f} s  {tally.total:>6,} faults so far",
+                flush=True,
+            )
             # Leases have to run out before what is left over shows; meanwhile the next one is played.
             finishing.append((scenario, reckoning.submit(scene.finish, scenario.allowed)))
         findings = [_finished(scenario, future) for scenario, future in finishing]

@@ -192,7 +192,7 @@ class Day:
             yield from self._sit_idle(line, crew)
         else:
             self._send_again(line, draw.choice(crew))
-        return line  # noqa: B901 - what a generator delegated to returns
+        return line
 
     def _lose_and_come_back(self, line: Line, crew: list[Life]) -> Iterator[float]:
         self._lose(line, crew)
@@ -200,7 +200,7 @@ class Day:
         again = self._line(line.format)
         for life in crew:
             self._resume(again, life)
-        return again  # noqa: B901
+        return again
 
     def _take_over(self, line: Line, crew: list[Life]) -> Line:
         """Another connection shows the tokens while the first seems to be there; the first is told."""

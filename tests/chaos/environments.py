@@ -85,9 +85,7 @@ class _Kept:
 
     def _execute(self, action: Mark) -> Told:
         self.count += 1
-        self.book.write(
-            "step", token=action.token, claimed=action.episode, episode=self.episode, count=self.count
-        )
+        self.book.write("step", token=action.token, claimed=action.episode, episode=self.episode, count=self.count)
         return self._told(action.token, action.size)
 
     def _told(self, token: str, size: int) -> Told:

@@ -96,9 +96,11 @@ class Proxy:
     # --- connections -----------------------------------------------------------------------------
 
     def _run(self) -> None:
-        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-            with contextlib.suppress(asyncio.CancelledError):
-                runner.run(self._accept())
+        with (
+            asyncio.Runner(loop_factory=lambda: self._loop) as runner,
+            contextlib.suppress(asyncio.CancelledError),
+        ):
+            runner.run(self._accept())
         self._listener.close()
 
     async def _accept(self) -> None:

@@ -156,4 +156,3 @@ SCENARIOS = [
     Scenario("bad messages", bad_messages),
     Scenario("half-open connections", half_open),
 ]
-

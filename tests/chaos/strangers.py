@@ -261,7 +261,11 @@ class Villain:
         parts = self._random.choice(([2**20 + 1], [2**19, 2**19, 2**19], [2**23]))
         with contextlib.suppress(ConnectionError):
             for place, size in enumerate(parts):
-                opcode = (Opcode.BINARY if self._own.raw.format is MSGPACK else Opcode.TEXT) if not place else Opcode.CONT
+                opcode = (
+                    (Opcode.BINARY if self._own.raw.format is MSGPACK else Opcode.TEXT)
+                    if not place
+                    else Opcode.CONT
+                )
                 self._own.raw.put(b" " * size, opcode, fin=place == len(parts) - 1)
         assert self._own.raw.ended() in (1009, None)  # what was not read of it may cost the close frame its way
         self._again()

@@ -184,16 +184,7 @@ class SessionManager:
         Raises:
             SessionCapacityError: Every slot is taken.
         """
-        limit = self.config.max_concurrent_envs
-        active = len(self._slots)
-        if active >= limit:
-            raise SessionCapacityError(
-                f"Server at capacity: {active}/{limit} sessions active. "
-                "Close one, wait, or raise max_concurrent_envs",
-                active_sessions=active,
-                max_sessions=limit,
-                retry_after=1.0,
-            )
+        self.refuse_more_than_fit(1)
         session = Session(self._runner, self._gone, budgets=self.budgets, clock=self._clock)
         self.attach(session, on_end)
         self._sessions[session.id] = session
@@ -204,6 +195,24 @@ class SessionManager:
             self._watch_over(session)
         session.open()
         return session
+
+    def refuse_more_than_fit(self, count: int, *, waiting: bool = False) -> None:
+        """Make sure that there is room for so many sessions, or can be for who is `waiting`.
+
+        Raises:
+            SessionCapacityError: There is not.
+        """
+        limit = self.config.max_concurrent_envs
+        active = len(self._slots)
+        if count > (limit if waiting else limit - active):
+            wanted = f", and {count} more are wanted" if count > 1 else ""
+            raise SessionCapacityError(
+                f"Server at capacity: {active}/{limit} sessions active{wanted}. "
+                "Close one, wait, or raise max_concurrent_envs",
+                active_sessions=active,
+                max_sessions=limit,
+                retry_after=1.0,
+            )
 
     def open_when_free(
         self, opened: Callable[[Session], None], refused: Callable[[RequestError], None]

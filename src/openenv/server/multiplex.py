@@ -18,6 +18,7 @@ from openenv.errors import (
     BudgetExceededError,
     InvalidRequestError,
     RequestError,
+    SessionCapacityError,
     SessionLost,
     SessionNotFoundError,
     UnsupportedVersionError,
@@ -166,6 +167,11 @@ class MultiplexConnection:
         self._say(v2.Pong(id=frame.id))
 
     def _open(self, frame: v2.Open) -> None:
+        try:  # before the first of them is made in vain
+            self._manager.refuse_more_than_fit(frame.count, waiting=self._manager.budgets.queue > 0)
+        except SessionCapacityError as error:
+            self._fail(frame.id, error)
+            return
         opened: list[Session] = []
 
         def got(session: Session) -> None:

@@ -120,6 +120,7 @@ class ForkServer:
     def _message(self, message: dict[str, Any]) -> None:
         if "forked" in message:
             self._forking.popleft()(message["forked"], None)
+            self._send_waiting()
         elif "exited" in message:
             told = self._exits.pop(message["exited"], None)
             if told is not None:
@@ -131,14 +132,16 @@ class ForkServer:
             self._drop(f"The environment could not be imported by a worker: {message['failed']}")
 
     def _send_waiting(self) -> None:
+        """Ask for as many forks as there is room for. Whoever waits here may be who the fork server waits for."""
         assert self._socket is not None
         while self._waiting:
-            connection, output, done = self._waiting.popleft()
+            connection, output, done = self._waiting[0]
+            try:
+                socket.send_fds(self._socket, [b"f"], [connection.fileno(), output])
+            except OSError:  # it is full, and the next answer makes room; or broken, as reading is about to tell
+                return
+            self._waiting.popleft()
             self._forking.append(done)
-            # A one-byte message always fits: the fork server reads one at a time.
-            self._socket.setblocking(True)
-            socket.send_fds(self._socket, [b"f"], [connection.fileno(), output])
-            self._socket.setblocking(False)
             connection.close()
             os.close(output)
 
