@@ -1,8 +1,10 @@
 """`python -m tests.chaos`: break everything, and see that nothing is wrong afterwards."""
 
 import argparse
+import json
 import os
 import secrets
+import subprocess
 import sys
 import tempfile
 import time
@@ -20,47 +22,72 @@ from tests.chaos.tally import Tally, show_faults, show_violations
 LEAST = 1000
 """Faults that a whole run has to inject."""
 
+NOT_COUNTED = ("half-open connection", "client in a crowd")
+"""Kinds that are not among those: there are many of them, and each does little."""
+
 
 def main() -> int:
     """Run the suite; return 0 if no rule was violated and there were faults enough."""
     arguments = _arguments()
-    print(f"seed {arguments.seed}: make chaos ARGS='--seed {arguments.seed}' does the same again", flush=True)
-    chosen = [one for one in SCENARIOS if not arguments.only or arguments.only in one.name]
+    seed, only = arguments.seed, arguments.only
+    print(f"seed {seed}: make chaos ARGS='--seed {seed}' draws the same again", flush=True)
     raise_the_limit_of_files()
     tally, began = Tally(), time.monotonic()
-    failed = False
+    chosen = [one for one in SCENARIOS if only in one.name]
+    simulation = _simulate(seed) if only in "simulation" else None
     with tempfile.TemporaryDirectory(prefix="openenv-chaos-") as root, ThreadPoolExecutor() as reckoning:
-        finishing: list[tuple[Scenario, Future[Findings]]] = []
-        for number, scenario in enumerate(chosen):
-            folder = Path(root) / str(number)
-            folder.mkdir()
-            scene = Scene(folder, arguments.seed + number, tally)
-            start = time.monotonic()
-            try:
-                scenario.play(scene)
-            except Exception:
-                failed = True
-                traceback.print_exc()
-            print(
-                f"{scenario.name:<34} {time.monotonic() - start:6.1f} s  {tally.total:>6,} faults so far",
-                flush=True,
-            )
-            # Leases have to run out before what is left over shows; meanwhile the next one is played.
-            finishing.append((scenario, reckoning.submit(scene.finish, scenario.allowed)))
-        findings = [_finished(scenario, future) for scenario, future in finishing]
-    errors: Counter[str] = sum((one.errors for one in findings), Counter())
-    print(f"\nerrors that clients were told: {dict(errors)}")
-    show_faults(tally.faults, Counter())
+        played = [_play(one, Path(root) / str(n), seed + n, tally, reckoning) for n, one in enumerate(chosen)]
+        findings = [_finished(one, failed, future) for one, failed, future in played]
+    simulated = _simulated(simulation) if simulation is not None else Counter[str]()
+    failed = any(failed for _, failed, _ in played) or simulated is None
+    codes: Counter[str] = sum((one.errors for one in findings), Counter())
+    print(f"\nerrors that clients were told: {dict(codes)}")
+    show_faults(tally.faults, simulated or Counter())
     violations = show_violations(findings)
-    print(f"\n{time.monotonic() - began:.0f} s on {os.cpu_count()} cores, seed {arguments.seed}")
-    if not arguments.only and tally.total < LEAST:
-        print(f"FAILED: {tally.total} faults are fewer than {LEAST}")
-        failed = True
+    print(f"\n{time.monotonic() - began:.0f} s on {os.cpu_count()} cores, seed {seed}")
+    injected = tally.total - sum(tally.faults[kind] for kind in NOT_COUNTED)
+    if not only and injected < LEAST:
+        print(f"FAILED: {injected} faults are fewer than {LEAST}")
+        return 1
     return int(failed or violations > 0)
 
 
-def _finished(scenario: Scenario, future: "Future[Findings]") -> Findings:
+Played = tuple[Scenario, bool, "Future[Findings]"]
+
+
+def _play(scenario: Scenario, folder: Path, seed: int, tally: Tally, reckoning: ThreadPoolExecutor) -> Played:
+    folder.mkdir()
+    scene, start, before, failed = Scene(folder, seed, tally), time.monotonic(), tally.total, False
+    try:
+        scenario.play(scene)
+    except Exception:
+        failed = True
+        traceback.print_exc()
+    faults = tally.total - before
+    print(f"{scenario.name:<34} {time.monotonic() - start:6.1f} s  {faults:>6,} faults", flush=True)
+    # Leases have to run out before what is left over shows; meanwhile the next one is played.
+    return scenario, failed, reckoning.submit(scene.finish, scenario.allowed)
+
+
+def _simulate(seed: int) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.chaos.simulation", "--seed", str(seed)], stdout=subprocess.PIPE, text=True
+    )
+
+
+def _simulated(process: "subprocess.Popen[str]") -> Counter[str] | None:
+    """Return what happened in the simulation how often; None if it found something wrong."""
+    said, _ = process.communicate()
+    if process.returncode != 0:
+        print(f"FAILED: the simulation; {process.args} shows it")
+        return None
+    return Counter({f"simulated: {what}": times for what, times in json.loads(said).items()})
+
+
+def _finished(scenario: Scenario, failed: bool, future: "Future[Findings]") -> Findings:
     findings = future.result()
+    if failed:
+        print(f"FAILED: {scenario.name}")
     for example in findings.examples:
         print(f"{scenario.name}: {example}")
     return findings

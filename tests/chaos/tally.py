@@ -30,7 +30,8 @@ def show_faults(faults: Counter[str], beside: Counter[str]) -> None:
     for kind, times in sorted(faults.items(), key=lambda item: -item[1]):
         print(f"{kind:<44}{times:>9,}")
     print(f"{'all of these':<44}{faults.total():>9,}")
-    for kind, times in beside.items():
+    print()
+    for kind, times in sorted(beside.items()):
         print(f"{kind:<44}{times:>9,}")
 
 
