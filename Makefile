@@ -48,7 +48,7 @@ chaos: $(VENV)/.dev ## Break everything a thousand times, and count what went wr
 fuzz: $(VENV)/.dev ## Feed the decoders of frames with whatever Hypothesis finds (SECONDS=300)
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(ARGS)
 
-bench: $(VENV)/.dev ## Measure, and print the figures
+bench: $(VENV)/.bench ## Measure, and print the figures (ARGS=--plot draws them, too)
 	$(BIN)/python -m benchmarks $(ARGS)
 
 lint: $(VENV)/.dev ## Check style, formatting and the import contracts
@@ -77,6 +77,10 @@ $(BIN)/python:
 $(VENV)/.demo: $(PROJECTS) constraints.txt | $(BIN)/python
 	@echo "Installing into $(VENV) ..."
 	@$(PIP) -e . $(EDITABLE)
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.dev
+	@$(PIP) -e '.[bench]'
 	@touch $@
 
 $(VENV)/.dev: $(PROJECTS) constraints.txt | $(BIN)/python

@@ -6,6 +6,7 @@ import argparse
 import importlib
 import signal
 import sys
+import time
 from pathlib import Path
 
 from rich.console import Console
@@ -13,6 +14,7 @@ from rich.console import Console
 from benchmarks import _report
 from benchmarks._figures import Bench, BenchmarkError, Figure
 from benchmarks._peer import VERSION, Peer
+from benchmarks._plots import draw
 
 NAMES = (
     "import_client",
@@ -23,6 +25,12 @@ NAMES = (
     "async_client",
     "blocking_client",
     "clients_32",
+    "vector_64",
+    "frame_84",
+    "worker_ready",
+    "open_1000",
+    "sessions_10k",
+    "cost_per_session",
 )
 RESULTS = Path(__file__).with_name("RESULTS.md")
 _NARROWEST = 150  # columns that the table needs to have a line for each figure
@@ -34,8 +42,9 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that children are stopped then, too
     peer = Peer(options.peer_venv, wanted=not options.no_peer, say=_say)
     bench = Bench(peer, options.rounds, options.seconds, _say)
-    where, busy = _report.machine(), _report.busy()
+    where, busy, began = _report.machine(), _report.busy(), time.monotonic()
     groups, failed = _measure(bench, options.names or NAMES)
+    _say(f"Measured in {time.monotonic() - began:.0f} s")
     console = Console()
     if not console.is_terminal:
         console.width = max(console.width, _NARROWEST)
@@ -45,12 +54,23 @@ def main() -> int:
         _say(warning)
     for name, error in failed.items():
         _say(f"{name} could not be measured: {error}")
+    for plot in bench.plots if options.plot else ():
+        try:
+            file = draw(plot, where)
+        except BenchmarkError as error:
+            failed["plots"] = str(error)
+            _say(failed["plots"])
+            break
+        _say(f"Drawn: {file.relative_to(RESULTS.parents[1])}")
     if options.json:
         options.json.write_text(_report.as_json(groups, where))
     if options.write and failed:
         _say("benchmarks/RESULTS.md is left as it was, since not all could be measured")
     elif options.write:
-        RESULTS.write_text(_report.markdown(groups, where, "python -m benchmarks --write", busy, absent))
+        command = f"python -m benchmarks --write{' --plot' if options.plot else ''}"
+        plots = bench.plots if options.plot else ()
+        text = _report.markdown(groups, where, command, busy, absent, plots=plots)
+        RESULTS.write_text(text)
         _say(f"Written: {RESULTS.parent.name}/{RESULTS.name}")
     return 1 if failed else 0
 
@@ -77,8 +97,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("names", nargs="*", metavar="name", help=f"which; all by default: {', '.join(NAMES)}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to a file for programs")
     parser.add_argument("--write", action="store_true", help="write benchmarks/RESULTS.md; for a run of all")
+    parser.add_argument("--plot", action="store_true", help="draw benchmarks/plots/*.png; needs matplotlib")
     parser.add_argument("--rounds", type=int, default=5, help="rounds of a comparison (default 5)")
-    parser.add_argument("--seconds", type=float, default=2.0, help="length of a round (default 2)")
+    parser.add_argument("--seconds", type=float, default=1.0, help="length of a round (default 1)")
     parser.add_argument(
         "--peer-venv",
         type=Path,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from benchmarks._peer import Peer
+    from benchmarks._plots import Plot
 
 
 class BenchmarkError(Exception):
@@ -78,9 +79,11 @@ class Bench:
         rounds: Rounds of each throughput comparison.
         seconds: Length of a round for what has a limit; others play half as long.
         say: Tells whoever waits what is being done.
+        plots: What there is to draw; benchmarks add to it.
     """
 
     peer: Peer
     rounds: int = 5
-    seconds: float = 2.0
+    seconds: float = 1.0
     say: Callable[[str], None] = field(default=lambda _text: None)
+    plots: list[Plot] = field(default_factory=list)

@@ -129,6 +129,14 @@ class Child:
             return None
         return (int(after_name[11]) + int(after_name[12])) / os.sysconf("SC_CLK_TCK")
 
+    def private_bytes(self) -> int | None:
+        """Return the memory that is its own and nobody else's; None where there is no `/proc`."""
+        try:
+            lines = Path(f"/proc/{self.process.pid}/smaps_rollup").read_text().splitlines()
+        except OSError:
+            return None
+        return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) * 1024
+
     def failed(self, what: str) -> BenchmarkError:
         """Return the error for something it did wrong, with the last lines it wrote."""
         self._errors.seek(0)

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from benchmarks._figures import Figure
 from benchmarks._peer import VERSION
+from benchmarks._plots import Plot
 
 COLUMNS = ("what", "this project", f"release {VERSION}", "ratio", "limit", "verdict", "rounds, notes")
 _IDLE_SHARE = 0.6  # of the cores; what a machine shows that has just built and tested something
@@ -97,7 +98,9 @@ def show(groups: dict[str, list[Figure]], where: str, console: Console) -> None:
     console.print(table)
 
 
-def markdown(groups: dict[str, list[Figure]], where: str, command: str, *warnings: str) -> str:
+def markdown(
+    groups: dict[str, list[Figure]], where: str, command: str, *warnings: str, plots: Sequence[Plot] = ()
+) -> str:
     """Return the document that stands in the repository; empty warnings are left out."""
     lines = [
         "# Measured figures",
@@ -110,6 +113,8 @@ def markdown(groups: dict[str, list[Figure]], where: str, command: str, *warning
         "figure divided by the other's.",
         "",
     ]
+    if plots:
+        lines += [*(f"![{plot.title}](plots/{plot.name}.png)" for plot in plots), ""]
     for warning in filter(None, warnings):
         lines += [warning, ""]
     for name, figures in groups.items():

@@ -17,13 +17,16 @@ from typing import Literal
 
 from benchmarks._figures import Bench, BenchmarkError, Figure, Limit
 from benchmarks._processes import HOST, Child, Server, environ
+from benchmarks._wiretap import Wiretap
 
 _HERE = Path(__file__).parent
 _PROGRAMS = _HERE / "trivial"
 _WARM_UP_S = 0.5
 _START_S = 30.0
 
-Environment = Literal["sync", "non-blocking", "async"]
+Environment = Literal["sync", "non-blocking", "async", "frames", "isolated"]
+Face = Literal["async", "blocking", "vector"]
+_PEER_CLIENTS = 32  # what batched steps are set against
 
 
 @dataclass(frozen=True)
@@ -31,18 +34,18 @@ class Contestant:
     """A server and a client process of one implementation.
 
     Attributes:
-        side: Whose library both ends use; `socket` is no library at all.
+        side: Whose library both ends use; `socket` is no more than the WebSocket library.
         environment: Which variant of the trivial environment.
         route: `own` is what `openenv serve` runs, `asgi` is uvicorn with its defaults.
-        face: How the client is called.
-        clients: Clients in the one client process, each with a session of its own.
+        face: How the client is called; `vector` is all sessions by one call.
+        clients: Clients in the one client process, each with a session of its own; or sessions of the vector.
         hooks: Whether the client class parses results itself, as classes written for release 0.10.0 do.
     """
 
     side: Literal["ours", "peer", "socket"]
     environment: Environment = "sync"
     route: Literal["own", "asgi"] = "own"
-    face: Literal["async", "blocking"] = "async"
+    face: Face = "async"
     clients: int = 1
     hooks: bool = False
 
@@ -54,21 +57,31 @@ class Contestant:
     def server(self, python: str) -> Server:
         """Return its server, not started yet."""
         if self.side == "socket":
-            command = [python, str(_PROGRAMS / "echo.py"), "serve"]
+            command = [python, str(self.program("raw.py")), "serve"]
         else:
-            command = [python, str(_PROGRAMS / "server.py"), self.environment, self.route]
-        return Server(f"The server of {self.name}", command, self._environ())
+            command = [python, str(self.program("server.py")), self.environment, self.route, str(self.clients)]
+        return Server(f"The server of {self.name}", command, self.environ())
 
     def client(self, python: str, port: int) -> Child:
         """Return its client, not started yet."""
         if self.side == "socket":
-            command = [python, str(_PROGRAMS / "echo.py"), "call", str(port)]
+            command = [python, str(self.program("raw.py")), "call", str(port)]
         else:
-            command = [python, str(_PROGRAMS / "client.py"), f"http://{HOST}:{port}", self.face]
-            command += [str(self.clients), "hooks" if self.hooks else "plain"]
-        return Child(f"The client of {self.name}", command, self._environ())
+            command = [python, str(self.program("client.py")), f"http://{HOST}:{port}", self.face]
+            command += [str(self.clients), self._style]
+        return Child(f"The client of {self.name}", command, self.environ())
 
-    def _environ(self) -> dict[str, str]:
+    @property
+    def _style(self) -> str:
+        return "frames" if self.environment == "frames" else "hooks" if self.hooks else "plain"
+
+    @staticmethod
+    def program(name: str) -> Path:
+        """Return the file of a program that both ends are made of."""
+        return _PROGRAMS / name
+
+    def environ(self) -> dict[str, str]:
+        """Return the environment variables of both ends."""
         if self.side == "peer":  # nothing of this project may be found by it
             return environ(python_path=str(_HERE / "peer"))
         found = [str(_HERE / "ours"), *(path for path in sys.path if path)]
@@ -78,9 +91,12 @@ class Contestant:
 def peer_of(contestant: Contestant) -> Contestant:
     """Return what release 0.10.0 has to set against it.
 
-    It knows no `NON_BLOCKING`, it has no server of its own, and its client classes must have the hooks.
+    It knows no `NON_BLOCKING`, it has no server of its own, and its client classes must have the hooks. Nor has it
+    anything like a vector: against that stand 32 clients that step on their own.
     """
-    environment: Environment = "async" if contestant.environment == "async" else "sync"
+    environment: Environment = "sync" if contestant.environment == "non-blocking" else contestant.environment
+    if contestant.face == "vector":
+        return Contestant("peer", environment, "asgi", "async", _PEER_CLIENTS, hooks=True)
     return Contestant("peer", environment, "asgi", contestant.face, contestant.clients, hooks=True)
 
 
@@ -176,7 +192,7 @@ def _started(stack: ExitStack, pythons: dict[Contestant, str]) -> dict[Contestan
 
 
 def compare(
-    bench: Bench, lines: Sequence[tuple[str, Contestant, Limit | None]], *others: Contestant
+    bench: Bench, lines: Sequence[tuple[str, Contestant, Limit | None]], *, full: Sequence[Contestant] = ()
 ) -> tuple[list[Figure], dict[Contestant, Measured]]:
     """Measure contestants of ours, each beside its peer.
 
@@ -184,12 +200,12 @@ def compare(
         bench: How to measure.
         lines: What each is called in the report, the contestant, and what it should reach. Those that should
             reach something, and their peers, play full rounds; the others half as long.
-        *others: More to measure in the same rounds.
+        full: More to measure in the same rounds, for the full length.
 
     Returns:
         A figure for each line, and what everybody reached.
     """
-    seconds = dict.fromkeys(others, bench.seconds / 2)
+    seconds = dict.fromkeys(full, bench.seconds)
     for _, line, limit in sorted(lines, key=lambda line: line[2] is not None):
         seconds |= dict.fromkeys((line, peer_of(line)), bench.seconds if limit else bench.seconds / 2)
     reached = alternate(bench, seconds)
@@ -209,3 +225,16 @@ def rate(what: str, ours: Measured, peers: Measured | None = None, limit: Limit 
         high=max(ours.rates),
         note=ours.spread() + (f"; peer {peers.spread()}" if peers else ""),
     )
+
+
+def counted(contestant: Contestant, python: str, steps_s: float = 1.0) -> float:
+    """Return how many bytes the socket carries for a step, in both directions together."""
+    with contestant.server(python) as server:
+        server.wait_until_healthy(_START_S)
+        with Wiretap(server.port) as tap, contestant.client(python, tap.port) as client:
+            if client.hear(_START_S) != "ready":
+                raise client.failed("is not ready")
+            before = tap.sent + tap.received
+            client.tell(str(steps_s))
+            steps = json.loads(client.hear(steps_s + _START_S))["steps"]
+            return (tap.sent + tap.received - before) / steps

@@ -8,19 +8,21 @@ import asyncio
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any
 
 import uvicorn
 
 from openenv.server.app import create_app
-from openenv.server.serving import wire_options
+from openenv.server.serving import OrderlyServer, wire_options
 
 BOUND_S = 10.0
 """Seconds after which a wait that should be short counts as failed."""
 
 
-class _Uvicorn(uvicorn.Server):
+class _Uvicorn(OrderlyServer):
     """Ends at once when told to, instead of looking every tenth of a second."""
 
     def __init__(self, config: uvicorn.Config) -> None:
@@ -46,13 +48,18 @@ class Server:
         manager: The sessions of the application, if `create_app` made it.
     """
 
-    def __init__(self, host: "Host", app: Any, port: int = 0, **options: Any) -> None:
+    def __init__(self, host: "Host", app: Any, port: int = 0, path: Path | None = None, **options: Any) -> None:
         self.app = app
         self._host = host
-        self._socket = socket.socket()
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # for one that takes another's place
-        self._socket.bind(("127.0.0.1", port))
-        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        if path is None:
+            self._socket = socket.socket()
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # for one that takes another's place
+            self._socket.bind(("127.0.0.1", port))
+            self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        else:
+            self._socket = socket.socket(socket.AF_UNIX)
+            self._socket.bind(str(path))
+            self.url = f"unix://{path}"
         config = uvicorn.Config(app, log_config=None, access_log=False, **{**wire_options(), **options})
         self._uvicorn = _Uvicorn(config)
         self._ended = host.spawn(self._uvicorn.serve([self._socket]))
@@ -81,6 +88,19 @@ class Server:
 
         self.on_loop(abort)
 
+    def vanish(self) -> None:
+        """Listen no longer and drop every connection, as if it were killed; its port is free again."""
+
+        async def close() -> None:
+            for server in self._uvicorn.servers:
+                server.close()
+                await server.wait_closed()
+
+        self._host.spawn(close())
+        self.cut()
+        while self._socket.fileno() >= 0:
+            time.sleep(0.001)
+
     def stop(self, wait: bool = True) -> None:
         """End the server as on SIGTERM."""
         self._host.loop.call_soon_threadsafe(self._uvicorn.told_to_end.set)
@@ -103,7 +123,7 @@ class Host:
         return self.run(create_app(env, **options))
 
     def run(self, app: Any, **options: Any) -> Server:
-        """Start a server of an application; the options are `port` and those of uvicorn."""
+        """Start a server of an application; the options are `port`, `path` of a socket, and those of uvicorn."""
         server = Server(self, app, **options)
         self._servers.append(server)
         return server

@@ -1,4 +1,4 @@
-"""Step the trivial environment as fast as it goes: `client.py URL (async|blocking) CLIENTS (plain|hooks)`.
+"""Step an environment that does nothing: `client.py URL (async|blocking|vector) CLIENTS (plain|hooks|frames)`.
 
 Says `ready` when all clients have reset, and have had the right answer to a step.
 """
@@ -13,10 +13,6 @@ from typing import Any
 
 import orders
 
-from environment import CLIENTS, TrivialAction
-
-ACTION = TrivialAction(value=7)
-
 
 async def play_async(client_class: Any, url: str, count: int) -> None:
     """Run rounds with a number of async clients, each stepping on its own."""
@@ -24,7 +20,7 @@ async def play_async(client_class: Any, url: str, count: int) -> None:
     async def steps(client: Any, deadline: float) -> int:
         done = 0
         while perf_counter() < deadline:
-            await client.step(ACTION)
+            await client.step(action)
             done += 1
         return done
 
@@ -32,7 +28,7 @@ async def play_async(client_class: Any, url: str, count: int) -> None:
         clients = [await stack.enter_async_context(client_class(base_url=url)) for _ in range(count)]
         for client in clients:
             await client.reset()
-            check(await client.step(ACTION))
+            check(await client.step(action))
         orders.say("ready")
         while (seconds := await asyncio.to_thread(orders.read)) is not None:
             start = perf_counter()
@@ -44,30 +40,49 @@ def play_blocking(client_class: Any, url: str) -> None:
     """Run rounds with one blocking client."""
     with client_class(base_url=url).sync() as client:
         client.reset()
-        check(client.step(ACTION))
+        check(client.step(action))
         orders.say("ready")
         while (seconds := orders.read()) is not None:
             start = perf_counter()
             done = 0
             while perf_counter() < start + seconds:
-                client.step(ACTION)
+                client.step(action)
                 done += 1
+            orders.report(done, perf_counter() - start)
+
+
+async def play_vector(client_class: Any, url: str, count: int) -> None:
+    """Run rounds with all sessions in one object, which steps all of them at once."""
+    async with client_class.vector(url, num_envs=count) as envs:
+        await envs.reset()
+        for result in await envs.step([action] * count):
+            check(result)
+        orders.say("ready")
+        while (seconds := await asyncio.to_thread(orders.read)) is not None:
+            start = perf_counter()
+            done = 0
+            while perf_counter() < start + seconds:
+                done += len(await envs.step([action] * count))
             orders.report(done, perf_counter() - start)
 
 
 def check(result: Any) -> None:
     """Make sure that what is measured works."""
-    if (result.observation.value, result.reward, result.done) != (ACTION.value, 1.0, False):
-        raise SystemExit(f"A step gave a wrong answer: {result!r}")
+    if not (is_right(result.observation) and (result.reward, result.done) == (1.0, False)):
+        raise SystemExit(f"A step gave a wrong answer: {result!r:.1000}")
 
 
-def main() -> None:
-    """Run as the arguments say until standard input closes."""
-    url, face, count, style = sys.argv[1:]
-    if face == "async":
-        asyncio.run(play_async(CLIENTS[style], url, int(count)))
-    else:
-        play_blocking(CLIENTS[style], url)
+url, face, clients, style = sys.argv[1:]
+if style == "frames":
+    from frames import FrameEnv as Client
+    from frames import Look, is_right
 
+    action: Any = Look()
+else:
+    from environment import CLIENTS, TrivialAction, is_right
 
-main()
+    Client, action = CLIENTS[style], TrivialAction(value=7)
+if face == "blocking":
+    play_blocking(Client, url)
+else:
+    asyncio.run((play_vector if face == "vector" else play_async)(Client, url, int(clients)))

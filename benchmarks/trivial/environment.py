@@ -66,7 +66,18 @@ class AsyncEnvironment(SyncEnvironment):
         return self.step(action)
 
 
-ENVIRONMENTS = {"sync": SyncEnvironment, "non-blocking": NonBlockingEnvironment, "async": AsyncEnvironment}
+class IsolatedEnvironment(SyncEnvironment):
+    """The same, saying nothing of concurrent sessions: this project gives each a process of its own."""
+
+    SUPPORTS_CONCURRENT_SESSIONS = False
+
+
+ENVIRONMENTS = {
+    "sync": SyncEnvironment,
+    "non-blocking": NonBlockingEnvironment,
+    "async": AsyncEnvironment,
+    "isolated": IsolatedEnvironment,
+}
 
 
 class PlainEnv(EnvClient[TrivialAction, TrivialObservation, State]):
@@ -91,3 +102,8 @@ class HooksEnv(EnvClient[TrivialAction, TrivialObservation, State]):
 
 
 CLIENTS = {"plain": PlainEnv, "hooks": HooksEnv}
+
+
+def is_right(observation: TrivialObservation) -> bool:
+    """Return whether an observation answers the step that everybody takes."""
+    return (observation.value, observation.text) == (7, "step")

@@ -1,6 +1,7 @@
 """How these programs listen to the benchmark that started them: orders by line, and an end when nobody is left.
 
-A client gets a line with a number of seconds, works that long and answers with a line of JSON.
+A client gets a line with a number of seconds, works that long and answers with a line of JSON. Programs with more
+than one thing to do get lines of JSON themselves.
 """
 
 from __future__ import annotations
@@ -10,12 +11,19 @@ import os
 import signal
 import sys
 import threading
+from typing import Any
 
 
 def read() -> float | None:
     """Return the seconds of the next round; None when there is none."""
     line = sys.stdin.readline()
     return float(line) if line.strip() else None
+
+
+def read_order() -> dict[str, Any] | None:
+    """Return the next order; None when there is none."""
+    line = sys.stdin.readline()
+    return json.loads(line) if line.strip() else None
 
 
 def say(line: str) -> None:
@@ -25,7 +33,12 @@ def say(line: str) -> None:
 
 def report(steps: int, seconds: float) -> None:
     """Answer an order."""
-    say(json.dumps({"steps": steps, "seconds": seconds}))
+    answer(steps=steps, seconds=seconds)
+
+
+def answer(**told: Any) -> None:
+    """Answer an order with what there is to tell."""
+    say(json.dumps(told))
 
 
 def end_with_the_parent() -> None:

@@ -161,6 +161,13 @@ class InvalidRequestError(RequestError):
     retryable = False
     blames_policy = True
 
+    @property
+    def outcome(self) -> Outcome:
+        """The policy's fault if the fields are wrong; what is no message at all, the client program has made."""
+        if self.code in ("INVALID_JSON", "UNKNOWN_TYPE"):
+            return Outcome.infra_fault(Cause.PROTOCOL, retryable=False)
+        return super().outcome
+
 
 @_carries("MESSAGE_TOO_LARGE")
 class MessageTooLargeError(RequestError):
@@ -203,7 +210,7 @@ class BudgetExceededError(RequestError, TimeoutError):
     """A named time budget ran out; the message names it and how to change it.
 
     Attributes:
-        budget: Which one: `connect`, `create`, `reset`, `step`, `state`, `idle`, `lifetime`.
+        budget: Which one: `create`, `reset`, `step` or `state` of the server, `connect` or `message` of the client.
         seconds: How long it was.
     """
 

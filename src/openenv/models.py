@@ -119,7 +119,7 @@ class Model(BaseModel, metaclass=_DataclassTolerantMeta):
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Give every array field and every `Any` field its wire form (see `openenv.values`)."""
-        return values.adapt(handler(source))  # type: ignore[no-any-return]
+        return values.adapt(handler(source), handler.resolve_ref_schema)  # type: ignore[no-any-return]
 
     def __eq__(self, other: object) -> bool:
         """Compare by class and content; arrays are equal when dtype, shape and elements are."""
@@ -260,7 +260,8 @@ def _all_fields(cls: type[BaseModel]) -> set[str]:
 class StepResult(Settled, Model, Generic[ObservationT_co]):
     """What `reset` and `step` return to a trainer; an environment may return it too.
 
-    Takes its first three fields by position: `StepResult(observation, 1.0, False)`.
+    Takes its first three fields by position: `StepResult(observation, 1.0, False)`. How the step came out may be
+    said by the three flags or by the outcome; each follows from the other, and a contradiction is refused.
 
     Attributes:
         observation: The typed observation (a dict from an untyped client).
@@ -271,6 +272,9 @@ class StepResult(Settled, Model, Generic[ObservationT_co]):
         outcome: How it came out, and whether the reward is to be trained on.
         info: Extras beside the observation, for debugging; `warnings` lists what the server wants noticed.
         metadata: The observation's metadata.
+
+    Raises:
+        ValueError: The outcome says something else than the flags.
     """
 
     observation: ObservationT_co
@@ -329,16 +333,34 @@ class StepResult(Settled, Model, Generic[ObservationT_co]):
             done = done or terminated or truncated
             terminated = terminated or (done and not truncated)
             outcome = Outcome.of(done, truncated, reward is not None)
+        else:
+            done, terminated, truncated = _agreeing(outcome, done, terminated, truncated)
         super().__init__(
             observation=observation,
             reward=reward,
-            done=done or terminated or truncated or outcome.is_fault,
+            done=done,
             terminated=terminated,
             truncated=truncated,
             outcome=outcome,
             info=info or {},
             metadata=metadata or getattr(observation, "metadata", None) or {},
         )
+
+
+def _agreeing(outcome: Outcome, done: bool, terminated: bool, truncated: bool) -> tuple[bool, bool, bool]:
+    """Return the flags that go with an outcome, given those that are set."""
+    status = outcome.status
+    if status == Status.OK and (done or terminated or truncated):
+        raise ValueError(
+            "The outcome says that the episode goes on (ok), and done, terminated or truncated that not"
+        )
+    if status == Status.TERMINATED and truncated:
+        raise ValueError("The outcome says terminated, and truncated=True says something else")
+    return (
+        status != Status.OK,
+        terminated or status == Status.TERMINATED,
+        truncated or status == Status.TRUNCATED,
+    )
 
 
 class EnvironmentMetadata(Settled, Model):

@@ -29,13 +29,13 @@ _PORTS = range(20_000, 30_000)
 _STACK_TRACES = ("Traceback", "never retrieved", "Exception in callback", "was destroyed but it is pending")
 
 
-def wait_until(condition: Callable[[], Any], within_s: float = PATIENCE_S) -> bool:
+def wait_until(condition: Callable[[], Any], within_s: float = PATIENCE_S, pause_s: float = 0.02) -> bool:
     """Return whether something comes true."""
     end = time.monotonic() + within_s
     while not condition():
         if time.monotonic() > end:
             return False
-        time.sleep(0.02)
+        time.sleep(pause_s)
     return True
 
 
@@ -116,6 +116,7 @@ class Server:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.chaos.server", json.dumps(self._options)],
+                stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
                 env={**os.environ, FOLDER: str(self.folder)},
@@ -128,6 +129,7 @@ class Server:
         """Kill the process as the kernel does when memory runs out."""
         self._process.kill()
         self._process.wait()
+        self._hang_up()
 
     def stop(self) -> None:
         """End the process in good order."""
@@ -137,6 +139,7 @@ class Server:
         except subprocess.TimeoutExpired:
             self.kill()
             raise
+        self._hang_up()
 
     def get(self, path: str) -> Any:
         """Return what a GET answers."""
@@ -161,13 +164,17 @@ class Server:
 
     def left_over(self) -> Counter[str]:
         """Wait until the process holds no more than at rest; return what it still holds after a while."""
-        wait_until(lambda: not self._holds() - self._rest, self.lease_s + PATIENCE_S)
+        wait_until(lambda: not self._holds() - self._rest, self.lease_s + PATIENCE_S, 0.5)
         return self._holds() - self._rest
 
     def complaints(self) -> str:
         """Return the log, if there is anything in it that a server must not say."""
         log = self._log.read_text(errors="replace")
         return log[-3000:] if any(trace in log for trace in _STACK_TRACES) else ""
+
+    def _hang_up(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
 
     def _holds(self) -> Counter[str]:
         capacity = self.get("/capacity")

@@ -116,7 +116,7 @@ class Scene:
         for server in self._servers:
             for kind, number in server.left_over().items():
                 findings.add(kind, f"{number} in the server of {server.environment}", number)
-        if not wait_until(lambda: not open_environments(self.folder)):
+        if not wait_until(lambda: not open_environments(self.folder), pause_s=0.5):
             left = open_environments(self.folder)
             findings.add("leaked environments", left[:3], len(left))
         for proxy in self._proxies:
@@ -125,6 +125,6 @@ class Scene:
             server.stop()
             if complaints := server.complaints():
                 findings.add("errors in a log", complaints)
-        if not wait_until(lambda: not marked(self.folder)):
+        if not wait_until(lambda: not marked(self.folder), pause_s=0.5):
             findings.add("leaked processes", f"{marked(self.folder)} after the end", len(marked(self.folder)))
         return findings

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import threading
 
 import uvicorn
 from tests.chaos import environments
@@ -11,7 +12,7 @@ from tests.chaos.processes import IDLE_S
 from openenv.server import threads
 from openenv.server.app import create_app
 from openenv.server.budgets import Budgets
-from openenv.server.serving import wire_options
+from openenv.server.serving import serve, wire_options
 
 
 def main() -> None:
@@ -23,8 +24,18 @@ def main() -> None:
         max_concurrent_envs=options["sessions"],
         budgets=Budgets(**options["budgets"]),
     )
-    carrier = {} if options["fast"] else {"ws": "websockets-sansio"}
-    uvicorn.run(app, port=options["port"], log_level="warning", **{**wire_options(), **carrier})
+    threading.Thread(target=_end_with_the_suite, daemon=True).start()
+    if options["fast"]:
+        serve(app, port=options["port"], log_level="warning")
+    else:
+        by_asgi = {**wire_options(), "ws": "websockets-sansio"}
+        uvicorn.run(app, port=options["port"], log_level="warning", **by_asgi)
+
+
+def _end_with_the_suite() -> None:
+    """Whoever started this has the other end of its input, and lets go of it by whatever way it ends."""
+    sys.stdin.buffer.read()
+    os._exit(1)
 
 
 if __name__ == "__main__":

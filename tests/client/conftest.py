@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -10,6 +11,10 @@ import pytest
 from fastapi import FastAPI
 from tests.servers import BOUND_S, Host, Server
 
+from openenv.client.fleet import Fleet
+from openenv.client.http import HTTPLink
+from openenv.client.mux import Multiplexer
+from openenv.client.session_link import SessionLink
 from openenv.server.app import create_app
 
 
@@ -35,6 +40,47 @@ def no_thread_is_left() -> Iterator[None]:
     yield
     ended = there_already or wait_until(lambda: not portal_threads())
     assert ended, "a client was not closed, or its thread did not end"
+
+
+def told_to_be_dropped(name: str = "") -> Any:
+    """Return what catches the warning that a client was dropped without being closed."""
+    return pytest.warns(ResourceWarning, match=f"{name} was dropped without being closed")
+
+
+def allow(env: Any, seconds: float) -> None:
+    """Change the message budget of a client that has no request under way: of its connection, or of plain HTTP.
+
+    So what must time out does so soon, and what must not has all the time it needs.
+    """
+    link = getattr(env, "_core", None) or env._keeper
+    done = threading.Event()
+
+    def change() -> None:
+        for part in parts_of(link.link):
+            if isinstance(part, Multiplexer):
+                part.calls.close()  # its timer was set for another budget
+                part.calls._seconds = seconds
+            else:
+                part._options = replace(part._options, message_timeout_s=seconds)
+                if isinstance(part, HTTPLink):
+                    part._http.timeout = seconds
+        done.set()
+
+    portal = env._tenancy._portal
+    if portal is None:
+        change()
+    else:
+        portal.loop.call_soon_threadsafe(change)
+        assert done.wait(BOUND_S)
+
+
+def parts_of(link: Any) -> list[Any]:
+    """Return the connections of a client that is connected."""
+    if isinstance(link, SessionLink):
+        return [link._old or link._mux]
+    if isinstance(link, Fleet):
+        return [lane._mux for lane in link._lanes]
+    return [link]
 
 
 class VersionOne:

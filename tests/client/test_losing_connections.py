@@ -14,9 +14,11 @@ import pytest
 from tests.client.conftest import wait_until
 from tests.servers import BOUND_S
 from tests.toys import Add, Count, Counter, CounterEnv, Gate, Tally, gated
+from websockets.asyncio.server import ServerConnection
+from websockets.asyncio.server import serve as websocket_server
 
 from openenv.client import HTTPEnvClient
-from openenv.errors import ConnectionFailedError, SessionError, SessionLost
+from openenv.errors import ConnectionFailedError, EnvironmentFactoryError, SessionError, SessionLost
 
 
 class CounterHTTP(HTTPEnvClient[Add, Count, Tally]):
@@ -24,7 +26,7 @@ class CounterHTTP(HTTPEnvClient[Add, Count, Tally]):
 
 
 def recording() -> tuple[type[Counter], list[list[str]]]:
-    """Return an environment that refuses nothing, and what each instance of it was asked."""
+    """Return an environment that refuses nothing, and what each instance of it was asked to do."""
     lives: list[list[str]] = []
 
     class Recorder(Counter):
@@ -34,10 +36,12 @@ def recording() -> tuple[type[Counter], list[list[str]]]:
             super().__init__()
             self.tally = Tally()
             self.life: list[str] = []
+            self.is_new = False
             lives.append(self.life)
 
         def reset(self, **kwargs: Any) -> Count:
             self.life.append("reset")
+            self.is_new = True
             return super().reset(**kwargs)
 
         def step(self, action: Add) -> Count:
@@ -46,7 +50,9 @@ def recording() -> tuple[type[Counter], list[list[str]]]:
 
         @property
         def state(self) -> Tally:
-            self.life.append("state")
+            if not self.is_new:  # else the server looks for the id of the new episode
+                self.life.append("state")
+            self.is_new = False
             return self.tally
 
     return Recorder, lives
@@ -274,3 +280,20 @@ def test_a_session_that_never_was_is_no_lost_session():
     with pytest.raises(ConnectionFailedError) as caught:
         CounterEnv("http://127.0.0.1:9").state()
     assert not isinstance(caught.value, SessionError)
+
+
+async def test_whoever_asks_again_before_a_server_that_has_refused_closes_is_told_why_too():
+    """A server of version 1 whose environment can not be made says so, and then closes."""
+
+    async def refuse(connection: ServerConnection) -> None:
+        await connection.recv()
+        await connection.send('{"type":"error","data":{"message":"no board","code":"FACTORY_ERROR"}}')
+        await connection.recv()
+        await connection.close()
+
+    async with websocket_server(refuse, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with CounterEnv(f"http://127.0.0.1:{port}") as env:
+            for _ in range(2):
+                with pytest.raises(EnvironmentFactoryError, match="no board"):
+                    await env.reset()

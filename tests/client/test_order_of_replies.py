@@ -4,6 +4,8 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from tests.client.conftest import allow
+from tests.servers import BOUND_S
 from tests.toys import Add, AsyncCounter, Count, Counter, CounterEnv, Gate, InlineCounter, Tally, gated
 
 from openenv.client import HTTPEnvClient
@@ -48,12 +50,14 @@ async def test_calls_of_different_kinds_at_once_each_get_their_own_reply(shared_
 
 async def test_the_late_reply_of_a_step_that_timed_out_is_dropped_and_counted(serve_each):
     gate = Gate()
-    async with CounterEnv(serve_each(gated(gate)).url, message_timeout_s=0.3) as env:
+    async with CounterEnv(serve_each(gated(gate)).url) as env:
         await env.reset()
+        allow(env, 0.3)
         with pytest.raises(BudgetExceededError, match="message_timeout_s") as caught:
             await env.step(Add(amount=0))
         assert isinstance(caught.value, TimeoutError)
-        assert (caught.value.budget, caught.value.seconds) == ("step", 0.3)
+        assert (caught.value.budget, caught.value.seconds) == ("message", 0.3)
+        allow(env, BOUND_S)
         gate.open()
         assert (await env.step(Add(amount=5))).reward == 5
         assert env._core.link.late_replies == 1
@@ -61,10 +65,12 @@ async def test_the_late_reply_of_a_step_that_timed_out_is_dropped_and_counted(se
 
 def test_the_late_reply_of_a_blocking_step_that_timed_out_is_dropped(serve_each):
     gate = Gate()
-    with CounterEnv(serve_each(gated(gate)).url, message_timeout_s=0.3) as env:
+    with CounterEnv(serve_each(gated(gate)).url) as env:
         env.reset()
+        allow(env, 0.3)
         with pytest.raises(TimeoutError):
             env.step(Add(amount=0))
+        allow(env, BOUND_S)
         gate.open()
         assert (env.step(Add(amount=5)).reward, env.state().step_count) == (5, 2)
         assert env._core.link.late_replies == 1
@@ -125,10 +131,13 @@ class CounterHTTP(HTTPEnvClient[Add, Count, Tally]):
 
 def test_a_request_over_http_that_timed_out_leaves_the_next_its_own_reply(serve):
     gate = Gate()
-    with CounterHTTP(serve(gated(gate)).url, request_timeout_s=0.3) as env:
+    with CounterHTTP(serve(gated(gate)).url) as env:
         env.reset()
+        allow(env, 0.3)
         with pytest.raises(BudgetExceededError, match="request_timeout_s") as caught:
             env.step(Add(amount=0))
         assert isinstance(caught.value, TimeoutError)
+        assert (caught.value.budget, caught.value.seconds) == ("message", 0.3)
+        allow(env, BOUND_S)
         gate.open()
         assert (env.step(Add(amount=5)).reward, env.state().step_count) == (5, 2)

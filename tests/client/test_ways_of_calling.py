@@ -2,6 +2,8 @@
 
 import asyncio
 import concurrent.futures
+import copy
+import pickle
 from dataclasses import dataclass
 from typing import Any
 
@@ -242,3 +244,27 @@ def test_a_client_of_a_closed_loop_says_so(shared):
 
     with pytest.raises(OpenEnvError, match="event loop that is closed"):
         asyncio.run(use())
+
+
+def test_a_copy_of_the_blocking_face_is_a_face_of_the_same_client(shared):
+    with CounterEnv(shared(Counter).url).sync() as env:
+        env.reset()
+        twin = copy.copy(env)
+        assert twin.async_client is env.async_client
+        assert twin.step(Add(amount=2)).observation.total == 2
+    assert not hasattr(type(env).__new__(type(env)), "anything")
+
+
+def test_the_blocking_face_cannot_be_pickled_and_says_so(shared):
+    with CounterEnv(shared(Counter).url).sync() as env, pytest.raises((TypeError, pickle.PicklingError)):
+        pickle.dumps(env)
+
+
+@pytest.mark.parametrize("twin", [copy.copy, copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))])
+async def test_a_copy_of_an_answer_that_is_on_its_way_is_a_copy_of_the_answer(shared, twin):
+    client = CounterEnv(shared(Counter).url)
+    result = client.reset()
+    other = twin(result)
+    assert type(other) is StepResult
+    assert other == result
+    client.close()

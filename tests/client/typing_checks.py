@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, assert_type
 
 from openenv.client import EnvClient, GenericEnvClient, HTTPEnvClient, SyncEnvClient
+from openenv.client.generic import GenericState
 from openenv.models import Action, EnvironmentMetadata, Observation, State, StepResult
 from openenv.protocol.messages import SchemaResponse, ServerCapacityStatus
 from openenv.providers import Provider
@@ -123,13 +124,16 @@ def untyped(url: str) -> None:
     with GenericEnvClient(url) as env:
         assert_type(env.reset(), StepResult[dict[str, Any]])
         assert_type(env.step({"amount": 1}), StepResult[dict[str, Any]])
-        assert_type(env.state(), dict[str, Any])
+        assert_type(env.state(), GenericState)
+        assert_type(env.state()["total"], Any)
 
 
 async def untyped_async(url: str) -> None:
     """The same, awaited."""
     async with GenericEnvClient(url) as env:
         assert_type(await env.step({"amount": 1}), StepResult[dict[str, Any]])
+        assert_type(await env.state(), GenericState)
+        assert_type((await env.state())["total"], Any)
 
 
 def over_http(url: str) -> None:

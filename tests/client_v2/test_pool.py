@@ -309,6 +309,8 @@ async def test_a_lease_waits_for_one_that_comes_back(serve):
 async def test_no_free_session_in_time_says_how_the_servers_stand(serve):
     server = serve(InlineCounter, max_concurrent_envs=1)
     async with EnvPool(CounterEnv, [server.url, NOBODY]) as pool, pool.lease():
+        while pool.metrics.servers[1].down is None:
+            await asyncio.sleep(0.001)
         with pytest.raises(SessionCapacityError) as caught:
             async with pool.lease(wait_s=0.1):
                 pass

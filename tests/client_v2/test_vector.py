@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.client.conftest import wait_until
+from tests.client.conftest import parts_of, told_to_be_dropped, wait_until
 from tests.toys import Add, Count, CounterEnv, Gate, InlineCounter, Tally, gated
 
 from openenv.client import AutoresetMode, EnvClient, Failure, VectorEnvClient
@@ -212,9 +212,9 @@ def test_one_that_is_dropped_without_being_closed_ends_its_sessions(serve):
     server = serve(Seeded)
     envs = CounterEnv.vector(server.url, num_envs=2)
     envs.reset()
-    del envs
-    gc.collect()
-    assert wait_until(lambda: not server.manager.sessions())
+    with told_to_be_dropped("VectorEnvClient"):
+        del envs
+        assert wait_until(lambda: gc.collect() >= 0 and not server.manager.sessions())
 
 
 async def test_closing_while_steps_are_under_way_gives_failures(serve):
@@ -310,10 +310,19 @@ async def test_an_answer_over_the_limit_fails_alone_and_large_ones_come_in_sever
 async def test_a_slow_one_fails_by_the_message_budget_and_its_late_answer_is_dropped(serve):
     gate = Gate()
     server = serve(gated(gate))
-    async with CounterEnv.vector(server.url, num_envs=2, message_timeout_s=0.2) as envs:
+    async with CounterEnv.vector(server.url, num_envs=2) as envs:
         await envs.reset()
-        results = await envs.step(adds(0, 5))
-        assert isinstance(error_of(results[0]), BudgetExceededError)
+        stepping = asyncio.create_task(envs.step(adds(0, 5)))
+        [mux] = parts_of(envs._keeper.link)
+        while [len(call._waiting) for call in mux.calls._by_number.values()] != [1]:
+            await asyncio.sleep(0.001)
+        [call] = mux.calls._by_number.values()
+        call.deadline = 0.0  # as if its budget were used up
+        mux.calls._expire(asyncio.get_running_loop())
+        results = await stepping
+        error = error_of(results[0])
+        assert isinstance(error, BudgetExceededError)
+        assert error.budget == "message"
         assert totals(results) == [None, 5]
         gate.open()
         assert totals(await envs.step(adds(2, 1))) == [2, 6]

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from tests.conformance.conftest import Conform
 from tests.servers import Host
-from tests.toys import AsyncCounter, Counter, InlineCounter
+from tests.toys import Add, AsyncCounter, Count, Counter, InlineCounter
 from tests.wire.conftest import CARRIERS
 
 from openenv.server.app import create_app
@@ -52,6 +52,19 @@ def test_a_server_of_one_slot_is_not_at_fault_and_is_as_free_afterwards(serve, c
     assert "http.old_routes" in skipped
     assert "v2.resume" not in skipped
     assert server.on_loop(server.manager.capacity).active_sessions == 0
+
+
+class Reporting(Counter):
+    """Says in every step how far it is."""
+
+    def step(self, action: Add) -> Count:
+        self.progress(0.5, "counting")
+        return super().step(action)
+
+
+def test_a_server_may_tell_of_progress(serve, conform: Conform):
+    results = conform(serve(Reporting))
+    assert told(results, Verdict.FAILED) == []
 
 
 def test_a_version_is_checked_by_itself():

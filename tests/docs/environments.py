@@ -1,4 +1,4 @@
-"""The environments that the pages of `docs` play on: the counter of the README, and one whose steps take time."""
+"""The environments that the pages of `docs` play on: the counter of the README, and two whose steps take time."""
 
 import asyncio
 
@@ -56,4 +56,25 @@ class Napper(Environment[Nap, Awake, State]):
         return State()
 
 
-NAMES = {"counter": Counter, "napper": Napper}
+class Dig(Action):
+    metres: int
+
+
+class Digger(Environment[Dig, Observation, State]):
+    """Says how far it is."""
+
+    SUPPORTS_CONCURRENT_SESSIONS = True
+
+    async def reset(self) -> Observation:
+        return Observation()
+
+    async def step(self, action: Dig) -> Observation:
+        self.progress(0.5, f"{action.metres // 2} m of {action.metres} m", soil="clay")
+        await asyncio.sleep(0.01)
+        return Observation(reward=1.0)
+
+    async def state(self) -> State:
+        return State()
+
+
+NAMES = {"counter": Counter, "napper": Napper, "digger": Digger}

@@ -1,5 +1,6 @@
 """`docs/protocol.md` says what is so: its conversations are held, its tables are compared with the code."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from openenv import values
 from openenv.protocol import describe
 from openenv.protocol.codes import WSErrorCode
 from openenv.protocol.formats import MSGPACK
+from openenv.protocol.messages import SessionListing
 from openenv.server.app import create_app
 from openenv.server.routes.http import STATUS
 
@@ -51,7 +53,7 @@ def rows(text: str, *heads: str) -> Iterator[list[str]]:
             wanted = False
 
 
-UNASKED = {(2, describe.SERVER, "progress"), (2, describe.SERVER, "ended")}
+UNASKED = {(2, describe.SERVER, "ended")}
 """Frames that are hard to provoke, and so have no example."""
 
 
@@ -151,6 +153,16 @@ def test_every_route_is_told():
     document = create_app(Counter).openapi()
     served = {f"{method.upper()} {path}" for path, methods in document["paths"].items() for method in methods}
     assert {route.strip("`") for route, *_ in rows(section("HTTP"), "route", "does")} == served
+
+
+def test_the_list_of_sessions_is_told():
+    text = section("The list of sessions")
+    told = {name.strip("`"): type_ for name, type_, _ in rows(text, "a session's", "type")}
+    schema = SessionListing.model_json_schema()
+    assert told == {name: spelled(field) for name, field in schema["properties"].items()}
+    [example] = json.loads(re.findall(r"```json\n(.*?)```", text, re.DOTALL)[0])
+    SessionListing.model_validate(example, strict=True)
+    assert example.keys() == told.keys()
 
 
 def test_the_tags_are_those_of_the_codec():

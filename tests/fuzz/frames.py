@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
+from pydantic import Field
 from tests import strategies
 
 from openenv.models import Action, Observation, State, StepResult
@@ -25,8 +26,8 @@ class Deed(Action):
     note: str = ""
     blob: bytes = b""
     grid: np.ndarray | None = None
-    tags: list[str] = []
-    more: dict[str, Any] = {}
+    tags: list[str] = Field(default_factory=list)
+    more: dict[str, Any] = Field(default_factory=dict)
     anything: Any = None
 
 
@@ -38,7 +39,7 @@ class Sight(Observation):
     note: str = ""
     blob: bytes = b""
     grid: np.ndarray | None = None
-    more: dict[str, Any] = {}
+    more: dict[str, Any] = Field(default_factory=dict)
     anything: Any = None
 
 
@@ -64,9 +65,9 @@ sessions = st.sampled_from([SESSION, SESSION, SESSION, "", "other", 'a"b', "\\",
 _STUMBLES = [
     *(b"null", b"NaN", b"-Infinity", b"1e999", b"-0", b"9" * 400, b"true", b'""', b"{}", b"[]", b"[" * 300),
     *(b'"\\ud800"', b"\xff\xfe", b"\x00", b'"id":', b'"type":', b',"type":"step"', b'"session":"0b7e"', b'"seq":'),
-    *(b'{"__ndarray__":"AA==","dtype":"|O","shape":[1]}', b'{"__bytes__":5}', b'{"__plain__":{}}', b"e400", b"\\u00"),
-    *(b"\xc1", b"\xc7\x05\x01\x93\xa1x\x90\x90", b"\xdf\xff\xff\xff\xff", b"\xdd\xff\xff\xff\xff", b"\xcb\x7f\xf0" + bytes(6)),
-    *(b"\xc7\x00\x01", b"\xd4\x02\x00", b"\xc6\xff\xff\xff\xff", b"\x91" * 300, b"\x81\xc0\xc0", b"\xd9\xff"),
+    *(b'{"__ndarray__":"AA==","dtype":"|O","shape":[1]}', b'{"__bytes__":5}', b'{"__plain__":{}}', b"\\u00"),
+    *(b"\xc1", b"\xc7\x05\x01\x93\xa1x\x90\x90", b"\xdf\xff\xff\xff\xff", b"\xdd\xff\xff\xff\xff", b"\xd9\xff"),
+    *(b"\xc7\x00\x01", b"\xd4\x02\x00", b"\xc6\xff\xff\xff\xff", b"\x91" * 300, b"\x81\xc0\xc0", b"\xcb\x7f\xf0"),
 ]
 stumbles = st.sampled_from(_STUMBLES)
 
@@ -110,19 +111,17 @@ def requests_v1(draw: st.DrawFn) -> bytes:
 def _arguments(kind: str) -> st.SearchStrategy[dict[str, Any]]:
     if kind == "mcp":
         return st.fixed_dictionaries({"jsonrpc": st.just("2.0"), "id": numbers, "method": strategies.texts})
-    return st.fixed_dictionaries({}, optional={"seed": numbers, "episode_id": strategies.texts, "x": strategies.texts})
+    texts = strategies.texts
+    return st.fixed_dictionaries({}, optional={"seed": numbers, "episode_id": texts, "x": texts})
 
 
 @st.composite
 def requests_v2(draw: st.DrawFn, form: Format) -> bytes:
     number, session, seq = draw(numbers), draw(sessions), draw(sequences)
     kind = draw(st.sampled_from(["step", "step", "reset", "step_many", "reset_many", "other"]))
-    if kind == "step":
-        return form.encode(
-            {"id": number, "type": kind, "session": session, "seq": seq, "data": CLIENT.payload_tree(draw(deeds))}
-        )
-    if kind == "reset":
-        return form.encode({"id": number, "type": kind, "session": session, "seq": seq, "data": draw(_arguments(kind))})
+    if kind in ("step", "reset"):
+        data = CLIENT.payload_tree(draw(deeds)) if kind == "step" else draw(_arguments(kind))
+        return form.encode({"id": number, "type": kind, "session": session, "seq": seq, "data": data})
     if kind == "other":
         other = draw(
             st.sampled_from(
@@ -176,7 +175,7 @@ def replies_v2(draw: st.DrawFn, form: Format) -> bytes:
         other = draw(
             st.sampled_from(
                 [
-                    {"id": number, "type": "opened", "sessions": [{"session": session, "token": "t"}], "lease_s": 1.0},
+                    {"id": number, "type": "opened", "sessions": [{"session": session, "token": "t"}]},
                     {"id": number, "type": "resumed", "session": session, "seq": 1, "phase": "running"},
                     {"id": number, "type": "closed", "session": session},
                     {"id": number, "type": "pong"},
@@ -206,6 +205,6 @@ def batches_v2(draw: st.DrawFn, form: Format) -> bytes:
 
 
 _errors = st.fixed_dictionaries(
-    {"message": strategies.texts, "code": st.sampled_from(["EXECUTION_ERROR", "BUDGET_EXCEEDED", "NEW_CODE", ""])},
-    optional={"errors": st.none() | st.just([{"loc": [], "msg": "x", "type": "y"}]), "retry_after": strategies.finite},
+    {"message": strategies.texts, "code": st.sampled_from(["EXECUTION_ERROR", "BUDGET_EXCEEDED", "NEW", ""])},
+    optional={"errors": st.none() | st.just([{"loc": [], "msg": "x"}]), "retry_after": strategies.finite},
 )

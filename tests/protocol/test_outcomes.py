@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 
+from openenv.errors import InvalidReplyError, RequestError
 from openenv.models import Action, Observation, State, StepResult
 from openenv.outcomes import Cause, Outcome, Status
 from openenv.protocol import codec
@@ -49,3 +50,56 @@ def test_an_ordinary_step_costs_no_bytes_for_its_outcome():
     for result in (StepResult(Observation(), 1.0), StepResult(Observation(), None, True)):
         assert b"outcome" not in codec.encode_result(result)
         assert b"terminated" not in codec.encode_result(result)
+
+
+@pytest.mark.parametrize("format_", FORMATS.values(), ids=FORMATS)
+@pytest.mark.parametrize(
+    ("status", "flags"),
+    [
+        (Status.OK, (False, False, False)),
+        (Status.TERMINATED, (True, True, False)),
+        (Status.TRUNCATED, (True, False, True)),
+        (Status.POLICY_FAULT, (True, False, False)),
+        (Status.INFRA_FAULT, (True, False, False)),
+    ],
+)
+def test_done_and_the_like_follow_from_the_outcome(status: Status, flags: tuple[bool, ...], format_: Format):
+    result = StepResult(Observation(), 1.0, outcome=Outcome(status))
+    for seen in (result, sent(result, format_)):
+        assert (seen.done, seen.terminated, seen.truncated) == flags
+        assert seen.outcome == Outcome(status)
+
+
+@pytest.mark.parametrize(
+    ("status", "flags"),
+    [
+        (Status.OK, {"done": True}),
+        (Status.OK, {"terminated": True}),
+        (Status.OK, {"truncated": True}),
+        (Status.TERMINATED, {"truncated": True}),
+    ],
+)
+def test_flags_that_contradict_the_outcome_are_refused(status: Status, flags: dict[str, bool]):
+    with pytest.raises(ValueError, match="outcome says"):
+        StepResult(Observation(), 1.0, outcome=Outcome(status), **flags)
+
+
+def test_an_answer_that_contradicts_itself_is_not_an_answer():
+    client = codec.ClientCodec(Action, Observation, State)
+    frame = b'{"type":"observation","data":{"observation":{},"done":true,"outcome":{"status":"ok"}}}'
+    with pytest.raises(InvalidReplyError, match="contradicts itself"):
+        client.result(frame)
+
+
+def test_an_episode_that_was_cut_off_may_have_ended_as_well():
+    result = StepResult(Observation(), 1.0, terminated=True, outcome=Outcome(Status.TRUNCATED))
+    assert (result.done, result.terminated, result.truncated) == (True, True, True)
+
+
+@pytest.mark.parametrize("code", ["INVALID_JSON", "UNKNOWN_TYPE"])
+def test_what_is_no_message_is_a_fault_of_the_program_and_not_of_the_policy(code: str):
+    outcome = RequestError.from_wire({"message": "?", "code": code}).outcome
+    assert outcome == Outcome.infra_fault(Cause.PROTOCOL, retryable=False)
+    assert (
+        RequestError.from_wire({"message": "?", "code": "VALIDATION_ERROR"}).outcome.status is Status.POLICY_FAULT
+    )

@@ -43,7 +43,7 @@ def toy() -> Iterator[Callable[..., ProcessProvider]]:
 def eventually() -> Callable[..., bool]:
     """A bounded wait: whether a condition comes true within so many seconds."""
 
-    def wait(condition: Callable[[], bool], within_s: float = 5.0) -> bool:
+    def wait(condition: Callable[[], bool], within_s: float = 20.0) -> bool:
         end = time.monotonic() + within_s
         while not condition():
             if time.monotonic() > end:

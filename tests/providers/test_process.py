@@ -89,9 +89,9 @@ def test_what_a_dead_server_left_is_killed_before_anyone_stops_it(toy, is_gone, 
     provider.start()
     grandchild = reported(provider, "grandchild")
     os.kill(provider.pid, signal.SIGKILL)
-    assert eventually(lambda: is_gone(grandchild), within_s=1.0)
+    assert eventually(lambda: is_gone(grandchild))
     with pytest.raises(ProviderStartError, match="ended by SIGKILL"):
-        provider.wait_for_ready(5)
+        provider.wait_for_ready(60)
     provider.stop()
 
 
@@ -114,7 +114,7 @@ def test_an_interpreter_that_is_not_there_is_named(tmp_path):
 def test_a_flood_of_output_does_not_hold_up_the_server(toy, eventually):
     with toy("floods", log_lines=10) as provider:
         assert eventually(lambda: len(provider.logs().splitlines()) == 10)
-        provider.wait_for_ready(5)
+        provider.wait_for_ready(60)
         assert provider.logs(tail=2).splitlines()[0] == "x" * 99
 
 
@@ -143,16 +143,16 @@ def test_a_forgotten_provider_takes_its_server_along(toy, is_gone, eventually):
     assert not is_gone(server)
     del provider
     gc.collect()
-    assert eventually(lambda: is_gone(server), within_s=1.0)
+    assert eventually(lambda: is_gone(server))
 
 
 @linux
 def test_a_watchdog_that_is_killed_takes_the_server_along(toy, is_gone, eventually):
     with toy() as provider:
         os.kill(provider._process._watchdog.pid, signal.SIGKILL)
-        assert eventually(lambda: is_gone(provider.pid), within_s=1.0)
+        assert eventually(lambda: is_gone(provider.pid))
         with pytest.raises(ProviderStartError, match="ended by SIGKILL"):
-            provider.wait_for_ready(5)
+            provider.wait_for_ready(60)
 
 
 def test_a_busy_event_loop_does_not_hold_up_the_server(toy):
@@ -161,7 +161,7 @@ def test_a_busy_event_loop_does_not_hold_up_the_server(toy):
             deadline = time.monotonic() + 0.1
             while time.monotonic() < deadline:  # nothing else of the loop runs meanwhile
                 pass
-            provider.wait_for_ready(5)
+            provider.wait_for_ready(60)
 
     asyncio.run(use())
 
@@ -234,7 +234,7 @@ def test_sigkill_of_the_program_leaves_no_process(doomed, is_gone, eventually, m
     assert len(processes) == 1 + modes.count("grandchild")
     assert not any(map(is_gone, processes))
     program.kill()
-    assert eventually(lambda: all(map(is_gone, processes)), within_s=1.0)
+    assert eventually(lambda: all(map(is_gone, processes)))
 
 
 @linux
@@ -242,7 +242,7 @@ def test_sigkill_of_the_program_reaches_a_process_that_left_the_group(doomed, is
     program, said = doomed("runaway")
     runaway = process_id("runaway", said)
     program.kill()
-    assert eventually(lambda: is_gone(runaway), within_s=1.0)
+    assert eventually(lambda: is_gone(runaway))
 
 
 def test_a_program_that_ends_without_stopping_leaves_no_process(doomed, is_gone, eventually):

@@ -8,8 +8,9 @@ from tests.toys import Add, Counter
 
 from openenv.protocol import messages as m
 from openenv.server.dispatch import ask, dispatch
+from openenv.server.host import Reply
 from openenv.server.manager import SessionManager, as_factory, concurrency
-from openenv.server.sessions import Phase, Reply, Session
+from openenv.server.sessions import Phase, Session
 
 made: list[SessionManager] = []
 """All of the test that runs; cleaned up after it."""

@@ -137,3 +137,43 @@ async def test_an_answer_given_from_within_an_answer_keeps_the_order():
     session.reset(again)
     session.step(lambda reply: order.append("later"), step().data)
     assert order == ["first", "third", "later"]
+
+
+class Naming(Counter):
+    """Gives its episodes ids of its own, whatever it is asked for."""
+
+    def reset(self, seed=None, episode_id=None):
+        self.number = getattr(self, "number", 0) + 1
+        return super().reset(episode_id=f"mine-{self.number}")
+
+
+class NamingInline(Naming):
+    NON_BLOCKING = True
+
+
+class NamingAsync(AsyncCounter):
+    async def reset(self, seed=None, episode_id=None):
+        self.number = getattr(self, "number", 0) + 1
+        return self._start(f"mine-{self.number}")
+
+
+@pytest.mark.parametrize("environment", [Naming, NamingInline, NamingAsync])
+async def test_an_episode_has_the_id_that_its_environment_gives_it(environment):
+    session = await opened(manage(environment))
+    for number in (1, 2):
+        await asked(session, reset(episode_id="theirs"))
+        assert session.info().episode_id == f"mine-{number}"
+    session.end()
+
+
+async def test_a_state_that_cannot_be_read_does_not_disturb_a_reset(caplog):
+    class Unreadable(Counter):
+        @property
+        def state(self):
+            raise SystemExit("no state")
+
+    session = await opened(manage(Unreadable))
+    assert await asked(session, reset(episode_id="e")) == [0]
+    assert session.info().episode_id == "e"
+    assert not caplog.records
+    session.end()

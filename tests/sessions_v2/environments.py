@@ -23,6 +23,10 @@ release = threading.Event()
 """Lets everything go that hangs on a thread; `conftest` sets it after each test."""
 
 
+at_import = os.open(__file__, os.O_RDONLY)
+"""A file that the module opens when it is imported, as those do that read a dictionary or keep a database."""
+
+
 class Do(Action):
     """What to do in a step.
 
@@ -66,6 +70,14 @@ class Deeds:
 
     def hang(self, _amount: int) -> None:
         release.wait(LONG_S)
+
+    def read_what_was_opened_at_import(self, _amount: int) -> str:
+        return os.pread(at_import, 3, 0).decode()
+
+    def close_output(self, _amount: int) -> None:
+        """Close both outputs, as a daemon does."""
+        os.close(1)
+        os.close(2)
 
     def spawn(self, _amount: int) -> str:
         """Leave a process behind."""

@@ -99,3 +99,15 @@ def test_one_request_is_cancelled_and_those_of_other_sessions_are_not(shared, bo
 def test_what_is_no_request_is_refused(shared, both: Wires, target):
     session = both(shared(Coroutines)).play()
     assert session.wire.refused("cancel", target=target)["code"] == "VALIDATION_ERROR"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_was_cancelled_as_asked_is_not_logged_as_a_failure(serve, both: Wires, kind, caplog):
+    server = serve(KINDS[kind])
+    session = both(server).play()
+    running = session.begin("hang")
+    cancel(session, running)
+    assert session.error(running)["code"] == "CANCELLED"
+    session.reset()
+    session.wire.ask("close", session=session.id)
+    assert not [record for record in caplog.records if "failed" in record.message]

@@ -209,3 +209,12 @@ def test_two_connections_do_not_share_their_ids(shared, both: Wires):
     assert first.begin(note="first") == second.begin(note="second")
     assert first.wire.receive()["data"]["observation"]["note"] == "first"
     assert second.wire.receive()["data"]["observation"]["note"] == "second"
+
+
+def test_tools_of_a_session_that_is_not_held_here_are_refused(shared, both: Wires):
+    server = shared(Coroutines)
+    wire, session = both(server), both(server).play()
+    request = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+    for unknown in ("nope", session.id):
+        assert wire.refused("mcp", session=unknown, data=request)["code"] == "SESSION_NOT_FOUND"
+    assert session.wire.ask("mcp", session=session.id, data=request)["data"]["id"] == 1

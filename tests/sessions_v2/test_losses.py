@@ -7,11 +7,11 @@ import pytest
 from tests.servers import Server
 from tests.sessions_v2.cable import World
 from tests.sessions_v2.ledger import Awaited, Ledger, Mark, kept_in
-from tests.sessions_v2.wire import wait_until
+from tests.sessions_v2.wire import pass_time, wait_until
 from tests.toys import Add, AsyncCounter, Counter, CounterEnv, Gate, gated
 
 from openenv.client.mux import Multiplexer, RemoteSession
-from openenv.errors import SessionLost
+from openenv.errors import RequestCancelledError, SessionLost
 from openenv.protocol.formats import JSON
 from openenv.server import multiplex
 from openenv.server.app import create_app
@@ -118,12 +118,90 @@ def test_a_reset_after_a_loss_opens_a_session_that_has_nothing_of_the_last(serve
 
 
 def test_a_session_that_ends_on_the_server_is_told_with_its_reason(serve):
-    server = serve(Counter, budgets=Budgets(idle=0.1))
+    server = serve(Counter, budgets=Budgets(idle=60))
     with CounterEnv(server.url) as env:
         env.reset()
+        pass_time(server, 61)
         assert wait_until(lambda: not server.manager.sessions())
         with pytest.raises(SessionLost, match="idle budget"):
             env.step(Add())
+
+
+def test_abandoning_a_call_stops_nothing_and_cancel_does(serve):
+    gate = Gate()
+    server = serve(gated(gate))
+
+    async def play() -> None:
+        async with CounterEnv(server.url) as env:
+            await env.reset()
+            step = asyncio.create_task(env.step(Add(amount=0)))
+            await asyncio.to_thread(gate.wait_for, 1)
+            step.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await step
+            waiting = asyncio.create_task(env.step(Add()))
+            assert await env.cancel() is True
+            with pytest.raises(RequestCancelledError):
+                await waiting
+            assert (await env.reset()).observation.total == 0
+
+    asyncio.run(play())
+    gate.open()
+
+
+# --- what is asked about the connection -------------------------------------------------------------
+
+
+def test_sessions_that_are_opened_while_the_connection_is_gone_are_opened_when_it_is_back(world: World):
+    world.loop.settle(world.cables[0].unplug)
+    opening = world.begin(world.client.open_sessions(2))
+    world.loop.advance(5)
+    world.carry_everything()
+    assert len(opening.result()) == 2
+    assert len(world.manager.sessions()) == 3
+
+
+def test_a_step_that_is_cancelled_while_the_connection_is_gone_is_cancelled_when_it_is_back(world: World):
+    [session] = world.client._sessions.values()
+    step = world.begin(world.client.request(session, "step", b'{"number":1,"hold":true}'))
+    world.carry_everything()
+    world.loop.settle(world.cables[0].unplug)
+    cancelling = world.begin(world.client.cancel(session))
+    world.loop.advance(5)
+    world.carry_everything()
+    assert cancelling.result() is True
+    assert step.result().data["data"]["code"] == "CANCELLED"
+
+
+def test_what_is_asked_in_vain_is_not_sent_when_the_connection_is_back(world: World):
+    world.loop.settle(world.cables[0].unplug)
+    opening = world.begin(world.client.open_sessions(2))
+    world.loop.settle(opening.cancel)
+    world.loop.advance(5)
+    world.carry_everything()
+    assert len(world.manager.sessions()) == 1
+
+
+def test_what_is_asked_where_no_connection_will_come_back_is_refused_at_once(world: World):
+    world.do(world.client.close_sessions([session_in(world)]))
+    world.loop.settle(world.cables[0].unplug)
+    with pytest.raises(SessionLost, match="no connection"):
+        world.do(world.client.open_sessions(1))
+
+
+def test_closing_twice_at_the_same_time_ends_the_sessions_once(world: World):
+    world.do(world.client.open_sessions(2))
+    closing = [world.begin(world.client.close()) for _ in range(2)]
+    world.carry_everything()
+    assert all(task.done() for task in closing)
+    assert world.manager.sessions() == []
+
+
+def test_a_connection_that_is_lost_while_it_is_closed_is_closed(world: World):
+    closing = world.begin(world.client.close())
+    world.loop.settle(world.cables[0].unplug)
+    assert closing.done()
+    assert len(world.cables) == 1, "it did not connect again"
 
 
 # --- heartbeats ------------------------------------------------------------------------------------
@@ -138,7 +216,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     made.do(made.client.open_sessions(1))
     made.do(made.client.request(session_in(made), "reset", b"{}"))
     yield made
-    made.loop.run_until_complete(made.manager.close())
+    made.do(made.client.close())
     made.loop.close()
 
 

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 from tests.sessions_v2.environments import Coroutines
-from tests.sessions_v2.wire import Wires, other, wait_until
+from tests.sessions_v2.wire import Wires, other, pass_time, wait_until
 from tests.toys import Counter, Gate, gated
 
 from openenv.server.budgets import Budgets
@@ -207,10 +207,11 @@ def test_after_the_lease_it_is_lost_and_the_reason_is_told(serve, both: Wires):
 
 
 def test_a_resume_ends_the_lease(serve, both: Wires):
-    server = serve(Coroutines, budgets=Budgets(lease=0.3))
+    server = serve(Coroutines, budgets=Budgets(lease=60))
     session, left = both(server).open(2)
     session.wire.drop()
     session.resume(both(server))
     session.reset()
+    pass_time(server, 61)
     assert wait_until(lambda: left.id not in {one.id for one in server.manager.sessions()})
     assert session.step()["steps"] == 1

@@ -12,6 +12,7 @@ from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
 from openenv.protocol.formats import JSON, MSGPACK, Format, unpack
+from openenv.server.budgets import Budgets
 
 
 class Wire:
@@ -233,6 +234,32 @@ def wait_until(condition: Callable[[], Any], within_s: float = BOUND_S) -> bool:
             return False
         time.sleep(0.005)
     return True
+
+
+def pass_time(server: Server, seconds: float) -> None:
+    """Let so much time go by for all sessions of a server, and the server look at them.
+
+    So a test of an idle time, a lifetime or a lease has no race with what must succeed before.
+    """
+
+    def go_by() -> None:
+        for session in server.manager.sessions():
+            session.last_activity -= seconds
+            session.opened_at -= seconds
+            if session.lease_until is not None:
+                session.lease_until -= seconds
+        server.manager._look()
+
+    server.on_loop(go_by)
+
+
+def hurry(server: Server, session: Remote, budgets: Budgets | None) -> None:
+    """Give a session other budgets from now on; None for those of its server."""
+
+    def give() -> None:
+        server.manager.get(session.id)._budgets = budgets or server.manager.budgets
+
+    server.on_loop(give)
 
 
 def used(server: Server) -> int:

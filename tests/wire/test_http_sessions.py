@@ -143,3 +143,16 @@ def test_a_body_that_is_not_there_resets(shared, http: httpx.Client):
     session = opened(http, shared(Counter))
     assert http.post(f"{session}/reset").status_code == 200
     http.delete(session)
+
+
+def test_a_step_over_its_budget_is_a_timeout_of_the_server(serve: Serve, http: httpx.Client):
+    gate = Gate()
+    session = opened(http, serve(gated(gate)))
+    http.post(f"{session}/reset")
+    stopped = http.post(f"{session}/step", json={"action": {"amount": 0}, "timeout_s": 0.05})
+    assert (stopped.status_code, stopped.json()["code"], stopped.json()["budget"]) == (
+        504,
+        "BUDGET_EXCEEDED",
+        "step",
+    )
+    gate.open()

@@ -3,7 +3,8 @@
 It leads a process group of its own. When it has ended, by whatever way, the group is killed, and so is every
 process that left the group but kept the environment variables (found where the system has `/proc`). Its output
 goes through pipes that are not asyncio's own: a subprocess with those counts as running for as long as anything
-holds them, on some releases of Python.
+holds them, on some releases of Python, and uvloop closes a pipe that it is given twice, the second time perhaps
+what another thread has opened since.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from io import FileIO
 from pathlib import Path
 
 MAX_OUTPUT_BYTES = 256 * 1024
+READ_BYTES = 64 * 1024
 OUTPUT_GRACE_S = 0.5
 KILL_GRACE_S = 1.0
 
@@ -119,21 +121,39 @@ def _environment_of(pid: int) -> list[bytes]:
         return []
 
 
-class _Output(asyncio.Protocol):
-    """Reads a pipe to its end and keeps the first part."""
+class _Output:
+    """Reads a pipe to its end and keeps the first part.
 
-    def __init__(self) -> None:
+    Args:
+        read_end: The descriptor; it belongs to this object from now on.
+    """
+
+    def __init__(self, read_end: int) -> None:
         self._kept = bytearray()
         self._dropped = 0
         self._ended = asyncio.Event()
+        self._read_end = read_end
+        os.set_blocking(read_end, False)
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(read_end, self._read)
 
-    def data_received(self, data: bytes) -> None:
+    def _read(self) -> None:
+        try:
+            data = os.read(self._read_end, READ_BYTES)
+        except BlockingIOError:
+            return
         room = MAX_OUTPUT_BYTES - len(self._kept)
         self._kept += data[:room]
         self._dropped += max(0, len(data) - room)
+        if not data:
+            self.close()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._ended.set()
+    def close(self) -> None:
+        """Read no more."""
+        if not self._ended.is_set():
+            self._ended.set()
+            self._loop.remove_reader(self._read_end)
+            os.close(self._read_end)
 
     async def text(self) -> str:
         """Return what was kept. Whoever still holds the pipe then is not waited for."""
@@ -149,9 +169,8 @@ async def _pipe() -> AsyncIterator[tuple[_Output, FileIO]]:
     """Give the reader of a new pipe, and the end that a program writes to."""
     read_end, write_end = os.pipe()
     with FileIO(write_end, "w") as program_end:
-        loop = asyncio.get_running_loop()
-        transport, output = await loop.connect_read_pipe(_Output, FileIO(read_end, "r"))
+        output = _Output(read_end)
         try:
             yield output, program_end
         finally:
-            transport.close()
+            output.close()

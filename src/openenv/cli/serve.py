@@ -6,11 +6,12 @@ whoever connects early waits in its queue instead of being refused.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import ipaddress
+import os
 import socket
 import traceback
-from contextlib import nullcontext
 from typing import Any
 
 import click
@@ -25,10 +26,19 @@ LOG_LEVELS = ("critical", "error", "warning", "info", "debug", "trace")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0: a free one.")
 @click.option("--fd", type=click.IntRange(min=0), help="Serve on this open socket instead of --host and --port.")
-@click.option("--workers", default=1, show_default=True, type=click.IntRange(min=1), help="Server processes.")
+@click.option("--uds", metavar="PATH", help="Serve on a Unix domain socket of this path instead.")
+@click.option(
+    "--workers",
+    default=1,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Server processes behind the one address.",
+)
 @click.option("--reload", is_flag=True, help="Start again whenever a source file changes.")
 @click.option("--log-level", default="info", show_default=True, type=click.Choice(LOG_LEVELS))
-def serve(target: str, host: str, port: int, fd: int | None, workers: int, reload: bool, log_level: str) -> None:
+def serve(
+    target: str, host: str, port: int, fd: int | None, uds: str | None, workers: int, reload: bool, log_level: str
+) -> None:
     """Serve an environment over WebSocket and HTTP.
 
     TARGET is an environment's folder (by default this one), the name of an installed environment package, or
@@ -36,8 +46,10 @@ def serve(target: str, host: str, port: int, fd: int | None, workers: int, reloa
     """
     if reload and workers > 1:
         raise click.UsageError("--reload watches one server; leave out --workers.")
+    if uds is not None and (fd is not None or reload):
+        raise click.UsageError("--uds goes with neither --fd nor --reload.")
     several = workers > 1 or reload
-    with nullcontext() if fd is not None else listen(host, port) as listener:
+    with _listening(host, port, fd, uds) as listener:
         found, app = _load(target, by_name=several, with_traceback=log_level in ("debug", "trace"))
         if listener is not None:
             fd = listener.fileno()
@@ -55,6 +67,18 @@ def serve(target: str, host: str, port: int, fd: int | None, workers: int, reloa
             reload_dirs=[str(found.folder)] if found.folder else None,
             log_level=log_level,
         )
+
+
+def _listening(
+    host: str, port: int, fd: int | None, uds: str | None
+) -> contextlib.AbstractContextManager[socket.socket | None]:
+    if fd is not None:
+        return contextlib.nullcontext()
+    if uds is None:
+        return listen(host, port)
+    from openenv.protocol.unix import listening_at
+
+    return listening_at(uds)
 
 
 def _load(text: str, *, by_name: bool, with_traceback: bool) -> tuple[Target, Any]:
@@ -99,7 +123,11 @@ def _next(port: int) -> int:
 
 def announce(target: Target, listener: socket.socket) -> None:
     """Print where the server is, and a warning if that is not this machine alone."""
-    host, port = listener.getsockname()[:2]
+    bound = listener.getsockname()
+    if isinstance(bound, str):
+        click.echo(f"{target.name}: unix://{os.path.abspath(bound)}  (Ctrl+C stops it)")
+        return
+    host, port = bound[:2]
     address = ipaddress.ip_address(host)
     shown = "127.0.0.1" if address.is_unspecified else f"[{host}]" if address.version == 6 else host
     click.echo(f"{target.name}: http://{shown}:{port}  (interactive API at /docs, Ctrl+C stops it)")

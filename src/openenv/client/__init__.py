@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from openenv.client.generic import GenericAction, GenericEnvClient
     from openenv.client.http import HTTPEnvClient
     from openenv.client.pool import EnvPool
+    from openenv.client.progress import Progress
     from openenv.client.results import Failure
     from openenv.client.sync import SyncEnvClient
     from openenv.client.vector import VectorEnvClient
@@ -26,6 +27,7 @@ _HOMES = {
     "GenericAction": "generic",
     "GenericEnvClient": "generic",
     "HTTPEnvClient": "http",
+    "Progress": "progress",
     "SyncEnvClient": "sync",
     "VectorEnvClient": "vector",
 }
@@ -38,6 +40,7 @@ __all__ = [
     "GenericAction",
     "GenericEnvClient",
     "HTTPEnvClient",
+    "Progress",
     "SyncEnvClient",
     "VectorEnvClient",
 ]

@@ -7,6 +7,7 @@ of all ways.
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -18,11 +19,12 @@ from openenv import settings
 from openenv.client.core import Core
 from openenv.client.faces import Faces, inside_loop
 from openenv.client.link import Link, LinkOptions, websocket_url
+from openenv.client.progress import OnProgress
 from openenv.client.session_link import SessionLink
-from openenv.errors import ConfigurationError
+from openenv.errors import ConfigurationError, InvalidRequestError
 from openenv.models import Action, EnvironmentMetadata, Nothing, Observation, State, StepResult
 from openenv.protocol.codec import ClientCodec, reply_data
-from openenv.protocol.formats import JSON, MSGPACK, Format
+from openenv.protocol.formats import JSON, MSGPACK, Format, Incoming
 from openenv.protocol.generics import type_arguments
 from openenv.protocol.messages import SchemaResponse, ServerCapacityStatus
 from openenv.providers.source import Source
@@ -68,13 +70,15 @@ class EnvClient(Faces, Generic[ActionT, ObservationT, StateT]):
     Args:
         base_url: Address of the server, `http://host:port`.
         connect_timeout_s: Seconds to get a connection.
-        message_timeout_s: Seconds to get an answer.
+        message_timeout_s: Seconds to get an answer, or to hear of progress.
         max_message_size_mb: Largest message in either direction, MiB.
         websocket_ping_interval_s: Seconds between keep-alive pings; None for none.
         websocket_ping_timeout_s: Seconds without an answer to a ping after which the connection counts as lost.
         provider: Starts the server when the client connects, and stops it when the client is closed.
         mode: `simulation` (default) or `production`.
         headers: HTTP headers of the handshake, such as `Authorization`.
+        on_progress: Told how far a long reset or step is, if its environment says so; a function or a coroutine
+            function, called on the client's event loop. Blocking callers get it on another thread than theirs.
 
     Raises:
         ConfigurationError: Neither address nor provider, or an unknown mode.
@@ -96,6 +100,7 @@ class EnvClient(Faces, Generic[ActionT, ObservationT, StateT]):
         provider: Provider | None = None,
         mode: str | None = None,
         headers: Mapping[str, str] | None = None,
+        on_progress: OnProgress | None = None,
     ) -> None:
         if base_url is None and provider is None:
             raise ConfigurationError(f"{type(self).__name__} needs a base_url or a provider")
@@ -109,6 +114,7 @@ class EnvClient(Faces, Generic[ActionT, ObservationT, StateT]):
             websocket_ping_interval_s,
             websocket_ping_timeout_s,
             dict(headers or {}),
+            on_progress,
         )
         self._mode = mode
         self._provider = provider
@@ -122,10 +128,11 @@ class EnvClient(Faces, Generic[ActionT, ObservationT, StateT]):
 
     # --- the three verbs -------------------------------------------------------------------------
 
-    def reset(self, **kwargs: Any) -> StepResult[ObservationT]:
+    def reset(self, *, on_progress: OnProgress | None = None, **kwargs: Any) -> StepResult[ObservationT]:
         """Start a new episode.
 
         Args:
+            on_progress: Told how far it is, instead of the client's own.
             **kwargs: `seed`, `episode_id`, and whatever else the environment's `reset` takes.
 
         Returns:
@@ -134,22 +141,36 @@ class EnvClient(Faces, Generic[ActionT, ObservationT, StateT]):
         Raises:
             RequestError: The server refused it, or the environment failed.
         """
-        return self._call(lambda: self._reset(kwargs), quick=self._quick)
+        return self._call(lambda: self._reset(kwargs, on_progress), quick=self._quick)
 
-    def step(self, action: ActionT, **kwargs: Any) -> StepResult[ObservationT]:
+    def step(
+        self,
+        action: ActionT,
+        *,
+        timeout_s: float | None = None,
+        on_progress: OnProgress | None = None,
+        **kwargs: Any,
+    ) -> StepResult[ObservationT]:
         """Execute one action.
 
         Args:
             action: A model, or a dictionary of its fields.
-            **kwargs: Accepted for older programs; wire version 1 has no place for them.
+            timeout_s: Seconds this step may take. The server stops it then, as it does when its own step budget is
+                used up; that budget, and `message_timeout_s`, are not made longer by it. A server that speaks
+                version 1 only is not told: the step goes on there, and its answer is dropped.
+            on_progress: Told how far it is, instead of the client's own.
+            **kwargs: Accepted for older programs, and not sent: there is no place for them on the wire.
 
         Raises:
             NotResetError: There is no episode yet.
             EpisodeEndedError: The episode is over.
             ExecutionError: The environment raised; the message says what.
+            BudgetExceededError: It took longer than it may.
             SessionLost: The connection was lost, and the episode with it. Never stepped on a new environment.
         """
-        return self._call(lambda: self._step(action), quick=self._quick)
+        if timeout_s is None and on_progress is None:
+            return self._call(lambda: self._step(action), quick=self._quick)
+        return self._call(lambda: self._limited_step(action, timeout_s, on_progress), quick=self._quick)
 
     def state(self) -> StateT:
         """Return where the episode stands."""
@@ -298,17 +319,28 @@ class EnvClient(Faces, Generic[ActionT, ObservationT, StateT]):
 
     # --- the async core --------------------------------------------------------------------------
 
-    async def _reset(self, arguments: dict[str, Any]) -> StepResult[ObservationT]:
+    async def _reset(self, arguments: dict[str, Any], on_progress: OnProgress | None) -> StepResult[ObservationT]:
         link = await self._core.live(again=True)
-        reply = await link.request("reset", link.format.pack(arguments, "reset arguments"))
-        return self._result(reply.raw)
+        data = link.format.pack(arguments, "reset arguments")
+        reply = await link.request("reset", data, None, on_progress)
+        return self._result(reply)
 
     async def _step(self, action: ActionT) -> StepResult[ObservationT]:
         link = self._core.link
         if link is None:
             link = await self._core.live()
         # A link that is lost says so, every time.
-        return self._result((await link.request("step", self._pack_action(action, link.format))).raw)
+        return self._result(await link.request("step", self._pack_action(action, link.format)))
+
+    async def _limited_step(
+        self, action: ActionT, timeout_s: float | None, on_progress: OnProgress | None
+    ) -> StepResult[ObservationT]:
+        if timeout_s is not None and not 0 < timeout_s < math.inf:
+            raise InvalidRequestError(f"timeout_s is a number of seconds above 0, not {timeout_s!r}")
+        link = await self._core.live()
+        data = self._pack_action(action, link.format)
+        limit = None if timeout_s is None else float(timeout_s)
+        return self._result(await link.request("step", data, limit, on_progress))
 
     def _pack_action(self, action: ActionT, form: Format) -> bytes:
         if self._typed_payload:
@@ -324,10 +356,10 @@ class EnvClient(Faces, Generic[ActionT, ObservationT, StateT]):
             return cast("StateT", self._codec.state(raw))
         return self._parse_state(reply_data(raw))
 
-    def _result(self, raw: bytes | dict[str, Any]) -> StepResult[ObservationT]:
+    def _result(self, reply: Incoming) -> StepResult[ObservationT]:
         if self._typed_result:
-            return self._codec.result(raw)
-        return self._parse_result(reply_data(raw))
+            return self._codec.answer(reply)
+        return self._parse_result(reply_data(reply.raw))
 
     async def _connected(self) -> Self:
         await self._core.connect()

@@ -1,15 +1,18 @@
 """Requests under way on a version 2 connection, kept by id until their answers are here.
 
-Each has a deadline, the message budget, and one timer serves them all: they are made in the order of their
-deadlines. A request whose caller has given up stays until it is answered, because its sequence number counts.
+Each has a deadline, the message budget, and one timer serves them all: they are kept in the order of their
+deadlines, so progress, with which a budget begins anew, moves a request to the end. One whose caller has given up
+stays until it is answered, because its sequence number counts.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
+from operator import itemgetter
 
+from openenv.client.progress import Listening, Progress
 from openenv.errors import BudgetExceededError, RequestError
 from openenv.protocol.formats import Incoming
 
@@ -54,9 +57,17 @@ class Call:
         self.sessions = sessions
         self.deadline = 0.0
 
+    @property
+    def waited_for(self) -> bool:
+        """Whether its caller has not given up."""
+        return True
+
     def answered(self, answer: Incoming) -> bool:
         """Take an answer frame; return whether it was the last."""
         raise NotImplementedError
+
+    def told(self, progress: Incoming) -> None:
+        """Take a frame that says how far it is."""
 
     def failed(self, error: Exception) -> None:
         """Take note that there will be no answer."""
@@ -95,6 +106,11 @@ class SingleCall(Call):
         self.verb = verb
         self._calls = calls
 
+    @property
+    def waited_for(self) -> bool:
+        """See `Call.waited_for`."""
+        return not self.future.done()
+
     def answered(self, answer: Incoming) -> bool:
         """See `Call.answered`."""
         for session in self.sessions:
@@ -113,6 +129,27 @@ class SingleCall(Call):
     def expired(self, seconds: float) -> None:
         """See `Call.expired`."""
         self.failed(late(self.verb, seconds))
+
+
+class ListeningCall(SingleCall):
+    """A request somebody wants to hear of before it is answered."""
+
+    __slots__ = ("listening",)
+    listening: Listening
+
+    def told(self, progress: Incoming) -> None:
+        """See `Call.told`."""
+        self.listening.hear(Progress.of(progress.data.get("data")))
+
+    def answered(self, answer: Incoming) -> bool:
+        """See `Call.answered`."""
+        self.listening.end()
+        return super().answered(answer)
+
+    def failed(self, error: Exception) -> None:
+        """See `Call.failed`."""
+        self.listening.end()
+        super().failed(error)
 
 
 class Calls:
@@ -146,13 +183,21 @@ class Calls:
         elif call.answered(answer):
             self._by_number.pop(number, None)
 
+    def told(self, number: int, progress: Incoming, loop: asyncio.AbstractEventLoop) -> None:
+        """Hand progress to the call it belongs to, whose budget begins anew: its server is at it."""
+        call = self._by_number.pop(number, None)
+        if call is not None:
+            call.deadline = loop.time() + self._seconds
+            self._by_number[number] = call
+            call.told(progress)
+
     def numbers_of(self, session: RemoteSession) -> list[int]:
         """Return the ids of what a session has under way."""
         return [number for number, call in self._by_number.items() if session in call.sessions]
 
     def frames(self) -> Iterator[bytes]:
         """Return the frames of all sessions' requests, in order, to send them once more."""
-        return iter([call.raw for call in self._by_number.values() if call.sessions])
+        return iter([call.raw for _, call in sorted(self._by_number.items(), key=itemgetter(0)) if call.sessions])
 
     def lose(self, session: RemoteSession, error: RequestError) -> None:
         """Fail what a session that is gone has under way."""
@@ -160,10 +205,25 @@ class Calls:
             if self._by_number[number].lose(session, RequestError.from_wire(error.to_wire())):
                 del self._by_number[number]
 
-    def fail(self, error: RequestError, *, with_sessions: bool) -> None:
-        """Fail everything, or only what is about the connection and no session."""
+    def wanted(self, numbers: Iterable[int]) -> Iterator[bytes]:
+        """Return the frames of those of these calls whose callers still wait."""
+        for number in numbers:
+            call = self._by_number.get(number)
+            if call is not None and call.waited_for:
+                yield call.raw
+            elif call is not None:  # it was never sent, so no answer will come
+                del self._by_number[number]
+
+    def fail(self, error: RequestError, *, with_sessions: bool, but: Container[int] = ()) -> None:
+        """Fail everything, or only what is about the connection and no session.
+
+        Args:
+            error: Why.
+            with_sessions: Everything.
+            but: Ids of calls that go on.
+        """
         for number, call in list(self._by_number.items()):
-            if with_sessions or not call.sessions:
+            if (with_sessions or not call.sessions) and number not in but:
                 del self._by_number[number]
                 call.failed(RequestError.from_wire(error.to_wire()))
 
@@ -183,11 +243,12 @@ class Calls:
             call.expired(self._seconds)
 
 
-def late(verb: str, seconds: float) -> BudgetExceededError:
-    """Return the error for a request that is not answered within the message budget."""
+def late(verb: str, seconds: float, *, own: bool = False) -> BudgetExceededError:
+    """Return the error for a request that is not answered within the message budget, or within its own."""
+    budget, raised = ("its own budget", "timeout_s") if own else ("the message budget", "message_timeout_s")
     return BudgetExceededError(
-        f"The {verb} was not answered within the message budget of {seconds:g} s. It may still be executed; "
-        "its answer will be dropped. Raise message_timeout_s if this is normal",
-        budget=verb,
+        f"The {verb} was not answered within {budget} of {seconds:g} s. It may still be executed; "
+        f"its answer will be dropped. Raise {raised} if this is normal",
+        budget=verb if own else "message",
         seconds=seconds,
     )

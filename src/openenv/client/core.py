@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from openenv.client.link import Link
 from openenv.errors import ConnectionFailedError, InvalidReplyError, SessionLost
+from openenv.protocol.address import http_address, place
 
 if TYPE_CHECKING:
     from openenv.providers import Provider
@@ -132,11 +133,16 @@ class Keeper(Generic[LinkT]):
 
         if self.base_url is None:
             await self.connect()
-        url = f"{self.base_url}{path}".replace("ws://", "http://", 1).replace("wss://", "https://", 1)
+        base, file = place(http_address(str(self.base_url)))
+        url = f"{base}{path}"
         try:
             # Certificates take longer to load than all the rest, so not where none are looked at.
             async with httpx.AsyncClient(
-                timeout=30, headers=dict(headers), trust_env=False, verify=url.startswith("https://")
+                transport=httpx.AsyncHTTPTransport(uds=file) if file is not None else None,
+                timeout=30,
+                headers=dict(headers),
+                trust_env=False,
+                verify=url.startswith("https://"),
             ) as http:
                 response = await http.get(url)
                 response.raise_for_status()

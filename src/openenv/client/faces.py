@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Self, TypeVar, cast
 
 from openenv.client.pending import Pending
-from openenv.client.portal import Tenancy, Tenant
+from openenv.client.portal import Tenancy, Tenant, close_when_dropped
 from openenv.errors import OpenEnvError
 from openenv.models import Nothing
 
@@ -47,6 +47,8 @@ class Faces:
         """
         self._face = Face.OPEN
         self._home: asyncio.AbstractEventLoop | None = None
+        self._let_go_of_home: Callable[[], object] = _nothing
+        self._tenant = core
         self._tenancy = Tenancy(self, core)
         self._unseen: list[Pending] = []
 
@@ -170,7 +172,10 @@ class Faces:
         """Live on the running loop from now on, if this object does not live on the shared one already."""
         if not self._tenancy.active:
             self._face = Face.ASYNC
-            self._home = asyncio.get_running_loop()
+            if self._home is not asyncio.get_running_loop():
+                self._home = asyncio.get_running_loop()
+                self._let_go_of_home()
+                self._let_go_of_home = close_when_dropped(self, self._tenant)
 
     def _settle_with(self, other: Faces) -> None:
         """Live where another object lives, and be called as it is."""
@@ -189,6 +194,10 @@ class Faces:
                 del self._unseen[place]
                 return error
         return None
+
+
+def _nothing() -> None:
+    """Do nothing."""
 
 
 def inside_loop() -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar, cast
 
 from openenv.client.base import EnvClient
+from openenv.models import Settled
 
 
 class GenericAction(dict[str, Any]):
@@ -14,7 +15,11 @@ class GenericAction(dict[str, Any]):
         return f"GenericAction({', '.join(f'{name}={value!r}' for name, value in self.items())})"
 
 
-class GenericEnvClient(EnvClient[dict[str, Any], dict[str, Any], dict[str, Any]]):
+class GenericState(Settled, dict[str, Any]):
+    """A state as a dictionary. Awaiting it gives itself, so that `state()` has one type in every way of calling."""
+
+
+class GenericEnvClient(EnvClient[dict[str, Any], dict[str, Any], GenericState]):
     """A client of any environment: actions, observations and states are dictionaries.
 
     Arrays and bytes inside them are what they were on the server.
@@ -26,3 +31,8 @@ class GenericEnvClient(EnvClient[dict[str, Any], dict[str, Any], dict[str, Any]]
         print(result.observation["echoed_message"])
     ```
     """
+
+    state_type: ClassVar[Any] = dict[str, Any]
+
+    def _read_state(self, raw: Any) -> GenericState:
+        return GenericState(cast("dict[str, Any]", super()._read_state(raw)))

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from openenv.client.base import ActionT, EnvClient, ObservationT, StateT
 from openenv.client.link import Link, LinkOptions
+from openenv.client.progress import OnProgress
 from openenv.errors import BudgetExceededError, ConnectionFailedError, SessionLost, SessionNotFoundError
 from openenv.protocol import codec
+from openenv.protocol.address import http_address, place
 from openenv.protocol.formats import JSON, Incoming
 from openenv.protocol.messages import ErrorData
 
@@ -80,12 +82,14 @@ class HTTPLink:
 
         options = self._options
         timeout = httpx.Timeout(options.message_timeout_s, connect=options.connect_timeout_s)
+        url, file = place(http_address(self.url))
         http = httpx.AsyncClient(
-            base_url=self.url,
+            transport=httpx.AsyncHTTPTransport(uds=file) if file is not None else None,
+            base_url=url,
             timeout=timeout,
             headers=dict(options.headers),
             trust_env=False,
-            verify=self.url.startswith("https://"),  # certificates take long to load
+            verify=url.startswith("https://"),  # certificates take long to load
         )
         try:
             response = await http.post("/sessions")
@@ -101,7 +105,13 @@ class HTTPLink:
             codec.reply_data(_as_frame(response))  # raises what the server answered
         self._http = http
 
-    async def request(self, verb: str, data: bytes | None = None) -> Incoming:
+    async def request(
+        self,
+        verb: str,
+        data: bytes | None = None,
+        timeout_s: float | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Incoming:
         """See `Link.request`."""
         import httpx
 
@@ -112,14 +122,14 @@ class HTTPLink:
             if verb == "state":
                 response = await self._http.get(path)
             else:
-                body = b'{"action":%s}' % data if verb == "step" else data
+                body = _step_body(data, timeout_s) if verb == "step" else data
                 response = await self._http.post(path, content=body, headers={"content-type": "application/json"})
         except httpx.TimeoutException as error:
             budget = self._options.message_timeout_s
             raise BudgetExceededError(
                 f"The {verb} was not answered within the message budget of {budget:g} s and may still be executed; "
                 "raise request_timeout_s if this is normal",
-                budget=verb,
+                budget="message",
                 seconds=budget,
             ) from error
         except httpx.HTTPError as error:
@@ -153,6 +163,11 @@ class HTTPLink:
             pass
         finally:
             await http.aclose()
+
+
+def _step_body(action: bytes | None, timeout_s: float | None) -> bytes:
+    limit = b"" if timeout_s is None else b',"timeout_s":%r' % timeout_s
+    return b'{"action":%b%b}' % (action or b"{}", limit)
 
 
 def _code(response: httpx.Response) -> str:

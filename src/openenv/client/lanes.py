@@ -13,6 +13,7 @@ from openenv.client.calls import Call, RemoteSession, late
 from openenv.client.gathering import Gathering, together
 from openenv.client.link import LinkOptions, WebSocketLink
 from openenv.client.mux import Multiplexer, OldServerError
+from openenv.client.progress import Listening, Progress
 from openenv.errors import (
     InvalidReplyError,
     MessageTooLargeError,
@@ -189,6 +190,7 @@ class Batch(Call):
         self._mux = mux
         self._codec = codec
         self._gathering = gathering
+        self._listening: dict[int, Listening] = {}
 
     def lose(self, session: RemoteSession, error: RequestError) -> bool:
         """See `Call.lose`: the other sessions of the frame go on."""
@@ -218,12 +220,26 @@ class Batch(Call):
                 put(index, result)
             else:
                 self._mux.calls.late_replies += 1
+        for index in self._listening.keys() - waiting.values() if self._listening else ():
+            self._listening.pop(index).end()
         if last and waiting:
             self.failed(InvalidReplyError("The server left this item of a batch unanswered"))
         return last
 
+    def told(self, progress: Incoming) -> None:
+        """See `Call.told`."""
+        callback = self._mux.options.on_progress
+        index = self._waiting.get(str(progress.data.get("session")))
+        if callback is None or index is None:
+            return
+        if index not in self._listening:
+            self._listening[index] = Listening(callback)
+        self._listening[index].hear(Progress.of(progress.data.get("data"), index))
+
     def failed(self, error: Exception) -> None:
         """See `Call.failed`."""
+        for listening in self._listening.values():
+            listening.end()
         waiting, self._waiting = self._waiting, {}
         for index in waiting.values():
             self._gathering.put(index, request_error(error))

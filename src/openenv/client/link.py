@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
+from openenv.client.calls import late
+from openenv.client.progress import OnProgress
 from openenv.errors import (
     BudgetExceededError,
     ConnectionFailedError,
@@ -22,6 +24,7 @@ from openenv.errors import (
     RequestError,
     SessionLost,
 )
+from openenv.protocol.address import is_unix, websocket_address
 from openenv.protocol.codec import reply_data
 from openenv.protocol.formats import JSON, Format, Incoming
 from openenv.settings import DEFAULT_MAX_MESSAGE_SIZE_MB, MIB
@@ -30,12 +33,13 @@ if TYPE_CHECKING:
     from openenv.client.socket import Socket
 
 MAX_SIZE_HEADER = "x-openenv-max-message-size"
+_NORMAL_CLOSE = 1000
 _TOO_LARGE_CLOSE = 1009
 
 
 @dataclass(frozen=True)
 class LinkOptions:
-    """Budgets and limits of a link; times in seconds, sizes in MiB."""
+    """Budgets and limits of a link, times in seconds, sizes in MiB; and who is told of progress."""
 
     connect_timeout_s: float = 10.0
     message_timeout_s: float = 60.0
@@ -43,6 +47,7 @@ class LinkOptions:
     ping_interval_s: float | None = 20.0
     ping_timeout_s: float | None = 20.0
     headers: Mapping[str, str] = field(default_factory=dict)
+    on_progress: OnProgress | None = None
 
 
 class Link(Protocol):
@@ -67,12 +72,20 @@ class Link(Protocol):
             BudgetExceededError: Nobody answered within the connect budget.
         """
 
-    def request(self, verb: str, data: bytes | None = None) -> Awaitable[Incoming]:
+    def request(
+        self,
+        verb: str,
+        data: bytes | None = None,
+        timeout_s: float | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Awaitable[Incoming]:
         """Send a request; awaiting it gives the reply frame.
 
         Args:
             verb: `reset`, `step` or `state`.
             data: Its data, encoded.
+            timeout_s: Seconds that a step may take: on the server, or, over version 1, until its answer is here.
+            on_progress: Told how far it is; never over version 1 and plain HTTP.
 
         Raises:
             SessionLost: The connection is gone, and the session with it; every later request raises it too.
@@ -96,8 +109,7 @@ def websocket_url(base_url: str) -> str:
 
 def convert_to_ws_url(url: str) -> str:
     """Return an address with the scheme of WebSockets: `https://host/` gives `wss://host`, `host` `ws://host`."""
-    scheme, _, rest = url.rstrip("/").rpartition("://")
-    return f"{'wss' if scheme in ('https', 'wss') else 'ws'}://{rest}"
+    return websocket_address(url)
 
 
 class WebSocketLink:
@@ -112,7 +124,8 @@ class WebSocketLink:
         self._options = options
         self._waiting: deque[asyncio.Future[bytes]] = deque()
         self._limit = int(options.max_message_size_mb * MIB)
-        self._answered = False
+        self._answered = False  # with anything but an error
+        self._refused: RequestError | None = None
         self._unasked: bytes | None = None
         self._end: tuple[int | None, str] | None = None
 
@@ -170,7 +183,13 @@ class WebSocketLink:
         if theirs.isdigit():
             self._limit = min(self._limit, int(theirs))
 
-    async def request(self, verb: str, data: bytes | None = None) -> Incoming:
+    async def request(
+        self,
+        verb: str,
+        data: bytes | None = None,
+        timeout_s: float | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Incoming:
         """See `Link.request`."""
         if self.socket is None:
             raise self._loss()
@@ -184,7 +203,9 @@ class WebSocketLink:
         loop = asyncio.get_running_loop()
         reply: asyncio.Future[bytes] = loop.create_future()
         self._waiting.append(reply)
-        budget = loop.call_later(self._options.message_timeout_s, self._expire, reply, verb)
+        seconds = self._options.message_timeout_s
+        own = min(timeout_s or seconds, seconds)
+        budget = loop.call_later(own, self._expire, reply, verb, own, own < seconds)
         try:
             self.socket.send(raw)
             return Incoming(None, verb, await reply)
@@ -196,25 +217,19 @@ class WebSocketLink:
             self.late_replies += 1
             self._unasked = raw  # if the connection ends now, this is why
             return
-        self._answered = True
+        if not self._answered:
+            refused = _error_in(raw)
+            self._answered, self._refused = refused is None, refused
         reply = self._waiting.popleft()
         if reply.done():
             self.late_replies += 1
         else:
             reply.set_result(raw)
 
-    def _expire(self, reply: asyncio.Future[bytes], verb: str) -> None:
-        if reply.done():
-            return
-        seconds = self._options.message_timeout_s
-        reply.set_exception(
-            BudgetExceededError(
-                f"The {verb} was not answered within the message budget of {seconds:g} s. It may still be "
-                "executed; its answer will be dropped. Raise message_timeout_s if this is normal",
-                budget=verb,
-                seconds=seconds,
-            )
-        )
+    @staticmethod
+    def _expire(reply: asyncio.Future[bytes], verb: str, seconds: float, own: bool) -> None:
+        if not reply.done():
+            reply.set_exception(late(verb, seconds, own=own))
 
     def _lost(self, code: int | None, reason: str) -> None:
         self.socket = None
@@ -234,8 +249,10 @@ class WebSocketLink:
             return SessionLost("The client was closed, and its session with it; reset() opens a new one")
         code, reason = self._end
         told = _error_in(self._unasked)
+        if told is None and code == _NORMAL_CLOSE:
+            told = self._refused  # and whoever asked again before the server had closed is told the same
         if told is not None and not self._answered:
-            return told  # there never was a session
+            return RequestError.from_wire(told.to_wire())  # there never was a session
         why = f"close code {code} {reason}".rstrip() if code is not None else "no close frame"
         if code == _TOO_LARGE_CLOSE:
             why = "a message was over the size limit; raise max_message_size_mb on both sides"
@@ -271,7 +288,9 @@ def _error_in(frame: bytes | None) -> RequestError | None:
 
 
 def proxy_of(url: str) -> str | None:
-    """Return the proxy that the usual environment variables name for a WebSocket, none for loopback."""
+    """Return the proxy that the usual environment variables name for a WebSocket, none for this host itself."""
+    if is_unix(url):
+        return None
     parts = urlsplit(url)
     host = parts.hostname or ""
     if host in ("localhost", "::1") or host.startswith("127.") or urllib.request.proxy_bypass(host):

@@ -11,9 +11,10 @@ import asyncio
 import random
 from typing import TYPE_CHECKING, Any
 
-from openenv.client.calls import Call, Calls, RemoteSession, SingleCall
+from openenv.client.calls import Call, Calls, ListeningCall, RemoteSession, SingleCall
 from openenv.client.handshake import OldServerError, shake_hands
 from openenv.client.link import LinkOptions
+from openenv.client.progress import Listening, OnProgress
 from openenv.errors import (
     BudgetExceededError,
     ConnectionFailedError,
@@ -51,9 +52,12 @@ class Multiplexer:
         self.socket: Socket | None = None
         self.calls = Calls(options.message_timeout_s)
         self._last_id = 0
+        self._on_progress = options.on_progress
         self._sessions: dict[str, RemoteSession] = {}
         self._reconnecting: asyncio.Task[None] | None = None
         self._resuming = False
+        self._held: list[int] = []  # calls about the connection that wait until it is back
+        self._closing: asyncio.Task[None] | None = None
         self._heartbeat: asyncio.TimerHandle | None = None
         self._heard = 0.0
         self._closed = False
@@ -107,13 +111,22 @@ class Multiplexer:
             closing = (self.ask("close", {"session": s.id}, budget="close") for s in ours)
             await asyncio.gather(*closing, return_exceptions=True)
 
-    def request(self, session: RemoteSession, verb: str, data: bytes | None = None) -> asyncio.Future[Incoming]:
+    def request(
+        self,
+        session: RemoteSession,
+        verb: str,
+        data: bytes | None = None,
+        timeout_s: float | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> asyncio.Future[Incoming]:
         """Send a request of a session now.
 
         Args:
             session: Whose request it is.
             verb: `reset`, `step` or `state`.
             data: Its data, in this connection's format.
+            timeout_s: Seconds that the server gives a step, if that is less than its own budget.
+            on_progress: Told how far it is, instead of that of the options.
 
         Returns:
             The answer, which may be an error. Waiting for it raises SessionLost if the session is lost meanwhile
@@ -129,7 +142,7 @@ class Multiplexer:
         if verb == "state":
             raw = self.format.request(number, verb, session.id)
         else:
-            raw = self.format.request(number, verb, session.id, session.seq + 1, data)
+            raw = self.format.request(number, verb, session.id, session.seq + 1, data, timeout_s)
         if len(raw) > self._limit:
             raise MessageTooLargeError(
                 f"The {verb} request has {len(raw):,} bytes and the limit is {self._limit:,}; "
@@ -137,7 +150,7 @@ class Multiplexer:
             )
         if verb != "state":
             session.seq += 1
-        return self._sent(number, raw, (session,), verb)
+        return self._sent(number, raw, (session,), verb, on_progress or self._on_progress)
 
     async def cancel(self, session: RemoteSession) -> bool:
         """Stop what the session has under way on the server; its caller gets RequestCancelledError.
@@ -154,19 +167,30 @@ class Multiplexer:
 
         Raises:
             RequestError: The server refused it.
+            SessionLost: There is no connection, or it was lost before the answer came.
         """
+        if self.socket is None and (kind == "resume" or not self._resuming):
+            raise SessionLost(f"There is no connection to {self.url}")
         number = self.number()
         raw = self.format.encode({"id": number, "type": kind, **fields})
-        answer = await self._sent(number, raw, (), budget)
+        answer = await self._sent(number, raw, (), budget, at_once=kind == "resume")
         if answer.kind == "error":
             raise RequestError.from_wire(answer.data.get("data"))
         return answer
 
-    def send(self, call: Call, number: int) -> None:
-        """Send a call now, or as soon as the connection is back."""
+    def send(self, call: Call, number: int, *, at_once: bool = False) -> None:
+        """Send a call now, or as soon as the connection is back and has its sessions again.
+
+        Args:
+            call: The request.
+            number: Its id.
+            at_once: Do not wait for the sessions.
+        """
         self.calls.add(number, call, self._loop)
-        if self.socket is not None and not (call.sessions and self._resuming):
+        if self.socket is not None and (at_once or not self._resuming):
             self.socket.send(call.raw, binary=self.format.binary)
+        elif not call.sessions:  # the others are sent once more anyway
+            self._held.append(number)
 
     def number(self) -> int:
         """Return a new request id."""
@@ -191,7 +215,12 @@ class Multiplexer:
             await self.connect()
 
     async def close(self) -> None:
-        """End all sessions and the connection."""
+        """End all sessions and the connection. Whoever asks for it again waits for the same end."""
+        if self._closing is None:
+            self._closing = asyncio.get_running_loop().create_task(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
         await self.close_sessions(list(self._sessions.values()))
         self._closed = True
         if self._heartbeat is not None:
@@ -208,10 +237,22 @@ class Multiplexer:
     # --- requests under way ----------------------------------------------------------------------
 
     def _sent(
-        self, number: int, raw: bytes, sessions: tuple[RemoteSession, ...], verb: str
+        self,
+        number: int,
+        raw: bytes,
+        sessions: tuple[RemoteSession, ...],
+        verb: str,
+        on_progress: OnProgress | None = None,
+        *,
+        at_once: bool = False,
     ) -> asyncio.Future[Incoming]:
         future: asyncio.Future[Incoming] = self._loop.create_future()
-        self.send(SingleCall(self.calls, raw, sessions, verb, future), number)
+        if on_progress is None:
+            self.send(SingleCall(self.calls, raw, sessions, verb, future), number, at_once=at_once)
+        else:
+            call = ListeningCall(self.calls, raw, sessions, verb, future)
+            call.listening = Listening(on_progress)
+            self.send(call, number)
         return future
 
     def _received(self, raw: bytes) -> None:
@@ -219,7 +260,9 @@ class Multiplexer:
         answer = self.format.read(raw)
         if answer.id is None:
             self._notice(answer)
-        elif answer.kind != "progress":
+        elif answer.kind == "progress":
+            self.calls.told(answer.id, answer, self._loop)
+        elif answer.kind != "pong":  # which nobody waits for
             self.calls.answered(answer.id, answer)
 
     def _notice(self, answer: Incoming) -> None:
@@ -265,7 +308,8 @@ class Multiplexer:
         if self._heartbeat is not None:
             self._heartbeat.cancel()
         # Calls about the connection are not repeated: opening sessions twice would leak the first ones.
-        self.calls.fail(SessionLost(_lost_text(self.url, code, reason)), with_sessions=False)
+        error = SessionLost(_lost_text(self.url, code, reason))
+        self.calls.fail(error, with_sessions=False, but=() if self._closing else self._held)
         if self._sessions:
             self._resuming = True
             self._reconnecting = self._loop.create_task(self._reconnect(code, reason))
@@ -279,7 +323,9 @@ class Multiplexer:
                 async with asyncio.timeout(self.options.connect_timeout_s):
                     await self._open_socket()
                 break
-            except (ConnectionFailedError, RequestError, TimeoutError):
+            except (ConnectionFailedError, RequestError, TimeoutError) as error:
+                if isinstance(error, OldServerError):
+                    await error.socket.close()
                 await asyncio.sleep(random.uniform(0, pause))  # noqa: S311 - jitter, not a secret
                 pause = min(pause * 2, LONGEST_PAUSE_S)
         else:
@@ -287,6 +333,8 @@ class Multiplexer:
                 self._forget(session, _lost_text(self.url, code, reason))
             self._sessions.clear()
             self._resuming = False
+            self._held.clear()
+            self.calls.fail(SessionLost(_lost_text(self.url, code, reason)), with_sessions=False)
             return
         self.reconnects += 1
         await self._resume_all()
@@ -298,7 +346,8 @@ class Multiplexer:
         if self.socket is not socket or socket is None:  # it is lost again, and all of this is done again
             return
         self._resuming = False
-        for raw in self.calls.frames():
+        held, self._held = self._held, []
+        for raw in [*self.calls.frames(), *self.calls.wanted(held)]:
             socket.send(raw, binary=self.format.binary)
 
     async def _resume(self, session: RemoteSession, socket: Socket | None) -> None:

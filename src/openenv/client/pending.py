@@ -8,6 +8,7 @@ until the answer is there and then is the answer.
 from __future__ import annotations
 
 import asyncio
+import copy
 import operator
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from concurrent.futures import Future
@@ -84,7 +85,17 @@ class Pending(Coroutine[Any, Any, Any]):
         return self._future.result()
 
     def __getattr__(self, name: str) -> Any:
+        if name in Pending.__slots__:  # one that is not made yet has none
+            raise AttributeError(name)
         return getattr(self._value(), name)
+
+    def __copy__(self) -> Any:
+        """Copy the answer, not the waiting for it."""
+        return copy.copy(self._value())
+
+    def __reduce_ex__(self, _protocol: Any) -> Any:
+        """Likewise for deep copies and pickles."""
+        return _itself, (self._value(),)
 
     def __getitem__(self, key: Any) -> Any:
         return self._value()[key]
@@ -111,3 +122,7 @@ class Pending(Coroutine[Any, Any, Any]):
 
     def __repr__(self) -> str:
         return repr(self._future.result()) if self._future.done() and self.unseen_error() is None else "<Pending>"
+
+
+def _itself(answer: Any) -> Any:
+    return answer

@@ -7,10 +7,12 @@ a program that has closed its clients has no thread left.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import threading
+import warnings
 import weakref
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar
 
@@ -200,7 +202,9 @@ class Tenancy:
         with self._lock:
             if self._portal is None:
                 self._portal = Portal.acquire()
-                self._finalizer = weakref.finalize(self._client(), _end, self._portal, self._tenant)
+                client = self._client()
+                name = type(client).__name__
+                self._finalizer = weakref.finalize(client, _end, self._portal, self._tenant, self._client, name)
             self._calls += 1
             portal = self._portal
         if portal.is_this_thread():
@@ -220,17 +224,69 @@ class Tenancy:
             portal.release()
 
 
-def _end(portal: Portal, tenant: Tenant) -> None:
-    """Close what a dropped client has left. Any thread may be the one that finds it, the portal's too."""
+def _end(portal: Portal, tenant: Tenant, client: weakref.ref[object], name: str) -> None:
+    """Close what a client has left that was dropped, or that is still there when the program ends."""
     if not portal.is_ours:
         return
-    closing = portal.submit(tenant.close())
-    closing.add_done_callback(portal.release_soon)
-    if not portal.is_this_thread():
+    dropped = client() is None
+    try:
+        if dropped and not tenant.untouched:
+            _warn_of_dropped(name)
+    finally:
+        closing = portal.submit(tenant.close())
+        closing.add_done_callback(portal.release_soon)
+        # Any thread may be the one that finds a dropped client, that of an event loop too: it must not wait.
+        if not dropped and not portal.is_this_thread():
+            with contextlib.suppress(Exception):  # nobody is left to be told
+                closing.result(timeout=5)
+
+
+def close_when_dropped(client: object, tenant: Tenant) -> Callable[[], object]:
+    """See to it that what lives on the running loop is closed if its client is dropped without being closed.
+
+    Returns:
+        What takes that back.
+    """
+    loop, name, process = asyncio.get_running_loop(), type(client).__name__, os.getpid()
+
+    def end() -> None:
+        if tenant.untouched or os.getpid() != process:
+            return
         try:
-            closing.result(timeout=5)
-        except Exception:  # noqa: S110 - nobody is left to be told
-            pass
+            _warn_of_dropped(name)
+        finally:
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(_close_soon, tenant)
+
+    finalizer = weakref.finalize(client, end)
+    finalizer.atexit = False  # its loop has ended by then
+    return finalizer.detach
+
+
+_closing: set[asyncio.Task[None]] = set()
+"""What is being closed; a loop alone would not keep it."""
+
+
+def _close_soon(tenant: Tenant) -> None:
+    task = asyncio.get_running_loop().create_task(tenant.close())
+    _closing.add(task)
+    task.add_done_callback(_closed)
+
+
+def _closed(task: asyncio.Task[None]) -> None:
+    _closing.discard(task)
+    if not task.cancelled():
+        task.exception()  # nobody is left to be told
+
+
+def _warn_of_dropped(name: str) -> None:
+    """Tell the author of a program, who sees it under `python -X dev`, that a client should have been closed."""
+    warnings.warn(
+        f"A {name} was dropped without being closed; its sessions are ended now. "
+        "Enter it by `with` or `async with`, or call close()",
+        ResourceWarning,
+        stacklevel=2,
+    )
 
 
 def run_async_safely(coroutine: Coroutine[Any, Any, T]) -> T:

@@ -8,6 +8,7 @@ from typing import Any
 from openenv.client.calls import RemoteSession
 from openenv.client.link import Link, LinkOptions, WebSocketLink
 from openenv.client.mux import Multiplexer, OldServerError
+from openenv.client.progress import OnProgress
 from openenv.errors import SessionLost
 from openenv.protocol.formats import JSON, Format, Incoming
 
@@ -65,13 +66,19 @@ class SessionLink:
             await mux.close()
             raise
 
-    def request(self, verb: str, data: bytes | None = None) -> Awaitable[Incoming]:
+    def request(
+        self,
+        verb: str,
+        data: bytes | None = None,
+        timeout_s: float | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Awaitable[Incoming]:
         """See `Link.request`."""
         if self._old is not None:
-            return self._old.request(verb, data)
+            return self._old.request(verb, data, timeout_s)
         if self._mux is None or self._session is None:
             raise SessionLost("The connection was closed")
-        return self._mux.request(self._session, verb, data)
+        return self._mux.request(self._session, verb, data, timeout_s, on_progress)
 
     async def cancel(self) -> bool:
         """See `Link.cancel`."""

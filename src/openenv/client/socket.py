@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
 
 import picows
-from picows import WSCloseCode, WSMsgType
+from picows import WSCloseCode, WSListener, WSMsgType, WSTransport
 
+from openenv.protocol.address import place
 from openenv.protocol.sockets import MessageListener
+from openenv.protocol.unix import UnixSocket
 
 NORMAL = 1000
 CLOSE_WAIT_S = 2.0
 """Seconds to wait for the other side's half of a closing handshake."""
+
+_Connected = tuple[WSTransport, WSListener]
 
 SocketError = picows.WSError
 """What `Socket.open` raises when the other side does not speak WebSocket, or refuses."""
@@ -46,13 +51,13 @@ class Socket(MessageListener):
         """Connect.
 
         Args:
-            url: `ws://` or `wss://` address.
+            url: `ws://`, `wss://` or `ws+unix://` address.
             received: Called with each message.
             lost: Called once with the close code (None without a close frame) and reason.
             headers: HTTP headers of the handshake.
             max_size: Bytes the largest message may have.
             budget_s: Seconds the caller waits. The handshake is given up a little sooner, because giving it up
-                closes the connection, while picows leaves it open if the caller is cancelled.
+                closes the connection at once.
             ping_interval_s: Seconds of silence after which a ping is sent; None for no pings.
             ping_timeout_s: Seconds a ping may stay unanswered; None for ever.
             proxy: Address of an HTTP or SOCKS proxy.
@@ -62,9 +67,11 @@ class Socket(MessageListener):
             SocketError: The handshake failed.
             TimeoutError: The handshake was not answered in time.
         """
-        _, socket = await picows.ws_connect(
+        address, file = place(url)
+        connecting = picows.ws_connect(
             lambda: Socket(received, lost, max_size),
-            url,
+            address,
+            socket_factory=None if file is None else lambda _: _connected(file),
             websocket_handshake_timeout=max(budget_s - 0.05, budget_s / 2),
             enable_auto_ping=ping_interval_s is not None and ping_timeout_s is not None,
             auto_ping_idle_timeout=ping_interval_s or 0.0,
@@ -73,6 +80,7 @@ class Socket(MessageListener):
             extra_headers=dict(headers),
             proxy=proxy,
         )
+        _, socket = await _to_its_end(connecting)
         if not isinstance(socket, Socket):  # picows does not tell in another way
             raise ConnectionResetError("the connection was lost during the handshake")
         return socket
@@ -108,7 +116,10 @@ class Socket(MessageListener):
             async with asyncio.timeout(CLOSE_WAIT_S):
                 await self._gone.wait()
         except TimeoutError:
-            self.transport.disconnect(False)
+            pass
+        finally:
+            if not self._gone.is_set():  # not even if whoever closes it is cancelled may it stay open
+                self.transport.disconnect(False)
 
     def message(self, raw: bytes, binary: bool) -> None:
         """Hand it on."""
@@ -131,6 +142,43 @@ class Socket(MessageListener):
         except Exception as error:
             reason = reason or str(error)
         self._on_lost(code, reason)
+
+
+async def _connected(file: str) -> UnixSocket:
+    """Return a connection to a Unix domain socket."""
+    socket = UnixSocket()
+    try:
+        socket.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(socket, file)
+    except BaseException:
+        socket.close()
+        raise
+    return socket
+
+
+_abandoned: set[asyncio.Task[Any]] = set()
+"""Handshakes whose caller has been cancelled; a loop alone would not keep them."""
+
+
+async def _to_its_end(handshake: Coroutine[Any, Any, _Connected]) -> _Connected:
+    """Wait for a handshake. If the caller is cancelled it goes on, for picows would leave its connection open."""
+    task = asyncio.get_running_loop().create_task(handshake)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        if not task.cancelled():
+            _abandoned.add(task)
+            task.add_done_callback(_drop)
+            await asyncio.wait((task,), timeout=CLOSE_WAIT_S)
+        raise
+
+
+def _drop(handshake: asyncio.Task[_Connected]) -> None:
+    """Close the connection of a handshake that nobody waits for any more."""
+    _abandoned.discard(handshake)
+    if not handshake.cancelled() and handshake.exception() is None:
+        transport, _ = handshake.result()
+        transport.disconnect(False)
 
 
 def _ignore(_code: int | None, _reason: str) -> None:

@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self
 
 from openenv.client.base import ActionT, ObservationT, StateT
+from openenv.client.progress import OnProgress
 from openenv.models import EnvironmentMetadata, StepResult
 from openenv.protocol.messages import SchemaResponse, ServerCapacityStatus
 
@@ -31,13 +32,20 @@ class SyncEnvClient(Generic[ActionT, ObservationT, StateT]):
         """The client behind this face."""
         return self._client
 
-    def reset(self, **kwargs: Any) -> StepResult[ObservationT]:
+    def reset(self, *, on_progress: OnProgress | None = None, **kwargs: Any) -> StepResult[ObservationT]:
         """Start a new episode; see `EnvClient.reset`."""
-        return self._client.reset(**kwargs)
+        return self._client.reset(on_progress=on_progress, **kwargs)
 
-    def step(self, action: ActionT, **kwargs: Any) -> StepResult[ObservationT]:
+    def step(
+        self,
+        action: ActionT,
+        *,
+        timeout_s: float | None = None,
+        on_progress: OnProgress | None = None,
+        **kwargs: Any,
+    ) -> StepResult[ObservationT]:
         """Execute one action; see `EnvClient.step`."""
-        return self._client.step(action, **kwargs)
+        return self._client.step(action, timeout_s=timeout_s, on_progress=on_progress, **kwargs)
 
     def state(self) -> StateT:
         """Return where the episode stands."""
@@ -81,4 +89,6 @@ class SyncEnvClient(Generic[ActionT, ObservationT, StateT]):
         self.close()
 
     def __getattr__(self, name: str) -> Any:
+        if name == "_client":  # a copy that is being made has none yet
+            raise AttributeError(name)
         return getattr(self._client, name)

@@ -231,6 +231,11 @@ class Adapter:
         state = self.environment.state if hasattr(self.shape.cls, "state") else vars(self.environment).get("state")
         return state() if callable(state) else state
 
+    def listen(self, listener: Callable[[dict[str, Any]], None] | None) -> None:
+        """Have the environment report its progress to a function, which may be called on any thread."""
+        if isinstance(self.environment, Environment):
+            vars(self.environment)["_listener"] = listener  # also where its class forbids to set attributes
+
     @property
     def has_close(self) -> bool:
         """Whether the environment has anything to close."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Generic, Protocol, TypedDict, runtime_checkable
 
 from typing_extensions import TypeVar
@@ -71,6 +71,7 @@ class Environment(ABC, Generic[ActionT, ObservationT, StateT]):
 
     transform: Transform[Any] | None = None
     rubric: Any = None
+    _listener: Callable[[dict[str, Any]], None] | None = None
 
     def __init__(self, transform: Transform[ObservationT] | None = None, rubric: Any = None) -> None:
         self.transform = transform
@@ -94,6 +95,21 @@ class Environment(ABC, Generic[ActionT, ObservationT, StateT]):
             *args: Not used; declare by name what you take.
             **kwargs: `timeout_s: float | None = None` (seconds the step may take), and whatever else is declared.
         """
+
+    def progress(self, fraction: float | None = None, message: str = "", **data: Any) -> None:
+        """Tell whoever waits for the running `reset` or `step` how far it is.
+
+        May be called as often as one likes and from any thread: what is told too fast is left out, the latest goes
+        on its way. Where nobody listens nothing happens, so an environment need not know how it is served.
+
+        Args:
+            fraction: How much is done, from 0 to 1; None if that is not known.
+            message: What is being done.
+            **data: Anything else of interest: plain values, which are not to be changed afterwards.
+        """
+        tell = self._listener
+        if tell is not None:
+            tell({"fraction": fraction, "message": message, **data})
 
     async def reset_async(self, *args: Any, **kwargs: Any) -> Any:
         """Do what `reset` does, async. Overriding it makes it the one that is called."""

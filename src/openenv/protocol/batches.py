@@ -7,7 +7,8 @@ one item of many does not fit, is read again item by item, so that each gets an 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Generic, NotRequired, Required
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Any, Generic, NotRequired, Required
 
 from pydantic import ConfigDict, GetCoreSchemaHandler, TypeAdapter, with_config
 from pydantic_core import CoreSchema
@@ -17,23 +18,25 @@ from openenv import values
 from openenv.errors import InvalidReplyError, InvalidRequestError, RequestError
 from openenv.models import Model, Observation, Reward, StepResult
 from openenv.protocol import messages as m
-from openenv.protocol.codec import ClientCodec, reply_data, step_result
+from openenv.protocol.codec import ClientCodec, plain_result, reply_data, step_result
 from openenv.protocol.formats import Format
 from openenv.protocol.messages import ObservationT
 from openenv.protocol.unions import wire_type
+
+if TYPE_CHECKING:
+    from openenv.protocol import envelopes
 
 Result = StepResult[Any] | RequestError
 """What came of one item."""
 
 _BARE = {"metadata"}
-_BESIDE_OBSERVATION = {"reward", "done"}
 
 
 class _WireForm:
     """Gives every array and every `Any` in a type that is no model its form on the wire."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return values.adapt(handler(source))  # type: ignore[no-any-return]
+        return values.adapt(handler(source), handler.resolve_ref_schema)  # type: ignore[no-any-return]
 
 
 _config = with_config(ConfigDict(**{**Model.model_config, "extra": "ignore"}))
@@ -86,6 +89,8 @@ class BatchCodec:
         observation = wire_type(codec.observation)
         answers: Any = _Answers[observation]  # type: ignore[valid-type]
         self._answers: TypeAdapter[_Answers[Any]] = TypeAdapter(Annotated[answers, _WireForm()])
+        is_plain = isinstance(observation, type) and issubclass(observation, Observation)
+        self._observations = TypeAdapter(list[observation]).validator if is_plain else None  # type: ignore[valid-type]
         self._plain: dict[type, bool] = {}
 
     # --- actions ---------------------------------------------------------------------------------
@@ -133,12 +138,39 @@ class BatchCodec:
         """
         if self._parse is not None:
             return self._read_one_by_one(raw)
+        plain = self._read_plain(raw) if isinstance(raw, bytes) else None
+        if plain is not None:
+            return plain
         adapter = self._answers
         try:
             frame = adapter.validate_json(raw) if isinstance(raw, bytes) else adapter.validate_python(raw)
         except Exception:  # one does not fit, or a validator of its author raises
             return self._read_one_by_one(raw)
         return [(item["session"], _result(item)) for item in frame["items"]], frame["last"]
+
+    def _read_plain(self, raw: bytes) -> tuple[list[tuple[str, Result]], bool] | None:
+        """Read a frame in which there is nothing but ordinary results; None if there is anything else."""
+        if self._observations is None:
+            return None
+        try:
+            frame = self._envelope(raw)
+            told = [item.data for item in frame.items]
+            observations = self._observations.validate_json(
+                b"[%b]" % b",".join([data.observation for data in told])
+            )
+        except Exception:
+            return None
+        results: list[tuple[str, Result]] = [
+            (item.session, plain_result(observation, data.reward, data.done))
+            for item, observation, data in zip(frame.items, observations, told, strict=True)
+        ]
+        return results, frame.last
+
+    @cached_property
+    def _envelope(self) -> Callable[[bytes], envelopes.Results]:
+        from openenv.protocol import envelopes  # not before a client connects: it takes a while
+
+        return envelopes.results
 
     def _read_one_by_one(self, raw: bytes | dict[str, Any]) -> tuple[list[tuple[str, Result]], bool]:
         try:
@@ -190,9 +222,5 @@ def _result(item: _Item[Any]) -> Result:
         return RequestError.from_wire(item.get("error") or {})
     observation = data["observation"]
     if len(data) == 3 and "reward" in data and "done" in data and isinstance(observation, Observation):
-        told = observation.__dict__  # validated already, as part of the frame
-        reward = told["reward"] = data["reward"]
-        done = told["done"] = data["done"]
-        observation.__pydantic_fields_set__.update(_BESIDE_OBSERVATION)
-        return StepResult.make(observation, reward, done, metadata=told["metadata"])
+        return plain_result(observation, data["reward"], data["done"])
     return step_result(m.ResultData.model_construct(**data))

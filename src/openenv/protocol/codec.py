@@ -8,8 +8,8 @@ once, and the few fields beside the observation are put around it as text.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
-from typing import Annotated, Any, Generic, Protocol, TypeVar
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
@@ -22,9 +22,14 @@ from openenv.outcomes import Outcome
 from openenv.protocol import messages as m
 from openenv.protocol.unions import needs_tag, wire_type
 
+if TYPE_CHECKING:
+    from openenv.protocol import envelopes
+    from openenv.protocol.formats import Incoming
+
 T = TypeVar("T")
 
 _BESIDE_OBSERVATION = {"done", "reward"}
+_METADATA = {"metadata"}
 
 
 class _Decoder(Generic[T]):
@@ -215,18 +220,22 @@ def _plain_result(observation: bytes, reward: Any, done: bool) -> bytes:
     return b'{"observation":%s,"reward":%s,"done":%s}' % (observation, graded, end)
 
 
-def encode_observation(observation: BaseModel) -> bytes:
-    """Return the JSON of a `ResultData` for an observation that carries its reward and done.
+def plain_observation(observation: Observation) -> bytes | None:
+    """Return what `encode_result` does for an observation with nothing unusual about it; None for any other.
 
-    Raises:
-        SerializationError: A value has no JSON form.
+    The point is what it leaves out.
     """
-    fields = observation.__dict__
-    if fields["metadata"]:
-        return encode_result(
-            StepResult.make(observation, fields["reward"], fields["done"], metadata=fields["metadata"])
-        )
-    return _plain_result(_dump_observation(observation), fields["reward"], fields["done"])
+    try:
+        dump, nulls_non_finite = _dumping(type(observation))
+        fields = observation.__dict__
+        if nulls_non_finite or fields["metadata"]:
+            return None
+        body = dump(observation, exclude=_BESIDE_OBSERVATION, fallback=values.fallback)
+    except BaseException:  # whatever a serialiser of its author raises; `encode_result` says what
+        return None
+    if b"NaN" in body or b"Infinity" in body:
+        return None
+    return _plain_result(body, fields["reward"], fields["done"])
 
 
 def result_data(result: StepResult[Any]) -> dict[str, Any]:
@@ -259,8 +268,9 @@ def dump_model(model: BaseModel, *, exclude: set[str] | None = None, what: str =
     """
     cls = type(model)
     try:
-        raw: bytes = cls.__pydantic_serializer__.to_json(model, exclude=exclude, fallback=values.fallback)
-        if _nulls_non_finite(cls):
+        dump, nulls_non_finite = _dumping(cls)
+        raw: bytes = dump(model, exclude=exclude, fallback=values.fallback)
+        if nulls_non_finite:
             values.refuse_non_finite_tree(model.model_dump(exclude=exclude), what=f"{what} {cls.__name__}")
     except SerializationError:
         raise
@@ -271,6 +281,11 @@ def dump_model(model: BaseModel, *, exclude: set[str] | None = None, what: str =
     if b"NaN" in raw or b"Infinity" in raw:
         values.refuse_non_finite(raw, what=f"{what} {cls.__name__}")
     return raw
+
+
+@cache
+def _dumping(cls: type[BaseModel]) -> tuple[Callable[..., bytes], bool]:
+    return cls.__pydantic_serializer__.to_json, _nulls_non_finite(cls)
 
 
 @cache
@@ -381,6 +396,8 @@ class ClientCodec:
             m.ResultData[observation_type]  # type: ignore[valid-type]
         )
         self._state_data: TypeAdapter[Any] = TypeAdapter(state_type)
+        is_plain = isinstance(observation_type, type) and issubclass(observation_type, Observation)
+        self._observed = TypeAdapter(observation_type).validator if is_plain else None
         self.binary = any(_holds_binary(TypeAdapter(wire_type(t)).core_schema) for t in (action, observation))
 
     def payload(self, action: Any) -> dict[str, Any]:
@@ -402,7 +419,7 @@ class ClientCodec:
         """Return the JSON of an action. Empty `metadata` is left out, for servers that do not know it."""
         if not isinstance(action, BaseModel):
             return values.dumps(self.payload(action), what="action")
-        bare = {"metadata"} if getattr(action, "metadata", None) == {} else None
+        bare = _METADATA if getattr(action, "metadata", None) == {} else None
         raw = dump_model(action, exclude=bare, what="action")
         tag = self._tag(type(action))
         return tag + (b"}" if raw == b"{}" else b"," + raw[1:]) if tag else raw
@@ -433,6 +450,23 @@ class ClientCodec:
         if tree.get("metadata") == {}:
             del tree["metadata"]
         return {"type": type(action).__name__, **tree} if needs_tag(type(action), self.action) else tree
+
+    def answer(self, frame: Incoming) -> StepResult[Any]:
+        """Return the result that a reply stands for; raises like `result`."""
+        if frame.body is not None and frame.kind == "observation" and self._observed is not None:
+            try:
+                data = self._plain_result(frame.body)
+                observation = self._observed.validate_json(bytes(data.observation))
+            except Exception:  # it has more to it, or is wrong
+                return self.result(frame.raw)
+            return plain_result(observation, data.reward, data.done)
+        return self.result(frame.raw)
+
+    @cached_property
+    def _plain_result(self) -> Callable[[Any], envelopes.Result]:
+        from openenv.protocol import envelopes  # not before a client connects: it takes a while
+
+        return envelopes.result
 
     def result(self, raw: bytes | dict[str, Any]) -> StepResult[Any]:
         """Return the result that a reply frame holds.
@@ -511,14 +545,26 @@ def _misfit(error: ValueError) -> InvalidReplyError:
     )
 
 
+def plain_result(observation: Observation, reward: bool | float | None, done: bool) -> StepResult[Any]:
+    """Return the trainer's view of a reply that has nothing but these three."""
+    return StepResult.make(observation, reward, done, metadata=_told(observation, reward, done))
+
+
+def _told(observation: Observation, reward: Any, done: bool) -> dict[str, Any]:
+    """Put reward and done, which travel beside an observation, into it, and return its metadata."""
+    fields = observation.__dict__  # validated already, as part of the reply
+    fields["reward"], fields["done"] = reward, done
+    observation.__pydantic_fields_set__.update(_BESIDE_OBSERVATION)
+    return fields["metadata"]  # type: ignore[no-any-return]
+
+
 def step_result(data: m.ResultData[Any]) -> StepResult[Any]:
     """Return the trainer's view of a reply; reward and done are put into a typed observation as well."""
     observation = data.observation
+    metadata: dict[str, Any] | None
     if isinstance(observation, Observation):
-        told = observation.__dict__  # validated already, as part of the reply
-        told["reward"], told["done"] = data.reward, data.done
-        observation.__pydantic_fields_set__.update(_BESIDE_OBSERVATION)
-        metadata = data.metadata or told["metadata"]
+        told = _told(observation, data.reward, data.done)
+        metadata = data.metadata or told
     elif isinstance(observation, BaseModel):
         fields = type(observation).__pydantic_fields__
         for name, value in (("reward", data.reward), ("done", data.done)):
@@ -530,13 +576,16 @@ def step_result(data: m.ResultData[Any]) -> StepResult[Any]:
         metadata = data.metadata or (observation.get("metadata") if isinstance(observation, dict) else None)
     if data.outcome is None and not data.terminated:
         return StepResult.make(observation, data.reward, data.done, data.truncated, data.info, metadata)
-    return StepResult(
-        observation,
-        data.reward,
-        data.done,
-        terminated=data.terminated,
-        truncated=data.truncated,
-        outcome=Outcome(*vars(data.outcome).values()) if data.outcome is not None else None,
-        info=data.info,
-        metadata=metadata,
-    )
+    try:
+        return StepResult(
+            observation,
+            data.reward,
+            data.done,
+            terminated=data.terminated,
+            truncated=data.truncated,
+            outcome=Outcome(*vars(data.outcome).values()) if data.outcome is not None else None,
+            info=data.info,
+            metadata=metadata,
+        )
+    except ValueError as error:
+        raise InvalidReplyError(f"The server's answer contradicts itself. {values.reason(error)}") from error

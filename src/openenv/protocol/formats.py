@@ -6,16 +6,21 @@ MessagePack an array is an extension of type 1 that holds the MessagePack list `
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import BaseModel
+from typing_extensions import Buffer
 
 from openenv import values
 from openenv.errors import InvalidReplyError, RequestError, SerializationError
 from openenv.models import StepResult
 from openenv.protocol import codec
 from openenv.protocol.v2 import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
+
+if TYPE_CHECKING:
+    from openenv.protocol import envelopes
 
 ARRAY_EXTENSION = 1
 
@@ -27,16 +32,23 @@ class Incoming:
         id: Of the request it answers; None for a notice.
         kind: Its type.
         raw: The frame: JSON text, or the decoded object of a MessagePack frame.
+        body: The text of its data, where it has been found already.
     """
 
-    __slots__ = ("_data", "id", "kind", "raw")
+    __slots__ = ("_data", "body", "id", "kind", "raw")
 
     def __init__(
-        self, id_: int | None, kind: str, raw: bytes | dict[str, Any], data: dict[str, Any] | None = None
+        self,
+        id_: int | None,
+        kind: str,
+        raw: bytes | dict[str, Any],
+        body: Buffer | None = None,
+        data: dict[str, Any] | None = None,
     ) -> None:
         self.id = id_
         self.kind = kind
         self.raw = raw
+        self.body = body
         self._data = data
 
     @property
@@ -57,7 +69,13 @@ class Format(Protocol):
         """Return a frame of plain values."""
 
     def request(
-        self, number: int, verb: str, session: str, seq: int | None = None, data: bytes | None = None
+        self,
+        number: int,
+        verb: str,
+        session: str,
+        seq: int | None = None,
+        data: bytes | None = None,
+        timeout_s: float | None = None,
     ) -> bytes:
         """Return a request frame around encoded data."""
 
@@ -97,6 +115,19 @@ class Format(Protocol):
         """Encode an error as `ErrorData`. Never fails."""
 
 
+def _name(session: str) -> bytes:
+    """Return the name of a session as it stands between quotes."""
+    return _short_name(session) if len(session) <= _SHORT else _escaped(session)
+
+
+def _escaped(session: str) -> bytes:
+    return values.dumps(session)[1:-1]
+
+
+_SHORT = 64  # no name of ours is longer; those of others are not to fill the memory
+_short_name = lru_cache(maxsize=1 << 16)(_escaped)
+
+
 class _Json:
     subprotocol = SUBPROTOCOL_JSON
     binary = False
@@ -105,15 +136,23 @@ class _Json:
         return values.dumps(dict(message), what="message")
 
     def request(
-        self, number: int, verb: str, session: str, seq: int | None = None, data: bytes | None = None
+        self,
+        number: int,
+        verb: str,
+        session: str,
+        seq: int | None = None,
+        data: bytes | None = None,
+        timeout_s: float | None = None,
     ) -> bytes:
-        head = b'{"id":%d,"type":"%s","session":"%s"' % (number, verb.encode(), session.encode())
+        head = b'{"id":%d,"type":"%s","session":"%s"' % (number, verb.encode(), _name(session))
         if seq is not None:
             head += b',"seq":%d' % seq
+        if timeout_s is not None:
+            head += b',"timeout_s":%r' % timeout_s
         return head + b"}" if data is None else head + b',"data":' + data + b"}"
 
     def batch(self, number: int, verb: str, items: Iterable[tuple[str, int, bytes]]) -> bytes:
-        parts = [b'{"session":"%b","seq":%d,"data":%b}' % (name.encode(), seq, data) for name, seq, data in items]
+        parts = [b'{"session":"%b","seq":%d,"data":%b}' % (_name(name), seq, data) for name, seq, data in items]
         return b'{"id":%d,"type":"%b","items":[%b]}' % (number, verb.encode(), b",".join(parts))
 
     def answer(self, number: int, kind: str, session: str, seq: int, data: bytes) -> bytes:
@@ -121,28 +160,30 @@ class _Json:
         return b'{"id":%d,"type":"%s","session":"%s"%s,"data":%s}' % (
             number,
             kind.encode(),
-            session.encode(),
+            _name(session),
             numbered,
             data,
         )
 
     def item(self, session: str, seq: int, key: str, data: bytes) -> bytes:
-        name = session.encode() if session.isascii() and session.isprintable() and '"' not in session else None
-        if name is None or b"\\" in name:  # no session of ours, but an answer all the same
-            name = values.dumps(session)[1:-1]
-        return b'{"session":"%s","seq":%d,"%s":%s}' % (name, seq, key.encode(), data)
+        return b'{"session":"%s","seq":%d,"%s":%s}' % (_name(session), seq, key.encode(), data)
 
     def items(self, number: int, items: list[bytes], last: bool) -> bytes:
         end = b"true" if last else b"false"
         return b'{"id":%d,"type":"observations","items":[%s],"last":%s}' % (number, b",".join(items), end)
 
     def read(self, raw: bytes) -> Incoming:
-        # The order that our own server writes in; any other is parsed.
-        if raw.startswith(b'{"id":'):
-            end = raw.find(b',"type":"', 6, 40)
-            if end > 0 and (number := raw[6:end]).isdigit():
-                return Incoming(int(number), raw[end + 9 : raw.index(b'"', end + 9)].decode(), raw)
-        return _read(raw, values.loads)
+        try:
+            frame = self._envelope(raw)
+        except ValueError:
+            return _read(raw, values.loads)
+        return Incoming(frame.id, frame.kind, raw, frame.data)
+
+    @cached_property
+    def _envelope(self) -> Callable[[bytes], envelopes.Answer]:
+        from openenv.protocol import envelopes  # not before a client connects: it takes a while
+
+        return envelopes.answer
 
     def pack(self, value: Any, what: str) -> bytes:
         return values.dumps(value, what=what)
@@ -162,13 +203,21 @@ class _MessagePack:
         return msgspec.msgpack.encode(dict(message), enc_hook=_to_extension)
 
     def request(
-        self, number: int, verb: str, session: str, seq: int | None = None, data: bytes | None = None
+        self,
+        number: int,
+        verb: str,
+        session: str,
+        seq: int | None = None,
+        data: bytes | None = None,
+        timeout_s: float | None = None,
     ) -> bytes:
         import msgspec
 
         message: dict[str, Any] = {"id": number, "type": verb, "session": session}
         if seq is not None:
             message["seq"] = seq
+        if timeout_s is not None:
+            message["timeout_s"] = timeout_s
         if data is not None:
             message["data"] = msgspec.Raw(data)
         return msgspec.msgpack.encode(message)
@@ -246,7 +295,7 @@ def _read(raw: bytes, parse: Any) -> Incoming:
         number, kind = message.get("id"), message["type"]
     except (ValueError, KeyError, AttributeError) as error:
         raise InvalidReplyError(f"The server sent something that is no message: {raw[:200]!r}") from error
-    return Incoming(number if isinstance(number, int) else None, str(kind), raw, message)
+    return Incoming(number if isinstance(number, int) else None, str(kind), raw, data=message)
 
 
 def _to_extension(value: Any) -> Any:

@@ -238,6 +238,26 @@ class SessionInfo(BaseModel):
     environment_type: str = ""
 
 
+class SessionListing(BaseModel):
+    """One session as `GET /sessions` shows it: to be told apart and looked at, not to be used."""
+
+    session: str = Field(description="A name of it that gives no right to it: a digest of its id.")
+    phase: str
+    held: str = Field(description="`attached` to a connection, `detached` from one that was lost, or by `http`.")
+    runs: str = Field(
+        description="Where its environment runs: `inline`, `thread` or `process`; empty until it does."
+    )
+    environment_type: str = ""
+    episode_id: str | None = None
+    step_count: int = 0
+    busy: bool = Field(description="A request is running or waiting.")
+    age_s: float = Field(description="Seconds since it was opened.")
+    idle_s: float = Field(description="Seconds since its last request or answer.")
+    lease_left_s: float | None = Field(
+        default=None, description="Seconds until it ends unless it is resumed; null while nothing was lost."
+    )
+
+
 class ConcurrencyConfig(BaseModel):
     """How many sessions a server holds.
 

@@ -394,19 +394,33 @@ class McpAnswer(Model):
     data: dict[str, Any]
 
 
+class ProgressData(Model):
+    """How far a request is; more keys may be given.
+
+    Attributes:
+        fraction: How much is done, from 0 to 1; null if that is not known.
+        message: What is being done.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    fraction: float | None = None
+    message: str = ""
+
+
 class Progress(Model):
     """How a long request gets on; unasked.
 
     Attributes:
         id: Of the request.
         session: Whose.
-        data: Whatever the environment says of it.
+        data: What the environment says of it.
     """
 
     id: int
     type: Literal["progress"] = "progress"
     session: str
-    data: dict[str, Any]
+    data: ProgressData
 
 
 class Ended(Model):

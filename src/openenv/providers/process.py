@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,7 @@ class ProcessProvider(Provider):
             the environment.
         log_lines: How many lines of the server's output are kept.
         serve_args: More arguments for `openenv serve`.
+        uds: Serve on a Unix domain socket in a folder that only this user can enter, instead of a port.
 
     Raises:
         ConfigurationError: The target has none of these forms.
@@ -66,6 +68,7 @@ class ProcessProvider(Provider):
         max_concurrent_envs: int | None = None,
         log_lines: int = 500,
         serve_args: Sequence[str] = (),
+        uds: bool = False,
     ) -> None:
         self.target = None if target is None else _checked(os.fspath(target))
         self.env_vars = dict(env_vars or {})
@@ -76,6 +79,8 @@ class ProcessProvider(Provider):
         self.max_concurrent_envs = max_concurrent_envs
         self.log_lines = log_lines
         self.serve_args = tuple(serve_args)
+        self.uds = uds
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._source = Source()
         self._process: SupervisedProcess | None = None
 
@@ -98,10 +103,9 @@ class ProcessProvider(Provider):
     def launch(self, source: Source) -> list[str]:
         """Start the server; the port is bound when this returns."""
         self._source = source
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
-            listener.bind((LOOPBACK, 0))
+        with self._listener() as listener:
             listener.listen(BACKLOG)
-            port = listener.getsockname()[1]
+            address = listener.getsockname()
             self._process = SupervisedProcess(
                 self.command(listener.fileno()),
                 env=self._environment(),
@@ -109,12 +113,34 @@ class ProcessProvider(Provider):
                 pass_fds=(listener.fileno(),),
                 log_lines=self.log_lines,
             )
-        return [f"http://{LOOPBACK}:{port}"]
+        return [f"unix://{address}" if self.uds else f"http://{LOOPBACK}:{address[1]}"]
+
+    def _listener(self) -> socket.socket:
+        """Return a bound socket."""
+        if not self.uds:
+            listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            listener.bind((LOOPBACK, 0))
+            return listener
+        self._folder = tempfile.TemporaryDirectory(prefix="openenv-", ignore_cleanup_errors=True)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            listener.bind(str(Path(self._folder.name) / "env.sock"))
+        except OSError as error:  # the path of a socket has at most about a hundred characters
+            listener.close()
+            raise ProviderStartError(
+                f"No socket can be made in {self._folder.name}: {error}. Set TMPDIR to a shorter path."
+            ) from error
+        return listener
 
     def shutdown(self) -> None:
         """End the server's whole process group: SIGTERM, `stop_grace_s` seconds, SIGKILL."""
-        if self._process is not None:
-            self._process.stop(self.stop_grace_s)
+        try:
+            if self._process is not None:
+                self._process.stop(self.stop_grace_s)
+        finally:
+            if self._folder is not None:
+                self._folder.cleanup()
+                self._folder = None
 
     def check_alive(self) -> None:
         """Raise ProviderStartError if the server process has ended."""

@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from threading import Event
 from typing import TYPE_CHECKING
 
+from openenv.protocol.address import place
+
 if TYPE_CHECKING:
     import httpx
 
@@ -62,8 +64,10 @@ def _wait_for_one(url: str, *, end: float, check_alive: Callable[[], None], inte
 def _client(url: str) -> httpx.Client:
     import httpx
 
+    url, file = place(url)
     host = httpx.URL(url).host
     return httpx.Client(
+        transport=httpx.HTTPTransport(uds=file) if file is not None else None,
         base_url=url,
         # Loading the certificates takes longer than many a server's start; plain HTTP needs none.
         verify=url.startswith("https:"),

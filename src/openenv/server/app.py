@@ -21,6 +21,7 @@ from openenv.server.budgets import Budgets
 from openenv.server.config import ServerContext
 from openenv.server.manager import SessionManager, as_factory, concurrency, isolation_of
 from openenv.server.routes import http, info, websocket
+from openenv.server.slots import Slots
 from openenv.server.worker.runner import ForkServer
 
 
@@ -102,6 +103,7 @@ class HTTPEnvServer:
 
     def register_routes(self, app: FastAPI) -> None:
         """Add the routes of this environment to an application."""
+        app.state.openenv = self
         routers = [info.router(self._context)]
         if self.mode is ServerMode.SIMULATION:
             app.state.openenv_fast = self._context  # `/ws` may take the way of `server.fast`
@@ -109,6 +111,15 @@ class HTTPEnvServer:
         for router in routers:
             app.include_router(router)
         app.add_exception_handler(RequestError, _refuse)
+
+    def join(self, slots: Slots) -> ServerContext:
+        """Count and name sessions together with other processes; return what the routes share.
+
+        Args:
+            slots: What they count by. There must be no session yet.
+        """
+        self.manager.slots = slots
+        return self._context
 
     async def close(self) -> None:
         """End all sessions, and the environment if it was given as an instance."""
@@ -175,7 +186,6 @@ def create_app(
         await server.close()
 
     app = FastAPI(title=title_override or "OpenEnv Environment HTTP API", version=__version__, lifespan=lifespan)
-    app.state.openenv = server
     server.register_routes(app)
     return app
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from openenv.protocol.codec import ServerCodec
 from openenv.protocol.codec_v2 import ServerCodecV2
@@ -26,6 +27,7 @@ class ServerContext:
         schema: The JSON Schemas of its types.
         mode: Who it is for.
         max_message_size: Bytes of the largest message in either direction.
+        spread: Makes the connections of a server of several processes, where they are not the usual ones.
     """
 
     manager: SessionManager
@@ -34,6 +36,7 @@ class ServerContext:
     schema: SchemaResponse
     mode: ServerMode
     max_message_size: int
+    spread: Callable[..., Any] | None = None
 
     def connection(
         self,
@@ -53,6 +56,8 @@ class ServerContext:
         """
         size = self.max_message_size
         chosen = next((FORMATS[name] for name in subprotocols if name in FORMATS), None)
+        if self.spread is not None and (made := self.spread(self, chosen, send, close, session_id)) is not None:
+            return chosen, made
         if chosen is None:
             return None, Connection(self.manager, self.codec, send, close, max_size=size, session_id=session_id)
         return chosen, MultiplexConnection(self.manager, self.codec_v2, chosen, send, close, max_size=size)

@@ -14,10 +14,12 @@ from openenv.errors import InvalidRequestError, MessageTooLargeError, RequestErr
 from openenv.protocol.codec import ServerCodec
 from openenv.protocol.messages import WSCloseMessage
 from openenv.server.dispatch import dispatch
+from openenv.server.host import Reply
 from openenv.server.manager import SessionManager
-from openenv.server.sessions import Reply, Session
+from openenv.server.sessions import STOPPED, Session
 
 NORMAL_CLOSURE = 1000
+SERVER_STOPS = 1012
 MAX_EARLY = 16
 """Frames kept for a client that waits for a free session; a version 1 client waits for each answer anyway."""
 
@@ -132,7 +134,7 @@ class Connection:
         if not self._lost:
             self._answer(Reply.failed(reason))
             self._lost = True
-            self._close(NORMAL_CLOSURE)
+            self._close(SERVER_STOPS if reason is STOPPED else NORMAL_CLOSURE)
 
 
 def _nothing() -> None:

@@ -11,7 +11,8 @@ from typing import Any
 from openenv.errors import SerializationError
 from openenv.protocol import messages as m
 from openenv.protocol.codec import to_lenient_json
-from openenv.server.sessions import OnReply, Reply, Session
+from openenv.server.host import Reply
+from openenv.server.sessions import OnReply, Session
 from openenv.values import dumps, refuse_non_finite_tree
 
 

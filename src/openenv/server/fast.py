@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
@@ -22,6 +23,7 @@ from fastapi import FastAPI
 from picows import (
     WSAutoPingStrategy,
     WSCloseCode,
+    WSFrame,
     WSMsgType,
     WSTransport,
     WSUpgradeRequest,
@@ -82,7 +84,7 @@ class FastWebSocket(asyncio.Protocol):
             self._inner = WebSocketsSansIOProtocol(self._config, self._server_state, self._app_state)
         else:
             self._inner = _protocol(lambda request: self._accept(context, request), context.max_message_size)
-        self._inner.connection_made(self.transport)
+        self._inner.connection_made(_tolerant(self.transport))
         self._feed(data)
         # uvicorn makes this object the transport's protocol as soon as this returns.
         asyncio.get_running_loop().call_soon(self._hand_over)
@@ -152,6 +154,41 @@ def _protocol(factory: Callable[[WSUpgradeRequest], WSUpgradeResponseWithListene
     )
 
 
+def _tolerant(transport: Any) -> Any:
+    """Return a transport on which picows can set its options of TCP, for a Unix domain socket has none."""
+    own = transport.get_extra_info("socket")
+    return _UnixTransport(transport) if own is not None and own.family == socket.AF_UNIX else transport
+
+
+class _UnixTransport:
+    """A transport that shows its socket as one with options of TCP; all else is the transport's own."""
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        found = self._transport.get_extra_info(name, default)
+        return _UnixSocket(found) if name == "socket" and found is not None else found
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
+class _UnixSocket:
+    def __init__(self, own: Any) -> None:
+        self._own = own
+
+    def setsockopt(self, level: int, *arguments: Any) -> None:
+        if level != socket.IPPROTO_TCP:
+            self._own.setsockopt(level, *arguments)
+
+    def getsockopt(self, level: int, *arguments: Any) -> Any:
+        return 0 if level == socket.IPPROTO_TCP else self._own.getsockopt(level, *arguments)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._own, name)
+
+
 class _Listener(MessageListener):
     """Carries frames between picows and a `Connection`."""
 
@@ -160,6 +197,7 @@ class _Listener(MessageListener):
     ) -> None:
         super().__init__(context.max_message_size)
         self._connections = connections
+        self._manager = context.manager
         self.format, self._connection = context.connection(offered, self._send, self._close, session_id=session_id)
         self._binary = self.format is not None and self.format.binary
         self._kind = WSMsgType.BINARY if self._binary else WSMsgType.TEXT
@@ -169,6 +207,13 @@ class _Listener(MessageListener):
         super().on_ws_connected(transport)
         self._connections.add(self)
         self._connection.opened()
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        """Answer a message; what is not one whole message of the right kind goes the longer way."""
+        if frame.msg_type is self._kind and frame.fin and frame.payload_size <= self._max_size:
+            self._connection.received(frame.get_payload_as_bytes())
+        else:
+            super().on_ws_frame(transport, frame)
 
     def message(self, raw: bytes, binary: bool) -> None:
         """Answer it."""
@@ -191,7 +236,8 @@ class _Listener(MessageListener):
         self.transport.underlying_transport.resume_reading()
 
     def shutdown(self) -> None:
-        """Close as the server goes down; called by uvicorn."""
+        """Close as the server goes down; called by uvicorn, for each connection."""
+        self._manager.stop()
         self._close(1012)
 
     def _send(self, raw: bytes) -> None:

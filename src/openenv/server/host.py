@@ -6,6 +6,7 @@ come out as bytes that pass through the server unchanged.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import logging
 import uuid
@@ -70,20 +71,34 @@ _ANY_STEP = StepOp(None)
 
 
 @dataclass(slots=True)
-class Answer:
-    """What an operation came to.
-
-    Attributes:
-        kind: `observation` or `state`.
-        data: The encoded data of the answer.
-        done: Whether the episode is over.
-        error: Set if it was executed, but its answer has no form on the wire.
-    """
+class Reply:
+    """The answer to one request: encoded data of the given kind, or the error it stands for."""
 
     kind: str
     data: bytes
-    done: bool = False
     error: RequestError | None = None
+
+    @staticmethod
+    def failed(error: RequestError, format_: Format = JSON) -> Reply:
+        """Return the answer that reports an error."""
+        return Reply("error", format_.pack_error(error), error)
+
+    def frame(self) -> bytes:
+        """Return it as a version 1 WebSocket frame."""
+        return codec.frame(self.kind, self.data)
+
+
+@dataclass(slots=True)
+class Answer(Reply):
+    """What an operation came to; `error` is set if it was executed, but its answer has no form on the wire.
+
+    Attributes:
+        done: Whether the episode is over.
+        episode_id: After a reset, the environment's own id of the episode, if it has one.
+    """
+
+    done: bool = False
+    episode_id: str | None = None
 
 
 class Reporter:
@@ -135,16 +150,42 @@ class Host:
         self.format: Format = JSON
         self._report = report
         self._step = self.adapter.plain_step
+        self._episode_id: str | None = None
 
     def call(
         self, operation: Operation, call: Callable[[], Any]
     ) -> Answer | RequestError | Coroutine[Any, Any, Any]:
         """Call the environment; return the answer, or the coroutine that leads to it. Never raises."""
+        coroutines = self.adapter.shape.coroutines
+        if isinstance(operation, ResetOp) and coroutines & {"reset", "state"}:
+            return self._reset(call)
         try:
             returned = call()
         except BaseException as error:  # an environment's sys.exit() must not end the server
             return self._report(operation.verb, error)
-        return returned if inspect.iscoroutine(returned) else self.finish(operation, returned)
+        if inspect.iscoroutine(returned):
+            return returned
+        if isinstance(operation, ResetOp):
+            with _told_to_whoever_asks():
+                state = self.adapter.state()
+                if inspect.iscoroutine(state):
+                    return self._after(state, returned)
+                self._episode_id = _episode_id(state)
+        return self.finish(operation, returned)
+
+    async def _reset(self, call: Callable[[], Any]) -> Any:
+        """Reset, and look which id the environment has given to the episode."""
+        returned = call()
+        returned = await returned if inspect.iscoroutine(returned) else returned
+        with _told_to_whoever_asks():
+            state = self.adapter.state()
+            self._episode_id = _episode_id(await state if inspect.iscoroutine(state) else state)
+        return returned
+
+    async def _after(self, state: Coroutine[Any, Any, Any], returned: Any) -> Any:
+        with _told_to_whoever_asks():
+            self._episode_id = _episode_id(await state)
+        return returned
 
     def step_now(self, action: Any) -> Answer | RequestError | None:
         """Take a step of an environment that does not block; None if it turns out to be one that does.
@@ -156,12 +197,9 @@ class Host:
         except BaseException as error:
             return self._report("step", error)
         if self.format is JSON and isinstance(returned, Observation):
-            try:
-                return Answer("observation", codec.encode_observation(returned), returned.done)
-            except RequestError as error:
-                return Answer("observation", b"", returned.done, error)
-            except BaseException as error:
-                return self._report("step", error)
+            data = codec.plain_observation(returned)
+            if data is not None:
+                return Answer("observation", data, None, returned.done)
         return self.finish(_ANY_STEP, returned)
 
     def finish(self, operation: Operation, returned: Any) -> Answer | RequestError:
@@ -172,14 +210,26 @@ class Host:
             result = self.adapter.result(returned)
             if isinstance(operation, ResetOp) and operation.notice:
                 result.info = {**result.info, "warnings": [operation.notice, *result.info.get("warnings", ())]}
+            own, self._episode_id = self._episode_id, None
             try:
-                return Answer("observation", self.format.pack_result(result), result.done)
+                return Answer("observation", self.format.pack_result(result), None, result.done, own)
             except RequestError as error:
-                return Answer("observation", b"", result.done, error)
+                return Answer("observation", b"", error, result.done, own)
         except RequestError as refused:
             return refused
         except BaseException as error:  # a value with hostile methods
             return self._report(operation.verb, error)
+
+
+def _told_to_whoever_asks() -> contextlib.suppress:
+    """Pass over what is wrong with a state that nobody has asked for."""
+    return contextlib.suppress(Exception, SystemExit, KeyboardInterrupt)
+
+
+def _episode_id(state: Any) -> str | None:
+    """Return the id that a state tells, if it tells one."""
+    found = state.get("episode_id") if isinstance(state, dict) else getattr(state, "episode_id", None)
+    return found if isinstance(found, str) and found else None
 
 
 def _completed(state: Any, known: dict[str, Any]) -> Any:

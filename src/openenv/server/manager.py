@@ -12,7 +12,7 @@ import inspect
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from openenv.environment.adapter import Shape, describe_class
@@ -26,10 +26,11 @@ from openenv.errors import (
     SessionNotFoundError,
 )
 from openenv.models import EnvironmentMetadata
-from openenv.protocol.messages import ConcurrencyConfig, ServerCapacityStatus
+from openenv.protocol.messages import ConcurrencyConfig, ServerCapacityStatus, SessionListing
 from openenv.server.budgets import Budgets
 from openenv.server.runner import Factory, LocalRunner, Runner
-from openenv.server.sessions import CLOSED, Session
+from openenv.server.sessions import CLOSED, STOPPED, Session
+from openenv.server.slots import Slots
 from openenv.server.threads import ThreadPool
 from openenv.server.worker.runner import ForkServer, WorkerRunner
 from openenv.server.worker.target import Target
@@ -39,6 +40,9 @@ CONCURRENT_SESSIONS = 128
 
 ENDS_KEPT = 1024
 """Ended sessions whose reason is remembered, for a client that asks for one later."""
+
+QUEUE_LOOK_S = 0.02
+"""Seconds between looks whether another process has given a slot back, while somebody waits for one."""
 
 CLOSE_GRACE_S = 5.0
 """Seconds after which the slot of an ended session is free although its last step still runs."""
@@ -131,6 +135,9 @@ class SessionManager:
         expose_errors: Tell clients the class and message of an environment's exceptions.
         name: What `describe` calls the environment, if not by its own name.
         clock: Tells the time in seconds; leases and idle times are measured by it.
+
+    Attributes:
+        slots: Counts the sessions; shared with other processes if the server is several.
     """
 
     def __init__(
@@ -147,6 +154,7 @@ class SessionManager:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.config = config
+        self.slots = Slots()
         self._clock = clock
         budgets = budgets or Budgets()
         self.budgets = (
@@ -161,11 +169,12 @@ class SessionManager:
         self._sessions: dict[str, Session] = {}
         self._unattached: set[str] = set()
         self._watched: set[str] = set()
-        self._slots: set[str] = set()
+        self._holding: set[str] = set()  # ids of the sessions that have a slot, until their grace is over
         self._ends: dict[str, RequestError] = {}
         self._graces: dict[str, asyncio.TimerHandle] = {}
         self._may_overlap = forks is not None or (_is_safe(factory) and not shared)
         self._waiters: deque[_Waiter] = deque()
+        self._queue_look: asyncio.TimerHandle | None = None
         self._pool: ThreadPool | None = None
         self._forks = forks
         self._watch: asyncio.TimerHandle | None = None
@@ -184,11 +193,19 @@ class SessionManager:
         Raises:
             SessionCapacityError: Every slot is taken.
         """
-        self.refuse_more_than_fit(1)
-        session = Session(self._runner, self._gone, budgets=self.budgets, clock=self._clock)
+        limit = self.config.max_concurrent_envs
+        if not self.slots.take(limit, time.monotonic_ns()):
+            raise self._full(1)
+        return self._begin(attached, on_end)
+
+    def _begin(self, attached: bool = True, on_end: Callable[[RequestError], None] | None = None) -> Session:
+        """Make a session in a slot that has been taken."""
+        session = Session(
+            self._runner, self._gone, budgets=self.budgets, session_id=self.slots.new_id(), clock=self._clock
+        )
         self.attach(session, on_end)
         self._sessions[session.id] = session
-        self._slots.add(session.id)
+        self._holding.add(session.id)
         if not attached:
             self._unattached.add(session.id)
         if not attached or self.budgets.idle is not None or self.budgets.lifetime is not None:
@@ -203,16 +220,19 @@ class SessionManager:
             SessionCapacityError: There is not.
         """
         limit = self.config.max_concurrent_envs
-        active = len(self._slots)
-        if count > (limit if waiting else limit - active):
-            wanted = f", and {count} more are wanted" if count > 1 else ""
-            raise SessionCapacityError(
-                f"Server at capacity: {active}/{limit} sessions active{wanted}. "
-                "Close one, wait, or raise max_concurrent_envs",
-                active_sessions=active,
-                max_sessions=limit,
-                retry_after=1.0,
-            )
+        if count > (limit if waiting else limit - self.slots.taken):
+            raise self._full(count)
+
+    def _full(self, count: int) -> SessionCapacityError:
+        active, limit = self.slots.taken, self.config.max_concurrent_envs
+        wanted = f", and {count} more are wanted" if count > 1 else ""
+        return SessionCapacityError(
+            f"Server at capacity: {active}/{limit} sessions active{wanted}. "
+            "Close one, wait, or raise max_concurrent_envs",
+            active_sessions=active,
+            max_sessions=limit,
+            retry_after=1.0,
+        )
 
     def open_when_free(
         self, opened: Callable[[Session], None], refused: Callable[[RequestError], None]
@@ -236,6 +256,7 @@ class SessionManager:
             self._waiters.append(waiter)
             loop = asyncio.get_running_loop()
             waiter.timer = loop.call_later(self.budgets.queue, self._give_up, waiter)
+            self._queue_changed()
             return lambda: self._drop(waiter)
         return lambda: None
 
@@ -251,6 +272,7 @@ class SessionManager:
         except KeyError:
             if session_id in self._ends:
                 raise self._ends[session_id] from None
+            self.slots.elsewhere(session_id)  # raises if it was in a process that is gone
             raise SessionNotFoundError(
                 f"No session {session_id!r}: it was closed, has expired, or is of another server"
             ) from None
@@ -296,14 +318,18 @@ class SessionManager:
     def capacity(self) -> ServerCapacityStatus:
         """Return how many sessions there are and may be."""
         return ServerCapacityStatus(
-            active_sessions=len(self._slots),
+            active_sessions=self.slots.taken,
             max_sessions=self.config.max_concurrent_envs,
-            waiting=len(self._waiters),
+            waiting=self.slots.waiting,
         )
 
     def sessions(self) -> list[Session]:
         """Return all open sessions."""
         return list(self._sessions.values())
+
+    def listing(self) -> list[SessionListing]:
+        """Return what anybody may know of the open sessions, the oldest first."""
+        return [session.listing(session.id in self._unattached) for session in self.sessions()]
 
     async def describe(self) -> EnvironmentMetadata:
         """Return what the environment says about itself; asks an instance where the class overrides it."""
@@ -350,13 +376,17 @@ class SessionManager:
 
     # --- ends ------------------------------------------------------------------------------------
 
-    async def close(self, grace_s: float = CLOSE_GRACE_S) -> None:
-        """End all sessions and wait until their environments are closed, for the grace time at most."""
+    def stop(self) -> None:
+        """End all sessions because the server stops, and tell whoever holds one; nobody waits any longer."""
         while self._waiters:
             self._give_up(self._waiters[0])
         for session in self.sessions():
-            session.end(SessionLost("The server is shutting down"))
-        if self._slots:
+            session.end(STOPPED)
+
+    async def close(self, grace_s: float = CLOSE_GRACE_S) -> None:
+        """Stop, and wait until the environments are closed, for the grace time at most."""
+        self.stop()
+        if self._holding:
             self._all_gone = asyncio.Event()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(grace_s):
@@ -385,21 +415,37 @@ class SessionManager:
             tell(reason)
 
     def _gone(self, session: Session) -> None:
-        if session.id not in self._slots:  # its grace was over before
+        if session.id not in self._holding:  # its grace was over before
             return
-        self._slots.discard(session.id)
+        self._holding.discard(session.id)
+        self.slots.give()
         grace = self._graces.pop(session.id, None)
         if grace is not None:
             grace.cancel()
-        if self._waiters:
+        self._admit()
+        if self._all_gone is not None and not self._holding:
+            self._all_gone.set()
+
+    # --- the queue -------------------------------------------------------------------------------
+
+    def _admit(self) -> None:
+        """Open sessions for those who have waited longest, as far as there are slots."""
+        while self._waiters and self.slots.take(self.config.max_concurrent_envs, self._waiters[0].since):
             waiter = self._waiters.popleft()
             waiter.cancel()
-            try:
-                waiter.opened(self.open())
-            except SessionCapacityError:  # pragma: no cover - the slot was freed a line above
-                self._waiters.appendleft(waiter)
-        elif self._all_gone is not None and not self._slots:
-            self._all_gone.set()
+            self._queue_changed()
+            waiter.opened(self._begin())
+
+    def _queue_changed(self) -> None:
+        """Let the other processes know who waits here, and look now and then whether they have made room."""
+        self.slots.queue(len(self._waiters), self._waiters[0].since if self._waiters else 0)
+        if self._waiters and self.slots.shared and self._queue_look is None:
+            self._queue_look = asyncio.get_running_loop().call_later(QUEUE_LOOK_S, self._look_for_room)
+
+    def _look_for_room(self) -> None:
+        self._queue_look = None
+        self._admit()
+        self._queue_changed()
 
     def _give_up(self, waiter: _Waiter) -> None:
         position = self._waiters.index(waiter) + 1
@@ -413,6 +459,7 @@ class SessionManager:
         waiter.cancel()
         with contextlib.suppress(ValueError):
             self._waiters.remove(waiter)
+            self._queue_changed()
 
     # --- the one timer ---------------------------------------------------------------------------
 
@@ -458,6 +505,7 @@ class _Waiter:
     opened: Callable[[Session], None]
     refused: Callable[[RequestError], None]
     error: SessionCapacityError
+    since: int = field(default_factory=time.monotonic_ns)
     timer: asyncio.TimerHandle | None = None
 
     def cancel(self) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -23,22 +24,26 @@ from openenv.errors import (
     SessionNotFoundError,
     UnsupportedVersionError,
 )
-from openenv.protocol import v2
+from openenv.protocol import envelopes, v2
 from openenv.protocol.codec import invalid
 from openenv.protocol.codec_v2 import ServerCodecV2, batch_of, readable
-from openenv.protocol.formats import Format
+from openenv.protocol.formats import JSON, Format
 from openenv.server import budgets
 from openenv.server.connection import too_large
 from openenv.server.dispatch import tool_answer
-from openenv.server.host import Operation, ResetOp, StepOp
+from openenv.server.host import Operation, Reply, ResetOp, StepOp
 from openenv.server.manager import SessionManager
-from openenv.server.sessions import Reply, Request, Session
+from openenv.server.sessions import Request, Session
+
+logger = logging.getLogger("openenv.server")
 
 CAPABILITIES = ["batch", "cancel", "resume"]
 HEARTBEAT_S = 15.0
 """Seconds of silence after which a client sends a heartbeat; proxies cut idle connections at 30 and more."""
 
 PROTOCOL_ERROR = 1002
+
+_STEP, _STEP_MANY = b'"type":"step"', b'"type":"step_many"'
 
 
 class MultiplexConnection:
@@ -99,6 +104,8 @@ class MultiplexConnection:
 
     def received(self, raw: bytes) -> None:
         """Answer a frame."""
+        if self._format is JSON and self._greeted and self._stepped(raw):
+            return
         try:
             frame = self._codec.decode(raw, self._format)
         except (ValidationError, RequestError) as error:
@@ -258,13 +265,41 @@ class MultiplexConnection:
 
     # --- sessions --------------------------------------------------------------------------------
 
-    def _step(self, frame: v2.Step[Any]) -> None:
+    def _stepped(self, raw: bytes) -> bool:
+        """Take steps with nothing unusual about them, the short way. Return False if nothing was done."""
+        head = raw[:48]
+        if _STEP in head:
+            one = self._codec.plain_step(raw)
+            return one is not None and self._step_now(*one)
+        if _STEP_MANY in head:
+            many = self._codec.plain_steps(raw)
+            if many is not None:
+                self._step_all(*many)
+                return True
+        return False
+
+    def _step_now(self, frame: envelopes.Step, action: Any) -> bool:
+        """Take a step on the spot where nothing stands in the way; else return False, and nothing was done."""
         session = self._sessions.get(frame.session)
-        if session is not None and frame.timeout_s is None:
-            reply = session.step_now(frame.seq, frame.data)
+        reply = session.step_now(frame.seq, action) if session is not None else None
+        if reply is None:
+            return False
+        self._answer(frame.id, frame.session, frame.seq, reply)
+        return True
+
+    def _step_all(self, frame: envelopes.StepMany, actions: list[Any]) -> None:
+        batch = _Batch(self, frame.id, len(actions))
+        sessions = self._sessions
+        for item, action in zip(frame.items, actions, strict=True):
+            session = sessions.get(item.session)
+            reply = session.step_now(item.seq, action) if session is not None else None
             if reply is not None:
-                self._answer(frame.id, frame.session, frame.seq, reply)
-                return
+                batch.answer(item.session, item.seq, reply)
+            else:
+                batch.run(session, item, StepOp(action))
+        batch.begun()
+
+    def _step(self, frame: v2.Step[Any]) -> None:
         self._numbered(frame.id, frame, StepOp(frame.data, frame.timeout_s))
 
     def _reset(self, frame: v2.Reset) -> None:
@@ -279,6 +314,7 @@ class MultiplexConnection:
         request = session.numbered(item.seq, operation, answer)
         if request is not None and not request.answered:
             self._requests[number] = (session, request)
+            request.asker, request.number = self, number
 
     def _answer(self, number: int, session: str, seq: int, reply: Reply) -> None:
         self._requests.pop(number, None)
@@ -289,6 +325,18 @@ class MultiplexConnection:
             reply = Reply.failed(too_large(len(raw), self._max_size, "answer"), self._format)
             raw = self._format.answer(number, reply.kind, session, seq, reply.data)
         self._send(raw)
+
+    def progressed(self, session: str, number: int, report: dict[str, Any]) -> None:
+        """Tell the client how far a reset or step of one of its sessions is."""
+        if self._lost:
+            return
+        try:
+            raw = self._format.answer(number, "progress", session, 0, self._format.pack(report, "progress"))
+        except RequestError as error:  # not worth failing the request for
+            logger.warning("session %s: a report of progress was left out: %s", session, error.message)
+            return
+        if len(raw) <= self._max_size:
+            self._send(raw)
 
     def _state(self, frame: v2.GetState) -> None:
         session = self._sessions.get(frame.session)
@@ -302,14 +350,7 @@ class MultiplexConnection:
     def _step_many(self, frame: v2.StepMany[Any]) -> None:
         batch = _Batch(self, frame.id, len(frame.items))
         for item in frame.items:
-            session = self._sessions.get(item.session)
-            reply = (
-                session.step_now(item.seq, item.data) if session is not None and item.timeout_s is None else None
-            )
-            if reply is not None:
-                batch.answer(item.session, item.seq, reply)
-            else:
-                batch.run(session, item, StepOp(item.data, item.timeout_s))
+            batch.run(self._sessions.get(item.session), item, StepOp(item.data, item.timeout_s))
         batch.begun()
 
     def _reset_many(self, frame: v2.ResetMany) -> None:
@@ -330,6 +371,9 @@ class MultiplexConnection:
         self._say(v2.Cancelled(id=frame.id, target=frame.target, found=found))
 
     def _mcp(self, frame: v2.Mcp) -> None:
+        if frame.session not in self._sessions:
+            self._fail(frame.id, _not_held(self._manager, frame.session), frame.session)
+            return
         self._say(v2.McpAnswer(id=frame.id, session=frame.session, data=tool_answer(frame.data)))
 
     # --- answers ---------------------------------------------------------------------------------
@@ -404,7 +448,9 @@ class _Batch:
                 Reply.failed(_not_held(self._connection._manager, item.session), self._connection._format),
             )
         else:
-            session.numbered(item.seq, operation, partial(self.answer, item.session, item.seq))
+            request = session.numbered(item.seq, operation, partial(self.answer, item.session, item.seq))
+            if request is not None:
+                request.asker, request.number = self._connection, self._number
 
     def refuse(self, session: Session | None, name: str, seq: int, reason: RequestError) -> None:
         answer = partial(self.answer, name, seq)
@@ -419,11 +465,13 @@ class _Batch:
         if len(item) >= self._room:
             error = too_large(len(item), self._connection._max_size, "answer")
             item = form.item(session, seq, "error", Reply.failed(error, form).data)
-        if self._ready_size + len(item) >= self._room:
+        size = self._ready_size + len(item) + 1
+        if size > self._room:
             self._flush()
+            size = len(item) + 1
         self._missing -= 1
         self._ready.append(item)
-        self._ready_size += len(item) + 1
+        self._ready_size = size
         if self._begun and not self._scheduled:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._flush)

@@ -19,10 +19,11 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, Protocol
 
-from openenv.errors import RequestError
+from openenv.errors import RequestCancelledError, RequestError
 from openenv.models import EnvironmentMetadata
 from openenv.protocol.formats import Format
 from openenv.server.host import Answer, Host, Operation, Reporter
+from openenv.server.progress import Relay, Tell
 from openenv.server.threads import Done, Thread, ThreadPool
 
 Factory = Callable[[], Any]
@@ -37,13 +38,17 @@ class Runner(Protocol):
     environment_type: str
     """Class name of the environment, once it is there."""
 
+    @property
+    def kind(self) -> str:
+        """Where the environment runs: `inline`, `thread` or `process`; empty until that is known."""
+
     allows_step_without_reset: bool
 
     def start(self, done: OnStarted) -> None:
         """Construct the environment."""
 
-    def run(self, operation: Operation, done: OnAnswer) -> None:
-        """Run an operation."""
+    def run(self, operation: Operation, done: OnAnswer, progress: Tell | None = None) -> None:
+        """Run an operation; what the environment reports before it is done goes to `progress`."""
 
     def step_now(self) -> Callable[[Any], Answer | RequestError | None] | None:
         """Return what takes a step on the spot, for an environment that never blocks; else None."""
@@ -98,7 +103,16 @@ class LocalRunner:
         self._inline: frozenset[str] = frozenset()
         self._running = False
         self._close_after: list[OnClosed] = []
+        self._stopped = False
+        self._relay: Relay | None = None
         self.host: Host | None = None
+
+    @property
+    def kind(self) -> str:
+        """See `Runner.kind`."""
+        if self.host is None:
+            return ""
+        return "inline" if "step" in self._inline else "thread"
 
     def start(self, done: OnStarted) -> None:
         """See `Runner.start`."""
@@ -112,16 +126,18 @@ class LocalRunner:
 
         self._in_thread(lambda: Host(self._factory(), self._report, strict=self._strict), made)
 
-    def run(self, operation: Operation, done: OnAnswer) -> None:
+    def run(self, operation: Operation, done: OnAnswer, progress: Tell | None = None) -> None:
         """See `Runner.run`."""
-        host = self.host
+        host, relay = self.host, self._relay
         assert host is not None, "operations wait until the environment is there"
+        assert relay is not None
         try:
             call = operation.bind(host.adapter)
         except RequestError as error:
             done(error)
             return
         self._running = True
+        relay.begin(progress)
         if operation.verb in self._inline:
             self._called(host, operation, done, host.call(operation, call), None)
         else:
@@ -143,6 +159,7 @@ class LocalRunner:
         """See `Runner.stop`. A coroutine is cancelled; a thread can only be left alone."""
         if self._task is None:
             return False
+        self._stopped = True
         self._task.cancel()
         return True
 
@@ -157,6 +174,8 @@ class LocalRunner:
             self._close_after.append(done)
             return
         host, self.host = self.host, None
+        if host is not None:
+            host.adapter.listen(None)
 
         def closed(_value: Any, error: BaseException | None) -> None:
             if error is not None:
@@ -185,10 +204,16 @@ class LocalRunner:
     def _awaited_answer(
         self, host: Host, operation: Operation, done: OnAnswer, value: Any, error: BaseException | None
     ) -> None:
-        self._over(done, host.finish(operation, value) if error is None else self._report(operation.verb, error))
+        if isinstance(error, asyncio.CancelledError) and self._stopped:  # as asked: whoever waited has been told
+            self._over(done, RequestCancelledError(f"The {operation.verb} was stopped"))
+        else:
+            answer = host.finish(operation, value) if error is None else self._report(operation.verb, error)
+            self._over(done, answer)
 
     def _over(self, done: OnAnswer, answer: Answer | RequestError) -> None:
         self._running = False
+        assert self._relay is not None
+        self._relay.end()
         done(answer)
         for closed in self._close_after:
             self.close(closed)
@@ -230,6 +255,8 @@ class LocalRunner:
     def _settle(self, host: Host) -> None:
         """Decide how each method is called from now on."""
         self.host = host
+        self._relay = Relay(asyncio.get_running_loop())
+        host.adapter.listen(self._relay)
         shape = host.adapter.shape
         self.environment_type = shape.cls.__name__
         self.allows_step_without_reset = host.adapter.allows_step_without_reset

@@ -8,6 +8,7 @@ the table `_REFUSED`; how a session ends is `end`, for every reason there is.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import secrets
 import time
 import uuid
@@ -15,6 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from typing import Any
 
 from openenv.errors import (
@@ -27,11 +29,10 @@ from openenv.errors import (
     SessionLost,
 )
 from openenv.models import EnvironmentMetadata
-from openenv.protocol import codec
 from openenv.protocol.formats import JSON, Format
-from openenv.protocol.messages import SessionInfo
+from openenv.protocol.messages import SessionInfo, SessionListing
 from openenv.server.budgets import Budgets
-from openenv.server.host import Answer, Operation, ResetOp, StateOp, StepOp
+from openenv.server.host import Answer, Operation, Reply, ResetOp, StateOp, StepOp
 from openenv.server.runner import Runner
 
 
@@ -44,24 +45,6 @@ class Phase(Enum):
     ENDED = "ended"
     BROKEN = "broken"
     CLOSED = "closed"
-
-
-@dataclass(slots=True)
-class Reply:
-    """The answer to one request: encoded data of the given kind, or the error it stands for."""
-
-    kind: str
-    data: bytes
-    error: RequestError | None = None
-
-    @staticmethod
-    def failed(error: RequestError, format_: Format = JSON) -> Reply:
-        """Return the answer that reports an error."""
-        return Reply("error", codec.encode_error(error) if format_ is JSON else format_.pack_error(error), error)
-
-    def frame(self) -> bytes:
-        """Return it as a version 1 WebSocket frame."""
-        return codec.frame(self.kind, self.data)
 
 
 OnReply = Callable[[Reply], None]
@@ -77,6 +60,8 @@ class Request:
         reply: Called with the answer.
         given: The answer, once there is one.
         also: Who else is to be told, having sent the same request again.
+        asker: The connection that is told of its progress, if that is of version 2.
+        number: Its id on that connection.
     """
 
     operation: Operation | None
@@ -84,6 +69,8 @@ class Request:
     known: Reply | None = None
     given: Reply | None = None
     also: list[OnReply] | None = None
+    asker: Any = None
+    number: int = 0
 
     @property
     def answered(self) -> bool:
@@ -111,6 +98,9 @@ class Episode:
 CLOSED = SessionLost("The session was closed")
 """The reason of a session that was ended by its user."""
 
+STOPPED = SessionLost("The server is shutting down")
+"""The reason of a session whose server is stopped in good order."""
+
 _NOT_RESET = "This session has no episode yet: call reset() before step()"
 _EPISODE_ENDED = "The episode has ended: call reset() to start the next one"
 
@@ -119,6 +109,11 @@ _REFUSED: dict[tuple[str, Phase], Callable[[], RequestError]] = {
     ("step", Phase.READY): lambda: NotResetError(_NOT_RESET),
     ("step", Phase.ENDED): lambda: EpisodeEndedError(_EPISODE_ENDED),
 }
+
+
+def public_name(session_id: str) -> str:
+    """Return a name for a session that is the same each time and from which its id can not be found."""
+    return hashlib.sha256(session_id.encode()).hexdigest()[:16]
 
 
 class Session:
@@ -248,8 +243,8 @@ class Session:
             self.episode.steps += 1
             if answer.done:
                 self.phase = Phase.ENDED
-            self._kept = reply = Reply("observation", answer.data)
-            return reply
+            self._kept = answer
+            return answer
         assert answer is not None
         self._kept = reply = self._reply(StepOp(action), answer)
         return reply
@@ -325,6 +320,28 @@ class Session:
             environment_type=self._runner.environment_type,
         )
 
+    def listing(self, unattached: bool) -> SessionListing:
+        """Return what anybody may know of it. Its id is none of that: over HTTP whoever knows it may use it.
+
+        Args:
+            unattached: It was opened over plain HTTP.
+        """
+        now, info = self._clock(), self.info()
+        detached = self.lease_until is not None
+        return SessionListing(
+            session=public_name(self.id),
+            phase=info.phase,
+            held="http" if unattached else "detached" if detached else "attached",
+            runs=self._runner.kind,
+            environment_type=info.environment_type,
+            episode_id=info.episode_id,
+            step_count=info.step_count,
+            busy=self.busy,
+            age_s=round(now - self.opened_at, 3),
+            idle_s=round(now - self.last_activity, 3),
+            lease_left_s=None if self.lease_until is None else round(max(0.0, self.lease_until - now), 3),
+        )
+
     # --- one request at a time -------------------------------------------------------------------
 
     def submit(self, request: Request) -> Request:
@@ -374,7 +391,12 @@ class Session:
         if seconds is not None:
             self._timer = asyncio.get_running_loop().call_later(seconds, self._over_budget, verb, seconds)
         runner = self._runner
-        runner.run(operation, lambda answer: self._answered(runner, request, answer))
+        progress = partial(self._progressed, request) if self.seq else None  # only version 2 tells of it
+        runner.run(operation, lambda answer: self._answered(runner, request, answer), progress)
+
+    def _progressed(self, request: Request, report: dict[str, Any]) -> None:
+        if request is self._current and request.asker is not None and request.asker is self.holder:
+            self.holder.progressed(self.id, request.number, report)
 
     def _answered(self, runner: Runner, request: Request, answer: Answer | RequestError) -> None:
         if runner is not self._runner or self._current is not request:
@@ -400,8 +422,7 @@ class Session:
             return Reply.failed(answer, self.format)
         if isinstance(operation, ResetOp):
             self.episode = Episode(seed=operation.seed)
-            if operation.episode_id is not None:
-                self.episode.id = operation.episode_id
+            self.episode.id = answer.episode_id or operation.episode_id or self.episode.id
             self.phase = Phase.ENDED if answer.done else Phase.RUNNING
         elif isinstance(operation, StepOp):
             if self.episode is not None:
@@ -410,7 +431,7 @@ class Session:
                 self.phase = Phase.ENDED
         if answer.error is not None:
             return Reply.failed(answer.error, self.format)
-        return Reply(answer.kind, answer.data)
+        return answer
 
     def _known(self) -> dict[str, Any]:
         """Return what the server has counted itself, for a state that leaves it open."""

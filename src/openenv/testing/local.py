@@ -12,6 +12,8 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from openenv.client.base import EnvClient
+from openenv.client.calls import late
+from openenv.client.progress import OnProgress
 from openenv.environment.adapter import Shape
 from openenv.errors import ConfigurationError, SessionLost
 from openenv.models import State
@@ -132,10 +134,21 @@ class LocalLink:
         )
         self._connection.opened()
 
-    async def request(self, verb: str, data: bytes | None = None) -> Incoming:
+    async def request(
+        self,
+        verb: str,
+        data: bytes | None = None,
+        timeout_s: float | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> Incoming:
         """See `Link.request`."""
         asked = frame(verb, data) if data is not None else b'{"type":"%s"}' % verb.encode()
-        return Incoming(None, verb, await self.send(asked))
+        try:
+            async with asyncio.timeout(timeout_s):
+                return Incoming(None, verb, await self.send(asked))
+        except TimeoutError:
+            assert timeout_s is not None
+            raise late(verb, timeout_s, own=True) from None
 
     async def send(self, raw: bytes | str) -> bytes:
         """Send a frame as it is, however wrong, and return the frame that answers it.

@@ -17,7 +17,8 @@ from openenv.protocol import messages as m
 from openenv.server.config import ServerContext
 from openenv.server.connection import too_large
 from openenv.server.dispatch import ask
-from openenv.server.sessions import Reply, Session
+from openenv.server.host import Reply
+from openenv.server.sessions import Session
 
 STATUS = {
     "VALIDATION_ERROR": 422,
@@ -29,6 +30,7 @@ STATUS = {
     "SESSION_LOST": 410,
     "MESSAGE_TOO_LARGE": 413,
     "CAPACITY_REACHED": 503,
+    "BUDGET_EXCEEDED": 504,
 }
 """HTTP status of each error code; any other is 500."""
 
@@ -120,6 +122,11 @@ def _session_routes(calls: _Calls) -> APIRouter:
     async def create() -> m.SessionInfo:
         """Open a session of one's own. Close it with DELETE; it ends by itself after a while without use."""
         return calls.manager.open(attached=False).info()
+
+    @routes.get("")
+    async def listing() -> list[m.SessionListing]:
+        """Say which sessions there are, of whoever they are, by names that give no right to use them."""
+        return calls.manager.listing()
 
     @routes.get("/{session_id}")
     async def info(session_id: str) -> m.SessionInfo:

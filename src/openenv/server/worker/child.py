@@ -17,7 +17,9 @@ from openenv.errors import RequestError
 from openenv.protocol.formats import FORMATS
 from openenv.protocol.unions import wire_type
 from openenv.server.host import Answer, Host, Operation, Reporter, ResetOp, StateOp, StepOp
+from openenv.server.progress import Outlet, Report
 from openenv.server.worker.messages import packed, packed_raw, receive
+from openenv.values import reason
 
 
 def work(connection: socket.socket, factory: Callable[[], Any], action: TypeAdapter[Any]) -> None:
@@ -46,8 +48,10 @@ def work(connection: socket.socket, factory: Callable[[], Any], action: TypeAdap
             }
         )
     )
+    outlet = Outlet(connection.sendall, _encoded)
+    host.adapter.listen(outlet)
     with asyncio.Runner() as runner:
-        _serve(connection, host, action, report, runner)
+        _serve(connection, outlet, host, action, report, runner)
         closing = host.adapter.close() if host.adapter.has_close else None
         if inspect.iscoroutine(closing):
             runner.run(closing)
@@ -67,25 +71,40 @@ class _Reporter(Reporter):
         return log
 
 
+def _encoded(progress: Report) -> bytes:
+    try:
+        return packed({"progress": progress})
+    except Exception as error:  # whatever a value's own methods raise
+        return packed({"progress": None, "log": f"A report of progress can not be told: {reason(error)}"})
+
+
 def _serve(
-    connection: socket.socket, host: Host, action: TypeAdapter[Any], report: _Reporter, runner: asyncio.Runner
+    connection: socket.socket,
+    outlet: Outlet,
+    host: Host,
+    action: TypeAdapter[Any],
+    report: _Reporter,
+    runner: asyncio.Runner,
 ) -> None:
     while (message := receive(connection)) is not None and message["verb"] != "close":
         if message["verb"] == "use":
             host.format = FORMATS[message["format"]]
             continue
+        outlet.begin(message.get("progress", False))
         try:
             operation = _operation(message, action)
             answer = _answer(host, operation, report, runner)
         except RequestError as refused:
             answer = refused
         if isinstance(answer, RequestError):
-            connection.sendall(packed({"error": answer.to_wire(), "log": report.take()}))
+            outlet.answer(packed({"error": answer.to_wire(), "log": report.take()}))
         else:
             message = {"kind": answer.kind, "data": answer.data, "done": answer.done}
             if answer.error is not None:
                 message["failed"] = answer.error.to_wire()
-            connection.sendall(packed_raw(message))
+            if answer.episode_id is not None:
+                message["episode_id"] = answer.episode_id
+            outlet.answer(packed_raw(message))
 
 
 def _answer(host: Host, operation: Operation, report: Reporter, runner: asyncio.Runner) -> Answer | RequestError:
@@ -115,14 +134,13 @@ def action_adapter(action: Any) -> TypeAdapter[Any]:
     return TypeAdapter(wire_type(action))
 
 
-def become_worker(connection: socket.socket, output: int) -> None:
-    """Make a freshly forked process a worker: its own session, its output to the server, nothing else open."""
+def become_worker(output: int) -> None:
+    """Make a freshly forked process a worker: its own session, its output to the server, no input."""
     os.setsid()
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.dup2(output, 1)
     os.dup2(output, 2)
-    keep = connection.fileno()
+    os.close(null)
+    os.close(output)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # else the last lines are lost
-    os.closerange(3, keep)
-    os.closerange(keep + 1, 65536)

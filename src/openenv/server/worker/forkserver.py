@@ -65,7 +65,7 @@ def _serve(server: socket.socket, factory: Any, adapter: Any) -> None:
             if woken in readable:
                 os.read(woken, 4096)
                 _reap(server, workers)
-            if server in readable and not _fork_one(server, factory, adapter, workers):
+            if server in readable and not _fork_one(server, (woken, wake), factory, adapter, workers):
                 return
     finally:
         for pid in workers:
@@ -73,7 +73,9 @@ def _serve(server: socket.socket, factory: Any, adapter: Any) -> None:
                 os.killpg(pid, signal.SIGKILL)
 
 
-def _fork_one(server: socket.socket, factory: Any, adapter: Any, workers: set[int]) -> bool:
+def _fork_one(
+    server: socket.socket, signals: tuple[int, int], factory: Any, adapter: Any, workers: set[int]
+) -> bool:
     request, descriptors, _, _ = socket.recv_fds(server, 1, 2)
     if not request:
         return False
@@ -85,7 +87,12 @@ def _fork_one(server: socket.socket, factory: Any, adapter: Any, workers: set[in
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.SIG_DFL)
-            become_worker(connection, output)
+            # Only what is the fork server's own. What the environment has opened when it was imported is its
+            # to use and to close; closing it by number would leave objects that close what got the number next.
+            server.close()
+            for descriptor in signals:
+                os.close(descriptor)
+            become_worker(output)
             connection.setblocking(True)
             work(connection, factory, adapter)
             status = 0

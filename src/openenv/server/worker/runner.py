@@ -20,6 +20,7 @@ from openenv.protocol.codec import ClientCodec
 from openenv.protocol.formats import Format
 from openenv.protocol.unions import members
 from openenv.server.host import Answer, Operation, ResetOp, StepOp
+from openenv.server.progress import Relay, Tell
 from openenv.server.runner import OnAnswer, OnClosed, OnStarted
 from openenv.server.worker.messages import Frames, packed
 from openenv.server.worker.target import Target
@@ -30,6 +31,10 @@ CLOSE_GRACE_S = 5.0
 
 OUTPUT_KEPT = 4096
 """Bytes of a worker's output that an error may quote."""
+
+OUTPUT_BLOCK = 65536
+OUTPUT_BLOCKS_LEFT = 64
+"""Blocks that may be in the pipe of a worker that has ended: a pipe holds 1 MiB at most, unless root says more."""
 
 logger = logging.getLogger("openenv.server")
 
@@ -183,6 +188,8 @@ class WorkerRunner(asyncio.Protocol):
         label: What log lines call the session.
     """
 
+    kind = "process"
+
     def __init__(
         self, forks: ForkServer, codec: ClientCodec, *, strict: bool, expose_errors: bool, label: str
     ) -> None:
@@ -194,6 +201,7 @@ class WorkerRunner(asyncio.Protocol):
         self._metadata: EnvironmentMetadata | None = None
         self._transport: asyncio.Transport | None = None
         self._frames = Frames()
+        self._relay = Relay(asyncio.get_running_loop())
         self._pid = 0
         self._status: int | None = None
         self._output = b""
@@ -216,13 +224,13 @@ class WorkerRunner(asyncio.Protocol):
         loop.add_reader(self._output_fd, self._more_output)
         self._forks.fork(theirs, output, lambda pid, why: self._forked(ours, pid, why))
 
-    def run(self, operation: Operation, done: OnAnswer) -> None:
+    def run(self, operation: Operation, done: OnAnswer, progress: Tell | None = None) -> None:
         """See `Runner.run`."""
         if self._transport is None or self._hung_up:
             done(self._death())
             return
         try:
-            frame = packed(self._message(operation))
+            frame = packed({**self._message(operation), "progress": progress is not None})
         except Exception as error:  # an integer of more than 64 bits, or whatever a value's own methods raise
             done(
                 InvalidRequestError(
@@ -231,15 +239,16 @@ class WorkerRunner(asyncio.Protocol):
             )
             return
         self._on_answer = done
-        self._transport.write(frame)
+        self._relay.begin(progress)
+        self._write(frame)
 
     def step_now(self) -> None:
         """See `Runner.step_now`."""
 
     def use(self, format_: Format) -> None:
         """See `Runner.use`."""
-        if self._transport is not None and not self._hung_up:
-            self._transport.write(packed({"verb": "use", "format": format_.subprotocol}))
+        if self._transport is not None:
+            self._write(packed({"verb": "use", "format": format_.subprotocol}))
 
     def stop(self) -> bool:
         """See `Runner.stop`: kill the worker and everything it has started."""
@@ -261,7 +270,7 @@ class WorkerRunner(asyncio.Protocol):
             return
         self._on_closed.append(done)
         if self._transport is not None and not self._hung_up:
-            self._transport.write(packed({"verb": "close"}))
+            self._write(packed({"verb": "close"}))
             asyncio.get_running_loop().call_later(CLOSE_GRACE_S, self.stop)
 
     # --- the worker --------------------------------------------------------------------------------------
@@ -269,6 +278,11 @@ class WorkerRunner(asyncio.Protocol):
     @property
     def _gone(self) -> bool:
         return self._status is not None and self._hung_up
+
+    def _write(self, frame: bytes) -> None:
+        """Send the worker a message; one that has hung up gets none, and `_ended` tells whoever waits."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(frame)
 
     def _message(self, operation: Operation) -> dict[str, Any]:
         if isinstance(operation, StepOp):
@@ -291,6 +305,7 @@ class WorkerRunner(asyncio.Protocol):
     def _forked(self, ours: socket.socket, pid: int, why: str | None) -> None:
         if why is not None:
             ours.close()
+            self._close_output()
             self._status, self._hung_up = 0, True
             self._finish_start(EnvironmentFactoryError(why))
             self._maybe_gone()
@@ -317,13 +332,18 @@ class WorkerRunner(asyncio.Protocol):
                 logger.error("%s", message["log"])
             if self._on_started is not None:
                 self._begin(message)
+            elif "progress" in message:
+                if message["progress"] is not None:
+                    self._relay.take(message["progress"])
             elif self._on_answer is not None:
                 done, self._on_answer = self._on_answer, None
+                self._relay.end()
                 if "error" in message:
                     done(RequestError.from_wire(message["error"]))
                 else:
                     failed = RequestError.from_wire(message["failed"]) if "failed" in message else None
-                    done(Answer(message["kind"], message["data"], message["done"], failed))
+                    episode = message.get("episode_id")
+                    done(Answer(message["kind"], message["data"], failed, message["done"], episode))
 
     def _begin(self, message: dict[str, Any]) -> None:
         if "error" in message:
@@ -341,16 +361,16 @@ class WorkerRunner(asyncio.Protocol):
 
     def _exited(self, status: int) -> None:
         self._status = status
-        self._more_output()
+        for _ in range(OUTPUT_BLOCKS_LEFT):
+            if not self._more_output():
+                break
         self._ended()
 
     def _ended(self) -> None:
         """Once both the socket and the process are gone, tell whoever waits."""
         if not self._gone:
             return
-        with contextlib.suppress(OSError):
-            asyncio.get_running_loop().remove_reader(self._output_fd)
-            os.close(self._output_fd)
+        self._close_output()
         if self._on_started is not None:
             self._finish_start(EnvironmentFactoryError(f"The worker ended while starting. {self._death().message}"))
         if self._on_answer is not None:
@@ -368,10 +388,28 @@ class WorkerRunner(asyncio.Protocol):
         if started is not None:
             started(error)
 
-    def _more_output(self) -> None:
-        with contextlib.suppress(OSError):
-            while data := os.read(self._output_fd, 65536):
-                self._output = (self._output + data)[-OUTPUT_KEPT:]
+    def _more_output(self) -> bool:
+        """Read a block of output; return whether there may be more.
+
+        A block at a time, for a worker may write faster than we read. At the end of the pipe, which can come
+        before that of the worker, nobody looks for more.
+        """
+        if self._output_fd < 0:
+            return False
+        try:
+            data = os.read(self._output_fd, OUTPUT_BLOCK)
+        except BlockingIOError:
+            return False
+        self._output = (self._output + data)[-OUTPUT_KEPT:]
+        if not data:
+            self._close_output()
+        return bool(data)
+
+    def _close_output(self) -> None:
+        descriptor, self._output_fd = self._output_fd, -1
+        if descriptor >= 0:
+            asyncio.get_running_loop().remove_reader(descriptor)
+            os.close(descriptor)
 
     def _death(self) -> EnvironmentDiedError:
         status = self._status

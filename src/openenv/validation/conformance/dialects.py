@@ -106,7 +106,12 @@ class V2Socket(RawSocket):
         expect({"id": number, "type": "pong"}, frame, "as the only answer that is left")
 
     def frame(self, what: str = "a frame") -> dict[str, Any]:
-        """Return the next frame, whatever it is."""
+        """Return the next frame, whatever it is; but progress may come of any long request, and is passed over."""
+        while (frame := self._next(what)).get("type") == "progress":
+            pass
+        return frame
+
+    def _next(self, what: str) -> dict[str, Any]:
         if not self.binary:
             return self.receive_json(what)
         message = self.receive(what)

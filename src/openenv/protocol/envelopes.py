@@ -1,0 +1,86 @@
+"""What is around the data of the commonest frames of version 2 in JSON, read without reading the data.
+
+msgspec reads a frame's few fields and leaves the data as text, which is then validated once, by the pydantic type
+it is of. A frame that has more, or less, or is wrong is refused here, and understood or explained by the codecs
+that know all frames.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+
+class Answer(msgspec.Struct):
+    """Any frame of a server.
+
+    Attributes:
+        kind: Its type.
+        id: Of the request it answers; None for a notice.
+        data: Its data as text, empty if it has none.
+    """
+
+    kind: str = msgspec.field(name="type")
+    id: int | None = None
+    data: msgspec.Raw = msgspec.Raw(b"")
+
+
+class Result(msgspec.Struct, forbid_unknown_fields=True):
+    """The data of an ordinary answer to a reset or step: nothing but these three."""
+
+    observation: msgspec.Raw
+    reward: bool | float | None
+    done: bool
+
+
+class Step(msgspec.Struct, forbid_unknown_fields=True):
+    """A request to take a step, without a limit of its own.
+
+    Attributes:
+        data: The action as text.
+    """
+
+    id: int
+    type: Literal["step"]
+    session: str
+    seq: int
+    data: msgspec.Raw
+
+
+class StepItem(msgspec.Struct, forbid_unknown_fields=True):
+    """One step of several."""
+
+    session: str
+    seq: int
+    data: msgspec.Raw
+
+
+class StepMany(msgspec.Struct, forbid_unknown_fields=True):
+    """A request to take a step in each of several sessions."""
+
+    id: int
+    type: Literal["step_many"]
+    items: list[StepItem]
+
+
+class ResultItem(msgspec.Struct, forbid_unknown_fields=True):
+    """The ordinary answer to one step of several."""
+
+    session: str
+    seq: int
+    data: Result
+
+
+class Results(msgspec.Struct):
+    """Ordinary answers to steps of several sessions."""
+
+    items: list[ResultItem]
+    last: bool
+
+
+answer = msgspec.json.Decoder(Answer).decode
+result = msgspec.json.Decoder(Result).decode
+results = msgspec.json.Decoder(Results).decode
+step = msgspec.json.Decoder(Step).decode
+step_many = msgspec.json.Decoder(StepMany).decode

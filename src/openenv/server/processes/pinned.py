@@ -1,0 +1,213 @@
+"""HTTP requests that belong to a session of another process are answered by that process.
+
+This stands before the application. A request that is for another process goes there in one piece, and its answer
+comes back in one, so neither side needs an HTTP connection to the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import MutableMapping
+from typing import Any
+
+import msgspec
+
+from openenv.errors import MessageTooLargeError, RequestError, SessionLost
+from openenv.server.connection import too_large
+from openenv.server.processes.ledger import DIED
+from openenv.server.processes.line import REQUEST, RESPONSE, Line
+from openenv.server.processes.peers import Peers
+from openenv.server.routes.http import error_response
+
+SHARED = frozenset(("/reset", "/step", "/state"))
+"""The routes of the one session that all callers without a session id share."""
+
+LIST = "/sessions"
+ANSWER_S = 5.0
+"""Seconds another process has to list its sessions, for a list of all."""
+
+_OF_A_SESSION = re.compile(r"/sessions/([^/]+)(?:/.*)?")
+
+Scope = MutableMapping[str, Any]
+
+
+class HttpRequest(msgspec.Struct, array_like=True):
+    """A request on its way to another process; the fields are ASGI's."""
+
+    method: str
+    path: str
+    query: bytes
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+
+class HttpResponse(msgspec.Struct, array_like=True):
+    """Its answer."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+
+class Pinned:
+    """An application in front of which requests are passed on to the process that has their session.
+
+    Args:
+        app: The application.
+        peers: The other processes.
+        max_size: Bytes of the largest body that is passed on.
+    """
+
+    def __init__(self, app: Any, peers: Peers, max_size: int) -> None:
+        self.app = app
+        self._peers = peers
+        self._max_size = max_size
+
+    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+        """Serve a request here or elsewhere."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+        elif scope["path"] == LIST and scope["method"] == "GET":
+            await _respond(send, await self._list(scope))
+        elif (number := self._owner(scope["path"])) is None:
+            await self.app(scope, receive, send)
+        else:
+            await self._pass_on(number, scope, receive, send)
+
+    def _owner(self, path: str) -> int | None:
+        slots = self._peers.slots
+        if path in SHARED:
+            home = slots.home()
+            return home if home != slots.number else None
+        found = _OF_A_SESSION.fullmatch(path)
+        try:
+            return slots.elsewhere(found[1]) if found else None
+        except SessionLost:
+            return None  # the session manager here says so too
+
+    async def _pass_on(self, number: int, scope: Scope, receive: Any, send: Any) -> None:
+        try:
+            request = _request(scope, await self._body(scope, receive))
+            response = await ask(self._peers, number, request)
+        except RequestError as error:
+            refused = error_response(error)
+            response = HttpResponse(refused.status_code, refused.raw_headers, bytes(refused.body))
+        await _respond(send, response)
+
+    async def _list(self, scope: Scope) -> HttpResponse:
+        """Return the sessions of all processes; one that does not answer is left out."""
+        request = _request(scope, b"")
+        own = await answered(self.app, request, scope)
+        if own.status != 200:
+            return own
+        asking = (
+            asyncio.wait_for(ask(self._peers, number, request), ANSWER_S) for number in self._peers.slots.others()
+        )
+        found = json.loads(own.body)
+        for other in await asyncio.gather(*asking, return_exceptions=True):
+            if isinstance(other, HttpResponse) and other.status == 200:
+                found += json.loads(other.body)
+        return HttpResponse(200, [(b"content-type", b"application/json")], json.dumps(found).encode())
+
+    async def _body(self, scope: Scope, receive: Any) -> bytes:
+        declared = dict(scope["headers"]).get(b"content-length", b"")
+        if declared.isdigit():
+            self._check(int(declared))
+        body = bytearray()
+        while True:
+            message = await receive()
+            body += message.get("body", b"")
+            self._check(len(body))
+            if not message.get("more_body"):
+                return bytes(body)
+
+    def _check(self, size: int) -> None:
+        if size > self._max_size:
+            raise too_large(size, self._max_size, "message")
+
+
+async def ask(peers: Peers, number: int, request: HttpRequest) -> HttpResponse:
+    """Return another process's answer to a request.
+
+    Raises:
+        SessionLost: That process is gone.
+        MessageTooLargeError: It does not take so much.
+    """
+    answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    def received(kind: bytes, content: bytes) -> None:
+        if kind == RESPONSE and not answer.done():
+            answer.set_result(content)
+
+    def lost() -> None:
+        if not answer.done():
+            answer.set_exception(SessionLost(DIED))
+
+    line = peers.line(number, received, lost)
+    try:
+        if not line.send(REQUEST, msgspec.msgpack.encode(request)):  # pragma: no cover - a new line takes it
+            raise MessageTooLargeError("The request does not fit")
+        return msgspec.msgpack.decode(await answer, type=HttpResponse)
+    finally:
+        line.close()
+
+
+async def answer_on(line: Line, app: Any, content: bytes, state: Any) -> None:
+    """Answer a request that another process has passed on."""
+    request = msgspec.msgpack.decode(content, type=HttpRequest)
+    response = await answered(app, request, {"state": state})
+    line.send(RESPONSE, msgspec.msgpack.encode(response))
+    line.close()
+
+
+async def answered(app: Any, request: HttpRequest, scope: Scope) -> HttpResponse:
+    """Return what an application answers.
+
+    Args:
+        app: The application.
+        request: What it is asked.
+        scope: Where to take what a request does not say.
+    """
+    response = HttpResponse(500, [], b"")
+    body = bytearray()
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": request.body, "more_body": False}
+
+    async def send(message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            response.status = message["status"]
+            response.headers = [(bytes(name), bytes(value)) for name, value in message.get("headers", [])]
+        elif message["type"] == "http.response.body":
+            body.extend(message.get("body", b""))
+
+    own = {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "scheme": "http",
+        "server": None,
+        "client": None,
+        "root_path": "",
+        **scope,
+        "method": request.method,
+        "path": request.path,
+        "raw_path": request.path.encode(),
+        "query_string": request.query,
+        "headers": request.headers,
+    }
+    await app(own, receive, send)
+    response.body = bytes(body)
+    return response
+
+
+def _request(scope: Scope, body: bytes) -> HttpRequest:
+    headers = [(bytes(name), bytes(value)) for name, value in scope["headers"]]
+    return HttpRequest(scope["method"], scope["path"], scope["query_string"], headers, body)
+
+
+async def _respond(send: Any, response: HttpResponse) -> None:
+    await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
+    await send({"type": "http.response.body", "body": response.body})
