@@ -38,6 +38,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="openenv-chaos-") as root, ThreadPoolExecutor() as reckoning:
         played = [_play(one, Path(root) / str(n), seed + n, tally, reckoning) for n, one in enumerate(chosen)]
         findings = [_finished(one, failed, future) for one, failed, future in played]
+    for scenario, told in zip(chosen, findings, strict=True):
+        if scenario.counts:
+            tally(scenario.counts, sum(told.errors[code] for code in scenario.allowed))
     simulated = _simulated(simulation) if simulation is not None else Counter[str]()
     failed = any(failed for _, failed, _ in played) or simulated is None
     codes: Counter[str] = sum((one.errors for one in findings), Counter())

@@ -19,11 +19,13 @@ class Scenario:
         name: What the table calls it.
         play: Does it.
         allowed: Codes of errors that a request in a session may get because of it.
+        counts: The fault that such an error tells of, where nobody counts it otherwise.
     """
 
     name: str
     play: Callable[[Scene], None]
     allowed: Iterable[str] = ()
+    counts: str = ""
 
 
 def cut_connections(scene: Scene) -> None:
@@ -148,9 +150,9 @@ SCENARIOS = [
     Scenario("connections of version 1 cut", cut_connections_of_version_1, {"SESSION_LOST", "CONNECTION_FAILED"}),
     Scenario("clients killed", kill_clients),
     Scenario("workers killed", kill_workers, {"ENVIRONMENT_DIED", "FACTORY_ERROR", "SESSION_LOST"}),
-    Scenario("steps hung", hang, {"BUDGET_EXCEEDED"}),
+    Scenario("steps hung", hang, {"BUDGET_EXCEEDED"}, "step hung"),
     Scenario("servers killed", restart_servers, {"SESSION_LOST", "CONNECTION_FAILED"}),
-    Scenario("queue filled", fill_the_queue, {"CAPACITY_REACHED"}),
+    Scenario("queue filled", fill_the_queue, {"CAPACITY_REACHED"}, "sent away from the queue"),
     Scenario("200 clients at once", two_hundred_clients),
     Scenario("readers that do not read", slow_readers),
     Scenario("bad messages", bad_messages),

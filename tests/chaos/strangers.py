@@ -232,7 +232,7 @@ class Villain:
 
     def _wrong_kind(self) -> None:
         raw = self._own.raw
-        raw.put(raw.encode("ping")[1], Opcode.TEXT if raw.format is MSGPACK else Opcode.BINARY)
+        raw.put(b'{"id":1,"type":"ping"}', Opcode.TEXT if raw.format is MSGPACK else Opcode.BINARY)
         self._refused(raw.receive(), "INVALID_JSON")
 
     def _nonsense(self) -> None:

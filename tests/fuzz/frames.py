@@ -3,13 +3,17 @@
 A mutation knows a little of what it mutates: it puts in what parsers stumble over, and cuts at any byte.
 """
 
+import random
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from hypothesis import reject
 from hypothesis import strategies as st
 from pydantic import Field
 from tests import strategies
 
+from openenv.errors import SerializationError
 from openenv.models import Action, Observation, State, StepResult
 from openenv.protocol.codec import ClientCodec, ServerCodec, encode_result, encode_state, frame
 from openenv.protocol.codec_v2 import ServerCodecV2
@@ -95,6 +99,38 @@ def mutated(draw: st.DrawFn, valid: st.SearchStrategy[bytes]) -> bytes:
     return bytes(raw)
 
 
+HERD = 40
+"""Mutations of one frame that are tried together: drawing a frame takes far longer than reading it."""
+
+
+@st.composite
+def herds(draw: st.DrawFn, valid: st.SearchStrategy[bytes]) -> list[bytes]:
+    """A valid frame, and many in which something is wrong."""
+    raw, chance = draw(valid), random.Random(draw(st.integers(0, 2**32)))
+    return [raw, *(_struck(bytearray(raw), chance) for _ in range(HERD))]
+
+
+def _struck(raw: bytearray, chance: random.Random) -> bytes:
+    for _ in range(chance.randint(1, 3)):
+        start = chance.randint(0, len(raw))
+        end = min(len(raw), start + chance.randint(0, 12))
+        what = chance.randrange(6)
+        if what == 0:
+            raw[start:end] = chance.choice(_STUMBLES)
+        elif what == 1:
+            raw[start:end] = chance.randbytes(chance.randint(0, 8))
+        elif what == 2:
+            del raw[start:]
+        elif what == 3 and start < len(raw):
+            raw[start] ^= 1 << chance.randrange(8)
+        elif what == 4:
+            other = chance.randint(0, len(raw))
+            raw[start:end] = raw[other : other + chance.randint(0, 40)]
+        else:
+            raw[start:start] = raw[start:end]
+    return bytes(raw)
+
+
 # --- what a client sends ------------------------------------------------------------------------------
 
 
@@ -121,7 +157,7 @@ def requests_v2(draw: st.DrawFn, form: Format) -> bytes:
     kind = draw(st.sampled_from(["step", "step", "reset", "step_many", "reset_many", "other"]))
     if kind in ("step", "reset"):
         data = CLIENT.payload_tree(draw(deeds)) if kind == "step" else draw(_arguments(kind))
-        return form.encode({"id": number, "type": kind, "session": session, "seq": seq, "data": data})
+        return _packed(form.encode, {"id": number, "type": kind, "session": session, "seq": seq, "data": data})
     if kind == "other":
         other = draw(
             st.sampled_from(
@@ -144,7 +180,7 @@ def requests_v2(draw: st.DrawFn, form: Format) -> bytes:
         {"session": draw(sessions), "seq": draw(sequences), "data": pack(draw(content))}
         for _ in range(draw(st.integers(1, 3)))
     ]
-    return form.encode({"id": number, "type": kind, "items": items})
+    return _packed(form.encode, {"id": number, "type": kind, "items": items})
 
 
 # --- what a server sends ------------------------------------------------------------------------------
@@ -162,7 +198,7 @@ def replies_v1(draw: st.DrawFn) -> bytes:
         return frame(kind, encode_result(draw(results())))
     if kind == "state":
         return frame(kind, encode_state(draw(standings)))
-    return frame(kind, JSON.encode(draw(_errors)))
+    return frame(kind, JSON.encode(draw(errors)))
 
 
 @st.composite
@@ -175,7 +211,7 @@ def replies_v2(draw: st.DrawFn, form: Format) -> bytes:
         other = draw(
             st.sampled_from(
                 [
-                    {"id": number, "type": "opened", "sessions": [{"session": session, "token": "t"}]},
+                    {"id": number, "type": "opened", "sessions": [{"session": "s", "token": "t"}], "lease_s": 1.0},
                     {"id": number, "type": "resumed", "session": session, "seq": 1, "phase": "running"},
                     {"id": number, "type": "closed", "session": session},
                     {"id": number, "type": "pong"},
@@ -186,9 +222,9 @@ def replies_v2(draw: st.DrawFn, form: Format) -> bytes:
         )
         return form.encode(other)
     data = {
-        "observation": lambda: form.pack_result(draw(results())),
-        "state": lambda: form.pack_state(draw(standings)),
-        "error": lambda: form.encode(draw(_errors)),
+        "observation": lambda: _packed(form.pack_result, draw(results())),
+        "state": lambda: _packed(form.pack_state, draw(standings)),
+        "error": lambda: form.encode(draw(errors)),
     }[kind]()
     plain = session if session.isascii() and session.isalnum() else SESSION  # a server's own ids
     return form.answer(number, kind, plain, seq, data)
@@ -199,12 +235,20 @@ def batches_v2(draw: st.DrawFn, form: Format) -> bytes:
     items = []
     for _ in range(draw(st.integers(1, 3))):
         good = draw(st.booleans())
-        data = form.pack_result(draw(results())) if good else form.encode(draw(_errors))
+        data = _packed(form.pack_result, draw(results())) if good else form.encode(draw(errors))
         items.append(form.item(draw(sessions), draw(numbers), "data" if good else "error", data))
     return form.items(draw(numbers), items, draw(st.booleans()))
 
 
-_errors = st.fixed_dictionaries(
+def _packed(pack: Callable[[Any], bytes], value: Any) -> bytes:
+    """Pack a value; one without a form, such as an integer of more than 64 bits in MessagePack, is passed over."""
+    try:
+        return pack(value)
+    except (SerializationError, OverflowError):
+        reject()
+
+
+errors = st.fixed_dictionaries(
     {"message": strategies.texts, "code": st.sampled_from(["EXECUTION_ERROR", "BUDGET_EXCEEDED", "NEW", ""])},
     optional={"errors": st.none() | st.just([{"loc": [], "msg": "x"}]), "retry_after": strategies.finite},
 )
