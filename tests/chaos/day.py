@@ -122,6 +122,14 @@ class Day:
 
     def run(self) -> None:
         """Let the day pass, and a few hours more; then nothing may be left."""
+        try:
+            self._pass()
+            self._loop.advance(6 * 3600.0)
+            self._check_the_end()
+        finally:
+            self._loop.close()
+
+    def _pass(self) -> None:
         order = itertools.count()
         agenda: list[tuple[float, int, Iterator[float]]] = []
         for _ in range(self._crews):
@@ -136,8 +144,6 @@ class Day:
             except StopIteration:
                 continue
             heapq.heappush(agenda, (self._loop.time() + pause, next(order), crew))
-        self._loop.advance(6 * 3600.0)
-        self._check_the_end()
 
     # --- who comes -------------------------------------------------------------------------------
 
@@ -369,4 +375,3 @@ class Day:
         self._book.check_closed()
         assert sorted(number for number in self._book.executed() if number) == sorted(self._told)
         self.events["steps and resets"] += len(self._told)
-        self._loop.close()
