@@ -29,6 +29,9 @@ NOT_COUNTED = ("half-open connection", "client in a crowd")
 def main() -> int:
     """Run the suite; return 0 if no rule was violated and there were faults enough."""
     arguments = _arguments()
+    if not Path("/proc/self/fd").exists():
+        print("Skipped: without /proc there is no telling what has leaked")
+        return 0
     seed, only = arguments.seed, arguments.only
     print(f"seed {seed}: make chaos ARGS='--seed {seed}' draws the same again", flush=True)
     raise_the_limit_of_files()

@@ -119,7 +119,7 @@ def slow_readers(scene: Scene) -> None:
 
 def half_open(scene: Scene) -> None:
     """Thousands of connections on which nothing is said, or half of it; all are dropped, and nobody else is."""
-    wanted = min(HALF_OPEN, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 1000)
+    wanted = min(HALF_OPEN, resource.getrlimit(resource.RLIMIT_NOFILE)[0] * 3 // 4)
     server = scene.server("AwaitedInBytes")
     scene.cast(server, style="tasks", sessions=4)
     whole = upgrade("openenv.v2")
