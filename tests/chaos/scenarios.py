@@ -54,7 +54,7 @@ def kill_clients(scene: Scene) -> None:
     servers = scene.servers("OnThread", "OwnProcessInBytes", "Direct", lease=2.0)
     for server in servers:
         scene.cast(server, style="tasks", sessions=2)
-    for number in range(45):
+    for number in range(36):
         server = servers[number % 3]
         doomed = scene.cast(server, style=scene.random.choice(("tasks", "vector", "visits")), sessions=3)
         time.sleep(scene.random.uniform(0.05, 0.4))
@@ -92,7 +92,7 @@ def restart_servers(scene: Scene) -> None:
     servers = [*scene.servers("OwnProcess", "Direct"), scene.server("AwaitedInBytes", fast=False)]
     for server, style in zip(servers, ("tasks", "vector", "tasks"), strict=True):
         scene.cast(server, style=style, sessions=4)
-    for number in range(12):
+    for number in range(9):
         server = servers[number % 3]
         orphans = {pid for forks in children(server.pid) for pid in (forks, *children(forks))}
         server.kill()

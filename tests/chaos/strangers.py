@@ -18,9 +18,9 @@ from websockets.frames import Opcode
 from openenv.protocol.formats import JSON, MSGPACK, Format
 from openenv.server.budgets import HANDSHAKE_S
 
-SLOW_READERS, WAVES, STEPS_IN_A_WAVE, STEP_BYTES = 10, 8, 100, 50_000
+SLOW_READERS, WAVES, STEPS_IN_A_WAVE, STEP_BYTES = 6, 6, 100, 50_000
 MEMORY_EACH = 16_000_000
-"""Bytes that a server may hold for a client that does not read, of the 40 MB that each has asked for."""
+"""Bytes that a server may hold for a client that does not read, of the 30 MB that each has asked for."""
 
 HALF_OPEN = 10_000
 BAD_MESSAGES = 400
