@@ -100,6 +100,8 @@ GOOD = {"__ndarray__": "AQI=", "dtype": "|u1", "shape": [2]}
         {"dtype": [["a", "<i4"]]},
         {"dtype": 5},
         {"dtype": "2u1"},
+        {"dtype": "|b9"},
+        {"dtype": ","},
         {"shape": [3]},
         {"shape": [-1]},
         {"shape": [2.0]},

@@ -53,9 +53,13 @@ class Incoming:
 
     @property
     def data(self) -> dict[str, Any]:
-        """The whole frame as plain values."""
+        """The whole frame as plain values.
+
+        Raises:
+            InvalidReplyError: There is something in its data that has no meaning.
+        """
         if self._data is None:
-            self._data = values.loads(self.raw) if isinstance(self.raw, bytes) else self.raw
+            self._data = self.raw if isinstance(self.raw, dict) else _parsed(self.raw, values.loads)
         return self._data
 
 
@@ -289,12 +293,23 @@ def unpack(raw: bytes) -> Any:
         raise ValueError("it is nested too deeply") from None
 
 
-def _read(raw: bytes, parse: Any) -> Incoming:
+def _parsed(raw: bytes, parse: Callable[[bytes], Any]) -> dict[str, Any]:
     try:
         message = parse(raw)
-        number, kind = message.get("id"), message["type"]
-    except (ValueError, KeyError, AttributeError) as error:
-        raise InvalidReplyError(f"The server sent something that is no message: {raw[:200]!r}") from error
+    except ValueError as error:
+        raise _no_message(raw) from error
+    if not isinstance(message, dict) or "type" not in message:
+        raise _no_message(raw)
+    return message
+
+
+def _no_message(raw: bytes) -> InvalidReplyError:
+    return InvalidReplyError(f"The server sent something that is no message: {raw[:200]!r}")
+
+
+def _read(raw: bytes, parse: Callable[[bytes], Any]) -> Incoming:
+    message = _parsed(raw, parse)
+    number, kind = message.get("id"), message["type"]
     return Incoming(number if isinstance(number, int) else None, str(kind), raw, data=message)
 
 
