@@ -230,6 +230,50 @@ async def test_a_pool_that_is_closed_ends_busy_threads_when_they_finish():
     await until(lambda: used and not used[0].is_alive())
 
 
+async def test_a_thousand_quick_starts_at_once_share_a_few_threads():
+    pool, used = ThreadPool(asyncio.get_running_loop()), []
+
+    def started(thread, _value, _error):
+        used.append(thread)
+        pool.release(thread)
+
+    for _ in range(1000):
+        pool.start(lambda: None, started)
+    await until(lambda: len(used) == 1000)
+    assert len(set(used)) < 100
+    pool.close()
+
+
+async def test_starts_that_hang_hold_up_no_other():
+    pool, gate, used = ThreadPool(asyncio.get_running_loop()), Gate(), []
+
+    def started(thread, _value, _error):
+        used.append(thread)
+        pool.release(thread)
+
+    for _ in range(40):
+        pool.start(gate.pass_through, started)
+    pool.start(lambda: None, started)
+    await until(lambda: len(used) == 1)
+    gate.open()
+    await until(lambda: len(used) == 41)
+    pool.close()
+
+
+async def test_a_start_that_waits_when_the_pool_is_closed_is_run_all_the_same():
+    pool, gate, used = ThreadPool(asyncio.get_running_loop()), Gate(), []
+
+    def started(thread, _value, _error):
+        used.append(thread)
+        pool.release(thread)
+
+    for _ in range(10):
+        pool.start(gate.pass_through, started)
+    pool.close()
+    gate.open()
+    await until(lambda: len(used) == 10)
+
+
 async def test_what_a_thread_raises_comes_back_whatever_it_is():
     pool, got = ThreadPool(asyncio.get_running_loop()), []
     for error in (ValueError("x"), SystemExit(1), KeyboardInterrupt()):

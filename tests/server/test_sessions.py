@@ -158,22 +158,11 @@ class NamingAsync(AsyncCounter):
 
 
 @pytest.mark.parametrize("environment", [Naming, NamingInline, NamingAsync])
-async def test_an_episode_has_the_id_that_its_environment_gives_it(environment):
+async def test_an_episode_has_the_id_that_its_environment_gives_it_once_its_state_has_been_read(environment):
     session = await opened(manage(environment))
     for number in (1, 2):
         await asked(session, reset(episode_id="theirs"))
+        assert session.info().episode_id == "theirs"
+        await asked(session, STATE)
         assert session.info().episode_id == f"mine-{number}"
-    session.end()
-
-
-async def test_a_state_that_cannot_be_read_does_not_disturb_a_reset(caplog):
-    class Unreadable(Counter):
-        @property
-        def state(self):
-            raise SystemExit("no state")
-
-    session = await opened(manage(Unreadable))
-    assert await asked(session, reset(episode_id="e")) == [0]
-    assert session.info().episode_id == "e"
-    assert not caplog.records
     session.end()

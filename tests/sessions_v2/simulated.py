@@ -105,8 +105,10 @@ class Threads:
         if self.busy:
             self._loop.call_soon(self.busy.popleft())
 
-    def pinned(self) -> "Threads":
-        return self
+    def start(
+        self, function: Callable[[], Any], done: Callable[["Threads", Any, BaseException | None], None]
+    ) -> None:
+        self.run(function, lambda value, error: done(self, value, error))
 
     def release(self, thread: "Threads") -> None:
         """Nothing to do: there is no thread."""

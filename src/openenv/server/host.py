@@ -6,7 +6,6 @@ come out as bytes that pass through the server unchanged.
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import logging
 import uuid
@@ -94,7 +93,7 @@ class Answer(Reply):
 
     Attributes:
         done: Whether the episode is over.
-        episode_id: After a reset, the environment's own id of the episode, if it has one.
+        episode_id: The environment's own id of the episode, where its state has told one.
     """
 
     done: bool = False
@@ -150,42 +149,16 @@ class Host:
         self.format: Format = JSON
         self._report = report
         self._step = self.adapter.plain_step
-        self._episode_id: str | None = None
 
     def call(
         self, operation: Operation, call: Callable[[], Any]
     ) -> Answer | RequestError | Coroutine[Any, Any, Any]:
         """Call the environment; return the answer, or the coroutine that leads to it. Never raises."""
-        coroutines = self.adapter.shape.coroutines
-        if isinstance(operation, ResetOp) and coroutines & {"reset", "state"}:
-            return self._reset(call)
         try:
             returned = call()
         except BaseException as error:  # an environment's sys.exit() must not end the server
             return self._report(operation.verb, error)
-        if inspect.iscoroutine(returned):
-            return returned
-        if isinstance(operation, ResetOp):
-            with _told_to_whoever_asks():
-                state = self.adapter.state()
-                if inspect.iscoroutine(state):
-                    return self._after(state, returned)
-                self._episode_id = _episode_id(state)
-        return self.finish(operation, returned)
-
-    async def _reset(self, call: Callable[[], Any]) -> Any:
-        """Reset, and look which id the environment has given to the episode."""
-        returned = call()
-        returned = await returned if inspect.iscoroutine(returned) else returned
-        with _told_to_whoever_asks():
-            state = self.adapter.state()
-            self._episode_id = _episode_id(await state if inspect.iscoroutine(state) else state)
-        return returned
-
-    async def _after(self, state: Coroutine[Any, Any, Any], returned: Any) -> Any:
-        with _told_to_whoever_asks():
-            self._episode_id = _episode_id(await state)
-        return returned
+        return returned if inspect.iscoroutine(returned) else self.finish(operation, returned)
 
     def step_now(self, action: Any) -> Answer | RequestError | None:
         """Take a step of an environment that does not block; None if it turns out to be one that does.
@@ -206,24 +179,19 @@ class Host:
         """Return the answer that what the environment returned stands for. Never raises."""
         try:
             if isinstance(operation, StateOp):
-                return Answer("state", self.format.pack_state(_completed(returned, operation.known)))
+                data = self.format.pack_state(_completed(returned, operation.known))
+                return Answer("state", data, episode_id=_episode_id(returned))
             result = self.adapter.result(returned)
             if isinstance(operation, ResetOp) and operation.notice:
                 result.info = {**result.info, "warnings": [operation.notice, *result.info.get("warnings", ())]}
-            own, self._episode_id = self._episode_id, None
             try:
-                return Answer("observation", self.format.pack_result(result), None, result.done, own)
+                return Answer("observation", self.format.pack_result(result), None, result.done)
             except RequestError as error:
-                return Answer("observation", b"", error, result.done, own)
+                return Answer("observation", b"", error, result.done)
         except RequestError as refused:
             return refused
         except BaseException as error:  # a value with hostile methods
             return self._report(operation.verb, error)
-
-
-def _told_to_whoever_asks() -> contextlib.suppress:
-    """Pass over what is wrong with a state that nobody has asked for."""
-    return contextlib.suppress(Exception, SystemExit, KeyboardInterrupt)
 
 
 def _episode_id(state: Any) -> str | None:

@@ -96,9 +96,7 @@ class LocalRunner:
         self._keep = keep
         self._report = Reporter(label, expose_errors)
         self._strict = strict
-        # Only a class tells before construction whether it is bound to a thread; a function might return one.
-        affine = getattr(factory, "REQUIRES_SINGLE_THREAD_EXECUTOR", True)
-        self._own: Thread | None = pool.pinned() if affine else None
+        self._own: Thread | None = None
         self._task: asyncio.Task[Any] | None = None
         self._inline: frozenset[str] = frozenset()
         self._running = False
@@ -117,14 +115,14 @@ class LocalRunner:
     def start(self, done: OnStarted) -> None:
         """See `Runner.start`."""
 
-        def made(host: Any, error: BaseException | None) -> None:
-            if error is None:
-                self._settle(host)
-                done(None)
+        def made(thread: Thread, host: Any, error: BaseException | None) -> None:
+            if error is None and self._settle(host):
+                self._own = thread
             else:
-                done(self._report.factory(error))
+                self._pool.release(thread)
+            done(None if error is None else self._report.factory(error))
 
-        self._in_thread(lambda: Host(self._factory(), self._report, strict=self._strict), made)
+        self._pool.start(lambda: Host(self._factory(), self._report, strict=self._strict), made)
 
     def run(self, operation: Operation, done: OnAnswer, progress: Tell | None = None) -> None:
         """See `Runner.run`."""
@@ -252,8 +250,8 @@ class LocalRunner:
     def _in_thread(self, function: Callable[[], Any], done: Done) -> None:
         (self._own or self._pool).run(function, done)
 
-    def _settle(self, host: Host) -> None:
-        """Decide how each method is called from now on."""
+    def _settle(self, host: Host) -> bool:
+        """Decide how each method is called from now on; return whether that is on the thread it was made on."""
         self.host = host
         self._relay = Relay(asyncio.get_running_loop())
         host.adapter.listen(self._relay)
@@ -267,8 +265,7 @@ class LocalRunner:
             reads = {"state"} if {"reset", "step"} & shape.coroutines else set()
             self._inline = shape.coroutines | reads
         affine = getattr(shape.cls, "REQUIRES_SINGLE_THREAD_EXECUTOR", False)
-        if not affine or self._inline >= {"reset", "step", "state", "close"}:
-            self._give_back()
+        return bool(affine) and not self._inline >= {"reset", "step", "state", "close"}
 
     def _give_back(self) -> None:
         if self._own is not None:

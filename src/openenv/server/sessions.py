@@ -422,13 +422,15 @@ class Session:
             return Reply.failed(answer, self.format)
         if isinstance(operation, ResetOp):
             self.episode = Episode(seed=operation.seed)
-            self.episode.id = answer.episode_id or operation.episode_id or self.episode.id
+            self.episode.id = operation.episode_id or self.episode.id
             self.phase = Phase.ENDED if answer.done else Phase.RUNNING
         elif isinstance(operation, StepOp):
             if self.episode is not None:
                 self.episode.steps += 1
             if answer.done and self.phase is Phase.RUNNING:
                 self.phase = Phase.ENDED
+        elif answer.episode_id is not None and self.episode is not None:
+            self.episode.id = answer.episode_id  # its environment makes up its own
         if answer.error is not None:
             return Reply.failed(answer.error, self.format)
         return answer

@@ -1,13 +1,16 @@
 """Threads for environments that block, kept by the event loop.
 
 A pool grows by a thread whenever all are busy, so one session's long step never delays another's, and shrinks
-when they have been idle for a while. All bookkeeping happens on the loop, so there is no lock.
+when they have been idle for a while. Constructors, of which thousands may come at once, wait a moment for a thread
+that is about to be free; the longer none is, the faster the pool grows. All bookkeeping happens on the loop, so
+there is no lock.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
@@ -17,8 +20,17 @@ Done = Callable[[Any, BaseException | None], None]
 
 _Work = tuple[Callable[[], Any], Done]
 
+Started = Callable[["Thread", Any, BaseException | None], None]
+"""Called once on the loop as `Done` is, and with the thread, which it has to `release` some time."""
+
 IDLE_S = 30.0
 """Seconds after which an idle thread of the pool ends."""
+
+AT_ONCE = 4
+"""Threads that constructors get without waiting."""
+
+PATIENCE_S = 0.01
+"""Seconds after which those who wait for a thread get more of them."""
 
 
 class Thread:
@@ -63,6 +75,10 @@ class ThreadPool:
         self._timer: asyncio.TimerHandle | None = None
         self._made = 0
         self._closed = False
+        self._starting = 0
+        self._waiting: deque[tuple[Callable[[], Any], Started]] = deque()
+        self._growing: asyncio.TimerHandle | None = None
+        self._growth = 1
 
     def run(self, function: Callable[[], Any], done: Done) -> None:
         """Run the function on an idle thread, or on a new one."""
@@ -74,15 +90,42 @@ class ThreadPool:
 
         thread.run(function, finished)
 
-    def pinned(self) -> Thread:
-        """Return a thread of one's own; `release` it when done."""
-        return self._idle.pop() if self._idle else self._new()
+    def start(self, function: Callable[[], Any], done: Started) -> None:
+        """Run the function on a thread that may be kept afterwards; it may have to wait a moment for one."""
+        if self._idle or self._starting < AT_ONCE:
+            self._start(self._idle.pop() if self._idle else self._new(), function, done)
+            return
+        self._waiting.append((function, done))
+        if self._growing is None:
+            self._growing = self._loop.call_later(PATIENCE_S, self._grow)
+
+    def _start(self, thread: Thread, function: Callable[[], Any], done: Started) -> None:
+        self._starting += 1
+
+        def finished(value: Any, error: BaseException | None) -> None:
+            self._starting -= 1
+            done(thread, value, error)
+
+        thread.run(function, finished)
+
+    def _grow(self) -> None:
+        self._growing = None
+        for _ in range(min(self._growth, len(self._waiting))):
+            self._start(self._new(), *self._waiting.popleft())
+        self._growth *= 2
+        if self._waiting:
+            self._growing = self._loop.call_later(PATIENCE_S, self._grow)
+        else:
+            self._growth = 1
 
     def close(self) -> None:
         """End the idle threads now, and the busy ones when they finish."""
         self._closed = True
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._growing):
+            if timer is not None:
+                timer.cancel()
+        while self._waiting:  # a constructor that was promised is run, for somebody waits to hear of it
+            self._start(self._new(), *self._waiting.popleft())
         while self._idle:
             self._idle.pop().end()
 
@@ -94,6 +137,9 @@ class ThreadPool:
         """Take back a thread that is not running anything."""
         if self._closed:
             thread.end()
+            return
+        if self._waiting:
+            self._start(thread, *self._waiting.popleft())
             return
         thread.idle_since = self._loop.time()
         self._idle.append(thread)
