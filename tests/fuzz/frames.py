@@ -15,8 +15,10 @@ from tests import strategies
 
 from openenv.errors import SerializationError
 from openenv.models import Action, Observation, State, StepResult
-from openenv.protocol.codec import ClientCodec, ServerCodec, encode_result, encode_state, frame
+from openenv.protocol.client_codec import ClientCodec
+from openenv.protocol.codec import ServerCodec
 from openenv.protocol.codec_v2 import ServerCodecV2
+from openenv.protocol.encoding import encode_result, encode_state, frame
 from openenv.protocol.formats import JSON, MSGPACK, Format
 
 SESSION = "0b7e"

@@ -35,7 +35,7 @@ from tests.fuzz.worlds import ClientWorld, ServerWorld
 from tests.models.test_round_trip import assert_same
 
 from openenv.errors import InvalidReplyError, InvalidRequestError, RequestError
-from openenv.protocol import codec
+from openenv.protocol import client_codec
 from openenv.protocol.batches import BatchCodec
 from openenv.protocol.codec_v2 import batch_of, readable
 from openenv.protocol.formats import JSON, MSGPACK, Format, unpack
@@ -162,7 +162,7 @@ def client_decodes_version_1(herd: list[bytes]) -> None:
 
 
 def _reads_or_refuses(raw: bytes | dict[str, Any]) -> None:
-    for read in (CLIENT.result, CLIENT.state, codec.reply_data):
+    for read in (CLIENT.result, CLIENT.state, client_codec.reply_data):
         try:
             read(raw)
         except RequestError as error:

@@ -6,7 +6,7 @@ from tests.toys import Add, Count, Tally
 
 from openenv.errors import InvalidReplyError
 from openenv.protocol.batches import BatchCodec
-from openenv.protocol.codec import ClientCodec
+from openenv.protocol.client_codec import ClientCodec
 from openenv.protocol.formats import JSON, MSGPACK, unpack
 
 CLIENT = ClientCodec(Add, Count, Tally)

@@ -16,7 +16,7 @@ from typing_extensions import Buffer
 from openenv import values
 from openenv.errors import InvalidReplyError, RequestError, SerializationError
 from openenv.models import StepResult
-from openenv.protocol import codec
+from openenv.protocol import encoding
 from openenv.protocol.v2 import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
 
 if TYPE_CHECKING:
@@ -192,9 +192,9 @@ class _Json:
     def pack(self, value: Any, what: str) -> bytes:
         return values.dumps(value, what=what)
 
-    pack_result = staticmethod(codec.encode_result)
-    pack_state = staticmethod(codec.encode_state)
-    pack_error = staticmethod(codec.encode_error)
+    pack_result = staticmethod(encoding.encode_result)
+    pack_state = staticmethod(encoding.encode_state)
+    pack_error = staticmethod(encoding.encode_error)
 
 
 class _MessagePack:
@@ -265,13 +265,13 @@ class _MessagePack:
             raise SerializationError(f"The {what} cannot be serialised: {values.reason(error)}") from error
 
     def pack_result(self, result: StepResult[Any]) -> bytes:
-        return self.pack(codec.result_data(result), "observation")
+        return self.pack(encoding.result_data(result), "observation")
 
     def pack_state(self, state: Any) -> bytes:
         return self.pack(state.model_dump() if isinstance(state, BaseModel) else state, "state")
 
     def pack_error(self, error: RequestError) -> bytes:
-        return self.pack(values.loads(codec.encode_error(error)), "error")
+        return self.pack(values.loads(encoding.encode_error(error)), "error")
 
 
 JSON: Format = _Json()

@@ -16,7 +16,7 @@ from typing import Any, cast
 
 from openenv.errors import EnvironmentDiedError, EnvironmentFactoryError, InvalidRequestError, RequestError
 from openenv.models import EnvironmentMetadata, Observation, State
-from openenv.protocol.codec import ClientCodec
+from openenv.protocol.client_codec import ClientCodec
 from openenv.protocol.formats import Format
 from openenv.protocol.unions import members
 from openenv.server.host import Answer, Operation, ResetOp, StepOp
