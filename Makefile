@@ -6,6 +6,7 @@
 VENV ?= .venv
 PYTHONS ?= 3.11 3.12 3.13
 ARGS ?=
+SECONDS ?= 300
 
 BIN := $(VENV)/bin
 PROJECTS := pyproject.toml $(wildcard envs/*/pyproject.toml)
@@ -14,7 +15,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq --constraint
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-full test-slow test-pythons bench lint format types docs clean
+.PHONY: help install demo test test-full test-slow test-pythons chaos fuzz bench lint format types docs clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -40,6 +41,12 @@ test-pythons: ## Run the fast tests on each Python of PYTHONS that this machine 
 	        echo "Python $$version is not on this machine: skipped"; \
 	    fi; \
 	done
+
+chaos: $(VENV)/.dev ## Break everything a thousand times, and count what went wrong (ARGS="--seed 1 --only cut")
+	$(BIN)/python -m tests.chaos $(ARGS)
+
+fuzz: $(VENV)/.dev ## Feed the decoders of frames with whatever Hypothesis finds (SECONDS=300)
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(ARGS)
 
 bench: $(VENV)/.bench ## Measure, and print the figures (ARGS=--plot draws them, too)
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -148,14 +148,20 @@ def array_from_buffer(buffer: bytearray, dtype: str, shape: Iterable[int]) -> np
         ConfigurationError: NumPy is not installed.
     """
     numpy = _numpy()
-    plain = numpy.dtype(dtype)
+    try:
+        plain = numpy.dtype(dtype)
+    except Exception as error:  # TypeError mostly; SyntaxError if it looks like a list of several
+        raise ValueError(f"{dtype!r} is no dtype: {error}") from error
     if plain.hasobject or plain.names or plain.subdtype:
         raise ValueError(f"dtype {plain} is not accepted")
     sizes = tuple(shape)
     if not all(type(n) is int and n >= 0 for n in sizes):
         raise ValueError(f"shape {sizes} is not a list of sizes")
     array = numpy.frombuffer(buffer, dtype=plain) if buffer else numpy.empty(0, plain)
-    return array.reshape(sizes)  # type: ignore[no-any-return]
+    try:
+        return array.reshape(sizes)  # type: ignore[no-any-return]
+    except OverflowError as error:  # a size of more than 63 bits
+        raise ValueError(f"shape {sizes} is too large: {error}") from error
 
 
 def _from_base64(text: str) -> bytes:

@@ -71,7 +71,7 @@ def nothing(*_: Any) -> None:
 BROKEN: dict[str, tuple[Any, str, Callable[..., Any] | Any]] = {
     "v1.bad_frame[a number]": (Connection, "refused", closes_on_bad_frames),
     "v1.size_limit": (fast, "MAX_SIZE_HEADER", "x-something-else"),
-    "v1.reset": (codec, "_BESIDE_OBSERVATION", set()),
+    "v1.reset": (encoding, "BESIDE_OBSERVATION", set()),
     "v1.step_before_reset": (sessions, "_REFUSED", {}),
     "v2.step_before_reset": (sessions, "_REFUSED", {}),
     "http.step_before_reset": (sessions, "_REFUSED", {}),

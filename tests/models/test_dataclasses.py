@@ -11,8 +11,8 @@ import pytest
 from pydantic import ValidationError
 
 from openenv.errors import InvalidRequestError
-from openenv.models import Action, Observation, State
-from openenv.protocol import codec
+from openenv.models import Action, Observation, State, StepResult
+from openenv.protocol import client_codec, codec, encoding
 
 
 @dataclass
@@ -134,7 +134,7 @@ def test_an_undecorated_subclass_of_a_decorated_one_is_a_plain_model_with_all_fi
     ids=repr,
 )
 def test_they_survive_the_wire_pickling_and_copying(model):
-    decoded = type(model).model_validate_json(codec.dump_model(model))
+    decoded = type(model).model_validate_json(encoding.dump_model(model))
     assert decoded == model
     assert type(decoded) is type(model)
     assert pickle.loads(pickle.dumps(model)) == model
@@ -143,12 +143,12 @@ def test_they_survive_the_wire_pickling_and_copying(model):
 
 def test_a_server_and_a_client_understand_them():
     server = codec.ServerCodec(Move | Named, Mixed, Progress)
-    client = codec.ClientCodec(Move | Named, Mixed, Progress)
+    client = client_codec.ClientCodec(Move | Named, Mixed, Progress)
     for action in (Move(1, 2), Named(name="n", level=3)):
-        received = server.decode(codec.frame("step", client.payload_json(action)))
+        received = server.decode(encoding.frame("step", client.payload_json(action)))
         assert received.data == action
         assert type(received.data) is type(action)
-    answer = codec.frame("observation", codec.encode_result(codec.StepResult(Mixed("hi", score=2.0), 1.0)))
+    answer = encoding.frame("observation", encoding.encode_result(StepResult(Mixed("hi", score=2.0), 1.0)))
     assert client.result(answer).observation == Mixed("hi", score=2.0, reward=1.0)
     assert server.schema().action["anyOf"][0]["required"] == ["x"]
 

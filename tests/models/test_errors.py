@@ -9,7 +9,7 @@ import pytest
 
 from openenv import errors
 from openenv.errors import ExecutionError, InvalidRequestError, RequestError, SessionCapacityError
-from openenv.protocol import codec
+from openenv.protocol import encoding
 from openenv.protocol.codes import WSErrorCode
 
 CLASSES = {
@@ -96,9 +96,9 @@ class Odd:
 
 @pytest.mark.parametrize("nasty", ["lone \ud800", Odd(), float("nan"), b"\xff", {"\udfff": (1, Odd())}], ids=type)
 def test_an_error_can_always_be_encoded(nasty):
-    sent = codec.encode_error(InvalidRequestError("what happened", errors=[{"loc": [nasty]}]))
+    sent = encoding.encode_error(InvalidRequestError("what happened", errors=[{"loc": [nasty]}]))
     assert RequestError.from_wire(json.loads(sent)).message == "what happened"
-    text = codec.encode_error(ExecutionError("lone \ud800"))
+    text = encoding.encode_error(ExecutionError("lone \ud800"))
     assert json.loads(text)["message"] == "lone \\ud800"
 
 

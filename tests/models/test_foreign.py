@@ -12,7 +12,7 @@ import pydantic.dataclasses
 import pytest
 
 from openenv.models import Action, Model, Observation, State, StepResult
-from openenv.protocol import codec
+from openenv.protocol import client_codec, encoding
 from openenv.protocol.formats import FORMATS, JSON, unpack
 
 FRAME = np.arange(6, dtype=np.uint8).reshape(2, 3)
@@ -108,10 +108,12 @@ def test_it_survives_in_an_observation_and_in_an_action(name, format_):
     type_, value = FIELDS[name]
     observation = pydantic.create_model("Seen", __base__=Observation, x=(type_, ...))
     action = pydantic.create_model("Do", __base__=Action, x=(type_, ...))
-    client = codec.ClientCodec(action, observation, State)
+    client = client_codec.ClientCodec(action, observation, State)
 
     data = format_.pack_result(StepResult(observation(x=value)))
-    frame = codec.frame("observation", data) if format_ is JSON else {"type": "observation", "data": unpack(data)}
+    frame = (
+        encoding.frame("observation", data) if format_ is JSON else {"type": "observation", "data": unpack(data)}
+    )
     assert plain(client.result(frame).observation.x) == plain(value)
 
     packed = client.pack_action(action(x=value), format_)

@@ -10,7 +10,7 @@ from tests.toys import Add, Count
 
 import openenv.models
 from openenv.models import Action, EnvironmentMetadata, Observation, State, StepResult
-from openenv.protocol import codec
+from openenv.protocol import client_codec, encoding
 
 REWARDS = [
     (None, None),
@@ -44,9 +44,9 @@ def test_what_is_no_number_is_no_reward(reward):
 
 @pytest.mark.parametrize(("reward", "text"), [(None, b"null"), (1, b"1"), (True, b"true"), (3.0, b"3.0")])
 def test_a_reward_travels_as_the_environment_gave_it(reward, text):
-    encoded = codec.encode_result(StepResult(Observation(), reward))
+    encoded = encoding.encode_result(StepResult(Observation(), reward))
     assert b'"reward":' + text in encoded
-    received = codec.ClientCodec(Action, Observation, State).result(codec.frame("observation", encoded))
+    received = client_codec.ClientCodec(Action, Observation, State).result(encoding.frame("observation", encoded))
     assert received.reward == reward
     assert type(received.reward) is type(reward)
 
@@ -92,8 +92,8 @@ def test_metadata_is_of_each_instance():
 def test_done_means_terminated_or_truncated(flags, done, terminated, truncated):
     result = StepResult(Observation(), **flags)
     assert (result.done, result.terminated, result.truncated) == (done, terminated, truncated)
-    encoded = codec.frame("observation", codec.encode_result(result))
-    received = codec.ClientCodec(Action, Observation, State).result(encoded)
+    encoded = encoding.frame("observation", encoding.encode_result(result))
+    received = client_codec.ClientCodec(Action, Observation, State).result(encoded)
     assert (received.done, received.truncated) == (done, truncated)
 
 

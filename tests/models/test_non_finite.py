@@ -14,7 +14,7 @@ from typing_extensions import TypedDict
 
 from openenv.errors import InvalidRequestError, SerializationError
 from openenv.models import Action, Observation, State, StepResult
-from openenv.protocol import codec
+from openenv.protocol import codec, encoding
 
 NAN, INF = float("nan"), float("inf")
 
@@ -121,7 +121,7 @@ OBSERVATIONS = [
 @pytest.mark.parametrize(("observation", "path"), OBSERVATIONS, ids=[path for _, path in OBSERVATIONS])
 def test_an_observation_with_nan_or_infinity_is_refused_by_the_path_to_it(observation, path):
     with pytest.raises(SerializationError) as refused:
-        codec.encode_result(StepResult(observation))
+        encoding.encode_result(StepResult(observation))
     name = type(observation).__name__
     assert f"The observation {name} holds NaN or infinity at {path};" in refused.value.message
 
@@ -129,11 +129,11 @@ def test_an_observation_with_nan_or_infinity_is_refused_by_the_path_to_it(observ
 @pytest.mark.parametrize("value", [NAN, [NAN], {"x": Inner(number=NAN)}, Plain(INF), np.float64("inf")], ids=repr)
 def test_infos_metadata_and_states_are_refused_likewise(value):
     for encode, what in (
-        (lambda: codec.encode_result(StepResult(Observation(), info={"k": value})), "info"),
-        (lambda: codec.encode_result(StepResult(Observation(), metadata={"k": value})), "metadata"),
-        (lambda: codec.encode_result(StepResult({"k": value})), "observation"),
-        (lambda: codec.encode_state({"k": value}), "state"),
-        (lambda: codec.encode_state(State(k=value)), "state State"),
+        (lambda: encoding.encode_result(StepResult(Observation(), info={"k": value})), "info"),
+        (lambda: encoding.encode_result(StepResult(Observation(), metadata={"k": value})), "metadata"),
+        (lambda: encoding.encode_result(StepResult({"k": value})), "observation"),
+        (lambda: encoding.encode_state({"k": value}), "state"),
+        (lambda: encoding.encode_state(State(k=value)), "state State"),
     ):
         with pytest.raises(SerializationError, match=f"The {what} holds NaN or infinity at k"):
             encode()
@@ -152,7 +152,7 @@ def test_a_reward_that_is_not_finite_is_refused_when_it_is_set(number):
 
 def test_words_that_only_look_like_numbers_are_fine():
     observation = Anything(value={"NaN": ["Infinity", ":NaN", "-Infinity", "[NaN]"]}, metadata={"Infinity": "NaN"})
-    assert Anything.model_validate_json(codec.dump_model(observation)) == observation
+    assert Anything.model_validate_json(encoding.dump_model(observation)) == observation
 
 
 @pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity", "1e999", "-1e400"])

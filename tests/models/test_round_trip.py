@@ -15,7 +15,7 @@ from echo_env.server.echo_environment import EchoEnvironment
 from openenv import values
 from openenv.environment.adapter import Shape
 from openenv.models import Action, EnvironmentMetadata, Observation, State, StepResult
-from openenv.protocol import codec
+from openenv.protocol import codec, encoding
 from openenv.protocol.unions import members
 from python_exec_env import PyExecEnv, PyExecObservation, ResetAction, RunCodeAction
 from python_exec_env.server.python_exec_environment import PythonExecEnvironment
@@ -57,7 +57,7 @@ def assert_same(decoded: Any, encoded: Any) -> None:
 @given(data=st.data())
 def test_every_model_is_decoded_as_it_was_encoded(cls, data):
     model = data.draw(strategies.models(cls))
-    decoded = cls.model_validate_json(codec.dump_model(model))
+    decoded = cls.model_validate_json(encoding.dump_model(model))
     assert type(decoded) is cls
     assert_same(decoded, model)
 
@@ -70,7 +70,7 @@ def test_a_tree_of_values_is_decoded_as_it_was_encoded(value):
 @given(extras=strategies.metadata)
 def test_fields_a_state_does_not_declare_survive(extras):
     state = State(episode_id="e", **{f"x_{key}": value for key, value in extras.items()})
-    assert_same(State.model_validate_json(codec.encode_state(state)), state)
+    assert_same(State.model_validate_json(encoding.encode_state(state)), state)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_a_step_result_reaches_the_client_as_the_server_sent_it(client, observat
         info=data.draw(strategies.metadata),
         metadata=data.draw(strategies.metadata),
     )
-    frame = codec.frame("observation", codec.encode_result(sent))
+    frame = encoding.frame("observation", encoding.encode_result(sent))
 
     received = client(base_url="http://localhost")._codec.result(frame)
 
@@ -106,7 +106,7 @@ def test_every_action_of_an_environment_reaches_the_server_as_the_client_sent_it
     action = data.draw(st.one_of(*map(strategies.models, members(server.action))))
     sent = client(base_url="http://localhost")._codec.payload_json(action)
 
-    received = server.decode(codec.frame("step", sent)).data
+    received = server.decode(encoding.frame("step", sent)).data
 
     assert type(received) is type(action)
     assert_same(received, action)

@@ -19,8 +19,8 @@ from typing_extensions import TypedDict
 
 from openenv import values
 from openenv.errors import SerializationError
-from openenv.models import Observation, State
-from openenv.protocol import codec
+from openenv.models import Observation, State, StepResult
+from openenv.protocol import encoding, schemas
 
 
 class Anything(Observation):
@@ -63,7 +63,7 @@ class Colour(enum.Enum):
 def through_the_wire(value: Any) -> Any:
     """Return what arrives of a value in a field typed `Any`, in metadata, and in the info of a result."""
     observation = Anything(value=value, metadata={"x": value})
-    decoded = Anything.model_validate_json(codec.dump_model(observation))
+    decoded = Anything.model_validate_json(encoding.dump_model(observation))
     assert decoded.metadata["x"] == decoded.value
     assert values.loads(values.dumps({"x": value}))["x"] == decoded.value
     return decoded.value
@@ -72,7 +72,7 @@ def through_the_wire(value: Any) -> Any:
 @pytest.mark.parametrize("blob", [b"", b"ascii", b"\x00\xff", bytes(range(256))], ids=repr)
 def test_bytes_survive_in_typed_fields_and_where_anything_goes(blob):
     sent = Blobs(one=blob, some=[blob, b""], named={"a": blob}, either=blob, metadata={"deep": [{"b": blob}]})
-    decoded = Blobs.model_validate_json(codec.dump_model(sent))
+    decoded = Blobs.model_validate_json(encoding.dump_model(sent))
     assert decoded == sent
     assert type(decoded.metadata["deep"][0]["b"]) is bytes
     assert through_the_wire({"b": [blob]}) == {"b": [blob]}
@@ -84,8 +84,8 @@ def test_other_buffers_arrive_as_bytes(make):
 
 
 def test_typed_bytes_are_base64_text_as_their_schema_says():
-    assert json.loads(codec.dump_model(Blobs(one=b"\xff")))["one"] == "_w=="
-    schema = codec.json_schema(Blobs)["properties"]["one"]
+    assert json.loads(encoding.dump_model(Blobs(one=b"\xff")))["one"] == "_w=="
+    schema = schemas.json_schema(Blobs)["properties"]["one"]
     assert (schema["type"], schema["format"]) == ("string", "base64url")
 
 
@@ -116,7 +116,7 @@ def test_a_dictionary_that_looks_like_a_tag_stays_a_dictionary(lookalike):
 @pytest.mark.parametrize("lookalike", LOOKALIKES, ids=str)
 def test_metadata_with_keys_like_tags_stays_metadata(lookalike):
     sent = Observation(metadata=lookalike)
-    assert Observation.model_validate_json(codec.dump_model(sent)) == sent
+    assert Observation.model_validate_json(encoding.dump_model(sent)) == sent
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_other_classes_arrive_in_their_json_form_with_the_bytes_in_them(sent, re
 
 def test_models_of_ours_inside_anything_keep_their_own_wire_form():
     inner = Blobs(one=b"\xff", metadata={"x": b"\xff"})
-    decoded = Anything.model_validate_json(codec.dump_model(Anything(value=[inner]))).value[0]
+    decoded = Anything.model_validate_json(encoding.dump_model(Anything(value=[inner]))).value[0]
     assert decoded["one"] == "_w=="
     assert decoded["metadata"] == {"x": b"\xff"}
 
@@ -183,7 +183,7 @@ def test_sequences_and_bare_containers_carry_bytes_too():
         bare_tuple=(b"\xff",),
         an_object=b"\xff",
     )
-    assert Bare.model_validate_json(codec.dump_model(sent)) == sent
+    assert Bare.model_validate_json(encoding.dump_model(sent)) == sent
 
 
 def test_a_model_that_holds_itself_carries_bytes_at_every_depth():
@@ -193,17 +193,17 @@ def test_a_model_that_holds_itself_carries_bytes_at_every_depth():
 
     Tree.model_rebuild(_types_namespace={"Tree": Tree})
     sent = Tree(value=b"\xff", children=[Tree(children=[Tree(value={"x": b"\x00"})])])
-    assert Tree.model_validate_json(codec.dump_model(sent)) == sent
+    assert Tree.model_validate_json(encoding.dump_model(sent)) == sent
 
 
 def test_what_a_state_does_not_declare_carries_bytes_and_stays_itself_after_assignment():
     state = State(blob=b"\xff", table={"__bytes__": "no tag"})
     state.step_count += 1
     state.late = b"\x00"
-    decoded = State.model_validate_json(codec.encode_state(state))
+    decoded = State.model_validate_json(encoding.encode_state(state))
     assert decoded == state
     assert decoded.model_extra == {"blob": b"\xff", "table": {"__bytes__": "no tag"}, "late": b"\x00"}
-    assert set(json.loads(codec.encode_state(state))) == {*State.model_fields, "blob", "table", "late"}
+    assert set(json.loads(encoding.encode_state(state))) == {*State.model_fields, "blob", "table", "late"}
 
 
 class Foreign:
@@ -229,10 +229,10 @@ REFUSED = {
 @pytest.mark.parametrize(("value", "reason"), REFUSED.values(), ids=REFUSED.keys())
 def test_what_has_no_json_form_is_refused_with_the_reason(value, reason):
     for encode in (
-        lambda: codec.encode_result(codec.StepResult(Anything(value=value))),
-        lambda: codec.encode_result(codec.StepResult(Observation(), info={"x": value})),
-        lambda: codec.encode_result(codec.StepResult(Observation(), metadata={"x": value})),
-        lambda: codec.encode_state(State(x=value)),
+        lambda: encoding.encode_result(StepResult(Anything(value=value))),
+        lambda: encoding.encode_result(StepResult(Observation(), info={"x": value})),
+        lambda: encoding.encode_result(StepResult(Observation(), metadata={"x": value})),
+        lambda: encoding.encode_state(State(x=value)),
         lambda: values.dumps({"x": value}),
     ):
         with pytest.raises(SerializationError, match=reason) as refused:
@@ -250,4 +250,4 @@ def test_an_exception_in_a_serialiser_of_the_environment_is_a_refusal_too():
             raise LookupError("no value today")
 
     with pytest.raises(SerializationError, match="no value today"):
-        codec.dump_model(Hostile())
+        encoding.dump_model(Hostile())

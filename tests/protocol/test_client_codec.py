@@ -13,7 +13,7 @@ from tests.toys import Add, Count, Tally
 from openenv import errors
 from openenv.errors import InvalidReplyError, InvalidRequestError, RequestError, SerializationError
 from openenv.models import Action, Observation, State, StepResult
-from openenv.protocol import codec
+from openenv.protocol import client_codec, codec, encoding
 
 
 class Paint(Action):
@@ -28,10 +28,10 @@ class Picture(Observation):
     note: Any = None
 
 
-ADD = codec.ClientCodec(Add, Count, Tally)
-PAINT = codec.ClientCodec(Paint, Picture, State)
-DICTS = codec.ClientCodec(dict[str, Any], dict[str, Any], dict[str, Any])
-UNTYPED = codec.ClientCodec(None, Observation, State)
+ADD = client_codec.ClientCodec(Add, Count, Tally)
+PAINT = client_codec.ClientCodec(Paint, Picture, State)
+DICTS = client_codec.ClientCodec(dict[str, Any], dict[str, Any], dict[str, Any])
+UNTYPED = client_codec.ClientCodec(None, Observation, State)
 
 
 def test_empty_metadata_is_left_out_for_servers_that_do_not_know_it():
@@ -64,14 +64,16 @@ def test_the_payload_hook_gets_values_and_not_their_wire_form():
     assert isinstance(payload["pixels"], np.ndarray)
     assert payload["note"] == {"b": b"\xff", "look": {"__bytes__": 1}}
     sent = codec.values.dumps(payload)
-    received = codec.ServerCodec(Paint, Picture).decode(codec.frame("step", sent)).data
+    received = codec.ServerCodec(Paint, Picture).decode(encoding.frame("step", sent)).data
     assert received == action
 
 
 def test_the_result_hook_may_pass_on_what_it_got():
     picture = Picture(blob=b"\xff", pixels=np.arange(3), note=[b"\x00"], reward=1.5, done=True)
-    sent = codec.frame("observation", codec.encode_result(StepResult(picture, 1.5, True, info={"b": b"\xff"})))
-    payload = codec.reply_data(sent)
+    sent = encoding.frame(
+        "observation", encoding.encode_result(StepResult(picture, 1.5, True, info={"b": b"\xff"}))
+    )
+    payload = client_codec.reply_data(sent)
     assert payload["observation"]["note"] == [b"\x00"]
     assert isinstance(payload["observation"]["pixels"], np.ndarray)
     assert PAINT.parse_result(payload) == PAINT.result(sent)
@@ -80,8 +82,8 @@ def test_the_result_hook_may_pass_on_what_it_got():
 
 def test_the_state_hook_may_pass_on_what_it_got():
     state = Tally(episode_id="e", step_count=2, total=5, more=[b"\xff"])
-    sent = codec.frame("state", codec.encode_state(state))
-    assert ADD.parse_state(codec.reply_data(sent)) == ADD.state(sent) == state
+    sent = encoding.frame("state", encoding.encode_state(state))
+    assert ADD.parse_state(client_codec.reply_data(sent)) == ADD.state(sent) == state
 
 
 def test_reward_and_done_are_in_the_result_and_in_the_typed_observation():
@@ -102,7 +104,7 @@ def test_reward_and_done_are_in_the_result_and_in_the_typed_observation():
 def test_replies_of_older_and_newer_servers_are_understood(extra):
     reply = f'{{"type":"observation","data":{{"observation":{{"total":1}},"reward":null,"done":false,{extra}}}}}'
     assert ADD.result(reply.encode()).observation.total == 1
-    assert ADD.parse_result(codec.reply_data(reply.encode())) == ADD.result(reply.encode())
+    assert ADD.parse_result(client_codec.reply_data(reply.encode())) == ADD.result(reply.encode())
 
 
 BAD_REPLIES = [
@@ -141,8 +143,8 @@ def test_a_reply_that_does_not_fit_names_the_field():
 
 @pytest.mark.parametrize("code", RequestError.by_code)
 def test_an_error_reply_is_raised_as_the_class_of_its_code(code):
-    reply = codec.frame("error", codec.encode_error(RequestError("what happened", code=code, error_id="e")))
-    for read in (ADD.result, ADD.state, DICTS.result, codec.reply_data):
+    reply = encoding.frame("error", encoding.encode_error(RequestError("what happened", code=code, error_id="e")))
+    for read in (ADD.result, ADD.state, DICTS.result, client_codec.reply_data):
         with pytest.raises(RequestError.by_code[code]) as raised:
             read(reply)
         assert (raised.value.message, raised.value.code, raised.value.error_id) == ("what happened", code, "e")
@@ -152,7 +154,7 @@ def test_an_error_reply_is_raised_as_the_class_of_its_code(code):
     "data", ["{}", '{"message":"m"}', '{"code":"NEW","extra":1}', '{"active_sessions":2,"code":"CAPACITY_REACHED"}']
 )
 def test_an_error_of_an_older_or_newer_server_is_an_error(data):
-    for read in (ADD.result, codec.reply_data):
+    for read in (ADD.result, client_codec.reply_data):
         with pytest.raises(RequestError):
             read(f'{{"type":"error","data":{data}}}'.encode())
 
@@ -162,12 +164,12 @@ def test_an_error_with_data_of_another_form_is_an_error_all_the_same():
         with pytest.raises(RequestError):
             ADD.result(f'{{"type":"error","data":{data}}}'.encode())
         with pytest.raises(RequestError):
-            codec.reply_data(f'{{"type":"error","data":{data}}}'.encode())
+            client_codec.reply_data(f'{{"type":"error","data":{data}}}'.encode())
 
 
 @given(st.binary(max_size=40) | strategies.json_values.map(lambda value: json.dumps(value).encode()))
 def test_random_replies_raise_nothing_but_what_is_documented(reply):
-    for read in (ADD.result, ADD.state, DICTS.result, codec.reply_data):
+    for read in (ADD.result, ADD.state, DICTS.result, client_codec.reply_data):
         try:
             read(reply)
         except errors.RequestError:

@@ -13,7 +13,7 @@ from tests.toys import Add, Count
 
 from openenv.errors import InvalidRequestError, RequestError
 from openenv.models import Action, Observation
-from openenv.protocol import codec
+from openenv.protocol import codec, encoding
 from openenv.protocol import messages as m
 
 
@@ -122,7 +122,7 @@ def test_a_wrong_frame_is_one_error_with_a_stable_code_and_the_place(raw, code, 
     assert refused.value.code == code
     assert (refused.value.errors or [{"loc": None}])[0]["loc"] == where
     assert where is None or set(refused.value.errors[0]) == {"loc", "msg", "type"}
-    json.loads(codec.encode_error(refused.value))
+    json.loads(encoding.encode_error(refused.value))
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_a_validator_that_raises_whatever_refuses_the_message(how, told):
             decode(raw)
         assert refused.value.code == "VALIDATION_ERROR"
         assert told in refused.value.message
-        assert RequestError.from_wire(json.loads(codec.encode_error(refused.value))).code == "VALIDATION_ERROR"
+        assert RequestError.from_wire(json.loads(encoding.encode_error(refused.value))).code == "VALIDATION_ERROR"
 
 
 def test_a_validator_of_the_whole_action_may_refuse_as_well():
@@ -169,8 +169,8 @@ def test_a_validator_of_the_whole_action_may_refuse_as_well():
 def test_errors_hold_neither_the_input_nor_addresses():
     with pytest.raises(InvalidRequestError) as refused:
         ADD.decode('{"type":"step","data":{"amount":"my password"}}')
-    assert b"password" not in codec.encode_error(refused.value)
-    assert b"http" not in codec.encode_error(refused.value)
+    assert b"password" not in encoding.encode_error(refused.value)
+    assert b"http" not in encoding.encode_error(refused.value)
 
 
 def test_a_message_with_very_many_errors_is_answered_with_some_of_them():
@@ -224,7 +224,7 @@ def understood_or_refused(server: codec.ServerCodec, raw: bytes | str) -> None:
         else:
             continue
         assert refused.code in ("INVALID_JSON", "UNKNOWN_TYPE", "VALIDATION_ERROR")
-        json.loads(codec.encode_error(refused))
+        json.loads(encoding.encode_error(refused))
 
 
 def test_two_members_with_the_same_tag_are_refused_when_the_server_is_made():

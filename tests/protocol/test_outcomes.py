@@ -7,7 +7,7 @@ import pytest
 from openenv.errors import InvalidReplyError, RequestError
 from openenv.models import Action, Observation, State, StepResult
 from openenv.outcomes import Cause, Outcome, Status
-from openenv.protocol import codec
+from openenv.protocol import client_codec, encoding
 from openenv.protocol.formats import FORMATS, JSON, Format, unpack
 
 DECLARED = [None, Outcome.policy_fault(), Outcome.infra_fault(Cause.ENVIRONMENT_ERROR, retryable=False)]
@@ -16,9 +16,11 @@ FLAGS = list(itertools.product((False, True), repeat=3))
 
 def sent(result: StepResult, format_: Format) -> StepResult:
     """Return what a client makes of a result."""
-    client = codec.ClientCodec(Action, Observation, State)
+    client = client_codec.ClientCodec(Action, Observation, State)
     data = format_.pack_result(result)
-    frame = codec.frame("observation", data) if format_ is JSON else {"type": "observation", "data": unpack(data)}
+    frame = (
+        encoding.frame("observation", data) if format_ is JSON else {"type": "observation", "data": unpack(data)}
+    )
     return client.result(frame)
 
 
@@ -48,8 +50,8 @@ def test_a_fault_ends_the_episode_and_its_reward_is_not_to_be_trained_on():
 
 def test_an_ordinary_step_costs_no_bytes_for_its_outcome():
     for result in (StepResult(Observation(), 1.0), StepResult(Observation(), None, True)):
-        assert b"outcome" not in codec.encode_result(result)
-        assert b"terminated" not in codec.encode_result(result)
+        assert b"outcome" not in encoding.encode_result(result)
+        assert b"terminated" not in encoding.encode_result(result)
 
 
 @pytest.mark.parametrize("format_", FORMATS.values(), ids=FORMATS)
@@ -85,7 +87,7 @@ def test_flags_that_contradict_the_outcome_are_refused(status: Status, flags: di
 
 
 def test_an_answer_that_contradicts_itself_is_not_an_answer():
-    client = codec.ClientCodec(Action, Observation, State)
+    client = client_codec.ClientCodec(Action, Observation, State)
     frame = b'{"type":"observation","data":{"observation":{},"done":true,"outcome":{"status":"ok"}}}'
     with pytest.raises(InvalidReplyError, match="contradicts itself"):
         client.result(frame)

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from echo_env.server.echo_environment import EchoEnvironment
 from openenv.environment.adapter import Shape
 from openenv.models import Action, Observation, State
-from openenv.protocol import codec
+from openenv.protocol import codec, schemas
 from openenv.protocol import messages as m
 from openenv.protocol.unions import members
 from python_exec_env.server.python_exec_environment import PythonExecEnvironment
@@ -68,25 +68,25 @@ class Decorated(Observation):
     "annotation", [Odd, Tree, Decorated, State, First | Second, Odd | Decorated, dict[str, Any]]
 )
 def test_any_type_has_a_schema_that_is_json(annotation):
-    schema = codec.json_schema(annotation)
+    schema = schemas.json_schema(annotation)
     assert json.loads(json.dumps(schema)) == schema
 
 
 def test_a_field_of_a_foreign_class_is_described_as_anything():
-    properties = codec.json_schema(Odd)["properties"]
+    properties = schemas.json_schema(Odd)["properties"]
     assert {} in properties["foreign"]["anyOf"]
     assert {} in properties["call"]["anyOf"]
     assert properties["anything"].keys() <= {"title", "default"}
 
 
 def test_the_schema_says_what_is_required_and_what_else_is_allowed():
-    assert codec.json_schema(Decorated)["required"] == ["text"]
-    assert codec.json_schema(Decorated)["additionalProperties"] is False
-    assert codec.json_schema(State).get("additionalProperties", True) in (True, {})
+    assert schemas.json_schema(Decorated)["required"] == ["text"]
+    assert schemas.json_schema(Decorated)["additionalProperties"] is False
+    assert schemas.json_schema(State).get("additionalProperties", True) in (True, {})
 
 
 def test_docstrings_reach_the_schema():
-    assert codec.json_schema(Shape.of(PythonExecEnvironment).observation)["description"].startswith(
+    assert schemas.json_schema(Shape.of(PythonExecEnvironment).observation)["description"].startswith(
         "What the program"
     )
 
@@ -108,10 +108,10 @@ def test_a_reset_may_have_an_observation_of_its_own():
 
 def test_a_body_with_schemas_in_place_has_no_loose_references():
     for observation in (Odd, Tree, Decorated):
-        body = codec.inline_schema(m.ResultData, observation=codec.json_schema(observation))
+        body = schemas.inline_schema(m.ResultData, observation=schemas.json_schema(observation))
         assert "$ref" not in json.dumps(body)
         assert "$defs" not in json.dumps(body)
         assert body["properties"]["observation"]["title"] == observation.__name__
-    step = codec.inline_schema(m.StepRequest, action=codec.json_schema(First | Second))
+    step = schemas.inline_schema(m.StepRequest, action=schemas.json_schema(First | Second))
     assert "$ref" not in json.dumps(step)
     assert json.dumps(step).count('"value"') >= 1

@@ -9,8 +9,8 @@ from pydantic import Field
 
 from openenv.errors import InvalidRequestError
 from openenv.mcp import CallToolAction, ListToolsAction
-from openenv.models import Action, Observation, State
-from openenv.protocol import codec
+from openenv.models import Action, Observation, State, StepResult
+from openenv.protocol import client_codec, codec, encoding
 from openenv.protocol.unions import members
 
 
@@ -150,9 +150,9 @@ def test_a_payload_that_fits_none_or_several_is_refused(union, payload, kind, to
     ids=lambda value: repr(value)[:50],
 )
 def test_an_action_a_client_sends_is_the_action_the_server_gets(union, actions):
-    client = codec.ClientCodec(union, Observation, State)
+    client = client_codec.ClientCodec(union, Observation, State)
     for action in actions:
-        received = server(union).decode(codec.frame("step", client.payload_json(action))).data
+        received = server(union).decode(encoding.frame("step", client.payload_json(action))).data
         assert type(received) is type(action)
         assert received == action
         again = (
@@ -168,12 +168,12 @@ def test_a_union_of_observations_is_decided_the_same_way():
     class Heard(Observation):
         sound: str
 
-    client = codec.ClientCodec(Walk, Seen | Heard, State)
+    client = client_codec.ClientCodec(Walk, Seen | Heard, State)
     for observation in (Seen(picture=np.arange(2)), Heard(sound="boo")):
-        sent = codec.encode_result(codec.StepResult(observation, 1.0, True))
-        received = client.result(codec.frame("observation", sent)).observation
+        sent = encoding.encode_result(StepResult(observation, 1.0, True))
+        received = client.result(encoding.frame("observation", sent)).observation
         assert received == observation.model_copy(update={"reward": 1.0, "done": True})
-        parsed = client.parse_result(codec.reply_data(codec.frame("observation", sent))).observation
+        parsed = client.parse_result(client_codec.reply_data(encoding.frame("observation", sent))).observation
         assert parsed == received
 
 

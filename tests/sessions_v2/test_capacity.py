@@ -39,6 +39,25 @@ def test_several_sessions_are_opened_all_or_none(serve, both: Wires):
     wire.open(1)
 
 
+@pytest.mark.parametrize("queue", [0, 1000])
+def test_more_sessions_than_there_may_be_are_refused_before_the_first_is_made(serve, wires: Wires, queue):
+    made = []
+
+    class Noticed(Counter):
+        def __init__(self) -> None:
+            made.append(self)
+
+    server = serve(Noticed, max_concurrent_envs=3, budgets=Budgets(queue=queue))
+    wire = wires(server)
+    wire.open(1)
+    error = wire.refused("open", count=4)
+    assert error["code"] == "CAPACITY_REACHED"
+    assert "4 more are wanted" in error["message"]
+    assert wire.open(2)
+    assert wait_until(lambda: len(made) == 3)
+    assert used(server) == 3
+
+
 def test_a_slot_that_becomes_free_goes_to_whoever_has_waited_longest(serve, both: Wires):
     server = serve(Counter, max_concurrent_envs=1, budgets=PATIENT)
     [held] = both(server).open()

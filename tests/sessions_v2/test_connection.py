@@ -1,11 +1,13 @@
 """One connection: its handshake, its heartbeat, many sessions and many requests at once, and frames of no sense."""
 
 import pytest
+from tests.sessions_v2.cable import Cable, World
 from tests.sessions_v2.environments import Coroutines
 from tests.sessions_v2.wire import Wire, Wires, error_of, other
-from tests.toys import Counter, Gate, InlineCounter, gated
+from tests.toys import Add, Counter, Gate, InlineCounter, gated
 
 from openenv.protocol.formats import JSON, MSGPACK
+from openenv.server.budgets import HANDSHAKE_S
 
 
 def test_the_handshake_tells_versions_capabilities_and_limits(shared, both: Wires):
@@ -16,6 +18,20 @@ def test_the_handshake_tells_versions_capabilities_and_limits(shared, both: Wire
     assert {"batch", "cancel", "resume"} <= set(welcome["capabilities"])
     assert welcome["limits"].keys() == {"max_message_size", "heartbeat_s", "lease_s"}
     assert welcome["limits"]["heartbeat_s"] < 30, "proxies cut what is idle for 30 s"
+
+
+@pytest.mark.parametrize("says_hello", [True, False])
+def test_only_who_has_said_hello_may_be_silent(says_hello):
+    world = World(Counter, Add, JSON)
+    cable = world.loop.settle(lambda: Cable(world, lambda _raw: None, lambda *_: None))
+    world.loop.advance(HANDSHAKE_S - 1)
+    if says_hello:
+        cable.requests.append(b'{"id":1,"type":"hello","version":2}')
+        world.loop.settle(cable.carry_request)
+    world.loop.advance(24 * 3600)
+    assert cable.served is says_hello
+    assert not world.loop.failures
+    world.loop.close()
 
 
 @pytest.mark.parametrize("request_", ["ping", "open", "state", "close", "step"])

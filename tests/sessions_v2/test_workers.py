@@ -2,14 +2,19 @@
 
 import os
 import signal
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from tests.servers import BOUND_S
-from tests.sessions_v2.environments import Undeclared, UndeclaredNeverBorn
+from tests.sessions_v2.environments import Do, Undeclared, UndeclaredNeverBorn
 from tests.sessions_v2.wire import Remote, Wires, used, wait_until
 
 from openenv.server.budgets import Budgets
+from openenv.server.worker.messages import packed
+from openenv.server.worker.target import Target
 
 
 def runs(pid: int) -> bool:
@@ -223,6 +228,48 @@ def test_the_fork_server_that_is_killed_takes_its_workers_along_and_a_reset_star
     assert error["code"] == "ENVIRONMENT_DIED"
     assert session.reset()["steps"] == 0
     assert wires(server).play().step()["steps"] == 1
+
+
+def test_a_fork_server_whose_server_is_killed_ends_without_a_word():
+    """It finds answers that nobody has read, and so a connection that was reset."""
+    ours, theirs = socket.socketpair()
+    forks = subprocess.Popen(
+        [sys.executable, "-m", "openenv.server.worker.forkserver", str(theirs.fileno())],
+        pass_fds=(theirs.fileno(),),
+        stderr=subprocess.PIPE,
+    )
+    theirs.close()
+    with ours:
+        ours.sendall(
+            packed(
+                {
+                    "target": Target.of(Undeclared).to_wire(),
+                    "action": [Target.of(Do).to_wire()],
+                    "path": list(sys.path),
+                }
+            )
+        )
+        ours.settimeout(3 * BOUND_S)
+        assert ours.recv(1)  # the first byte of "ready"; the others stay unread
+    _, said = forks.communicate(timeout=3 * BOUND_S)
+    assert (forks.returncode, said.decode()) == (0, "")
+
+
+def test_more_sessions_at_once_than_the_fork_server_can_be_told_of_keep_nobody_waiting(
+    serve, wires: Wires, monkeypatch
+):
+    whole = socket.socketpair
+
+    def narrow(*arguments) -> tuple[socket.socket, socket.socket]:
+        pair = whole(*arguments)
+        for end in pair:
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)  # room for a handful of messages
+        return pair
+
+    monkeypatch.setattr(socket, "socketpair", narrow)
+    wire = wires(serve(Undeclared))
+    sessions = wire.open(40)
+    assert all(session.reset()["steps"] == 0 for session in sessions)
 
 
 def test_a_session_closed_before_its_worker_is_there_leaves_no_process(serve, wires: Wires):

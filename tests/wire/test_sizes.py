@@ -3,7 +3,7 @@
 import httpx
 import pytest
 from tests.servers import Server
-from tests.toys import Add, CounterEnv
+from tests.toys import Add, CounterEnv, InlineCounter
 from tests.wire.conftest import Connect, Serve
 from tests.wire.environments import Moody
 from tests.wire.raw import RESET, STATE, step
@@ -101,3 +101,13 @@ def test_an_answer_over_the_limit_is_413_over_http(server: Server, http: httpx.C
     response = http.post(f"{server.url}/step", json={"action": {"trouble": "large"}})
     assert (response.status_code, response.json()["code"]) == (413, "MESSAGE_TOO_LARGE")
     assert http.get(f"{server.url}/state").json()["step_count"] == 1
+
+
+def test_large_answers_of_one_turn_do_not_get_into_one_another(serve_on: Serve, connect: Connect):
+    socket = connect(serve_on(InlineCounter))
+    socket.ask(RESET)
+    amounts = [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]  # so that the answers differ in length
+    socket.send_at_once([step(amount, trouble="large") for amount in amounts])
+    answers = [socket.receive()["data"] for _ in amounts]
+    assert [answer["observation"]["total"] for answer in answers] == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]
+    assert {len(answer["observation"]["extra"]) for answer in answers} == {3_000_000}

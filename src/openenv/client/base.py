@@ -23,7 +23,7 @@ from openenv.client.progress import OnProgress
 from openenv.client.session_link import SessionLink
 from openenv.errors import ConfigurationError, InvalidRequestError
 from openenv.models import Action, EnvironmentMetadata, Nothing, Observation, State, StepResult
-from openenv.protocol.codec import ClientCodec, reply_data
+from openenv.protocol.client_codec import ClientCodec, reply_data
 from openenv.protocol.formats import JSON, MSGPACK, Format, Incoming
 from openenv.protocol.generics import type_arguments
 from openenv.protocol.messages import SchemaResponse, ServerCapacityStatus

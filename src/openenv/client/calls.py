@@ -101,7 +101,9 @@ class SingleCall(Call):
         verb: str,
         future: asyncio.Future[Incoming],
     ) -> None:
-        super().__init__(raw, sessions)
+        self.raw = raw
+        self.sessions = sessions
+        self.deadline = 0.0
         self.future = future
         self.verb = verb
         self._calls = calls

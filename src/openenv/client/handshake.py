@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from pydantic import ValidationError
+
 from openenv._version import __version__
 from openenv.client.link import LinkOptions, proxy_of
-from openenv.errors import ConnectionFailedError, RequestError
+from openenv.errors import ConnectionFailedError, InvalidReplyError, RequestError
 from openenv.protocol import v2
 from openenv.protocol.address import shown
 from openenv.protocol.formats import Format, Incoming
@@ -57,6 +59,7 @@ async def shake_hands(
     Raises:
         OldServerError: The server speaks version 1 only.
         ConnectionFailedError: Nobody answers at the address.
+        InvalidReplyError: What the server says is no welcome.
         RequestError: The server does not speak this version.
         TimeoutError: The server took too long to accept the connection.
     """
@@ -70,7 +73,10 @@ async def shake_hands(
     def first(raw: bytes) -> None:
         socket.rebind(received, lost)  # what follows in the same packet is theirs
         if not welcome.done():
-            welcome.set_result(form.read(raw))
+            try:
+                welcome.set_result(form.read(raw))
+            except InvalidReplyError as error:
+                welcome.set_exception(error)
 
     def gone(_code: int | None, _reason: str) -> None:
         if not welcome.done():
@@ -94,10 +100,17 @@ async def shake_hands(
             raise RequestError.from_wire(answer.data.get("data"))
         if socket.gone:  # already; nobody would be told any more
             raise ConnectionFailedError(f"{url} closed the connection at once")
-        return socket, v2.Welcome.model_validate(answer.data).limits
+        return socket, _limits(answer)
     except BaseException:
         await socket.close()
         raise
+
+
+def _limits(answer: Incoming) -> v2.Limits:
+    try:
+        return v2.Welcome.model_validate(answer.data).limits
+    except ValidationError as error:
+        raise InvalidReplyError(f"The server's welcome is none of version 2: {error}") from error
 
 
 async def _connected(

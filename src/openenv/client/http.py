@@ -13,7 +13,7 @@ from openenv.client.base import ActionT, EnvClient, ObservationT, StateT
 from openenv.client.link import Link, LinkOptions
 from openenv.client.progress import OnProgress
 from openenv.errors import BudgetExceededError, ConnectionFailedError, SessionLost, SessionNotFoundError
-from openenv.protocol import codec
+from openenv.protocol import client_codec, encoding
 from openenv.protocol.address import http_address, place, shown
 from openenv.protocol.formats import JSON, Incoming
 from openenv.protocol.messages import ErrorData
@@ -102,7 +102,7 @@ class HTTPLink:
             self._session = f"/sessions/{response.json()['session_id']}"
         elif response.status_code not in (404, 405):
             await http.aclose()
-            codec.reply_data(_as_frame(response))  # raises what the server answered
+            client_codec.reply_data(_as_frame(response))  # raises what the server answered
         self._http = http
 
     async def request(
@@ -181,7 +181,7 @@ def _code(response: httpx.Response) -> str:
 def _as_frame(response: httpx.Response, verb: str = "") -> bytes:
     """Return an HTTP answer in the form of a WebSocket frame."""
     if response.status_code < 400:
-        return codec.frame("state" if verb == "state" else "observation", response.content)
+        return encoding.frame("state" if verb == "state" else "observation", response.content)
     try:
         body = response.json()
     except ValueError:
@@ -190,4 +190,4 @@ def _as_frame(response: httpx.Response, verb: str = "") -> bytes:
         detail = body.get("detail") if isinstance(body, dict) else response.text[:500]
         body = {"message": f"HTTP {response.status_code}: {detail}", "code": "HTTP_ERROR"}
     body.pop("detail", None)
-    return codec.frame("error", ErrorData.model_validate(body).model_dump_json(exclude_none=True).encode())
+    return encoding.frame("error", ErrorData.model_validate(body).model_dump_json(exclude_none=True).encode())

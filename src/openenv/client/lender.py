@@ -22,7 +22,7 @@ from openenv.errors import (
     SessionCapacityError,
     SessionLost,
 )
-from openenv.protocol.codec import reply_data
+from openenv.protocol.client_codec import reply_data
 from openenv.providers.source import Source
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from openenv.errors import (
     SessionLost,
 )
 from openenv.protocol.address import is_unix, shown, websocket_address
-from openenv.protocol.codec import reply_data
+from openenv.protocol.client_codec import reply_data
 from openenv.protocol.formats import JSON, Format, Incoming
 from openenv.settings import DEFAULT_MAX_MESSAGE_SIZE_MB, MIB
 

@@ -11,6 +11,8 @@ import asyncio
 import random
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from openenv.client.calls import Call, Calls, ListeningCall, RemoteSession, SingleCall
 from openenv.client.handshake import OldServerError, shake_hands
 from openenv.client.link import LinkOptions
@@ -18,6 +20,7 @@ from openenv.client.progress import Listening, OnProgress
 from openenv.errors import (
     BudgetExceededError,
     ConnectionFailedError,
+    InvalidReplyError,
     MessageTooLargeError,
     RequestError,
     SessionLost,
@@ -96,9 +99,16 @@ class Multiplexer:
 
         Raises:
             SessionCapacityError: There is not enough room.
+            InvalidReplyError: The server says something else.
         """
         answer = await self.ask("open", {"count": count}, budget="create")
-        opened = [RemoteSession(s["session"], s["token"]) for s in answer.data["sessions"]]
+        try:
+            told = v2.Opened.model_validate(answer.data).sessions
+        except ValidationError as error:
+            raise InvalidReplyError(f"The server does not say which sessions it has opened: {error}") from error
+        if len(told) != count:
+            raise InvalidReplyError(f"The server has opened {len(told)} sessions, and {count} were asked for")
+        opened = [RemoteSession(one.session, one.token) for one in told]
         self._sessions.update({session.id: session for session in opened})
         return opened
 

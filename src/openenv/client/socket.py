@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import picows
-from picows import WSCloseCode, WSListener, WSMsgType, WSTransport
+from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
 from openenv.protocol.address import place
 from openenv.protocol.sockets import MessageListener
@@ -120,6 +120,13 @@ class Socket(MessageListener):
         finally:
             if not self._gone.is_set():  # not even if whoever closes it is cancelled may it stay open
                 self.transport.disconnect(False)
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        """Hand a message on; what is not one whole message goes the longer way."""
+        if frame.msg_type is WSMsgType.TEXT and frame.fin and frame.payload_size <= self._max_size:
+            self._on_message(frame.get_payload_as_bytes())
+        else:
+            super().on_ws_frame(transport, frame)
 
     def message(self, raw: bytes, binary: bool) -> None:
         """Hand it on."""

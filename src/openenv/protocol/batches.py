@@ -18,7 +18,7 @@ from openenv import values
 from openenv.errors import InvalidReplyError, InvalidRequestError, RequestError
 from openenv.models import Model, Observation, Reward, StepResult
 from openenv.protocol import messages as m
-from openenv.protocol.codec import ClientCodec, plain_result, reply_data, step_result
+from openenv.protocol.client_codec import ClientCodec, plain_result, reply_data, step_result
 from openenv.protocol.formats import Format
 from openenv.protocol.messages import ObservationT
 from openenv.protocol.unions import wire_type

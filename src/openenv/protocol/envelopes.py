@@ -30,7 +30,7 @@ class Result(msgspec.Struct, forbid_unknown_fields=True):
     """The data of an ordinary answer to a reset or step: nothing but these three."""
 
     observation: msgspec.Raw
-    reward: bool | float | None
+    reward: bool | int | float | None
     done: bool
 
 

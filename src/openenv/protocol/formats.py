@@ -16,7 +16,7 @@ from typing_extensions import Buffer
 from openenv import values
 from openenv.errors import InvalidReplyError, RequestError, SerializationError
 from openenv.models import StepResult
-from openenv.protocol import codec
+from openenv.protocol import encoding
 from openenv.protocol.v2 import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
 
 if TYPE_CHECKING:
@@ -53,9 +53,13 @@ class Incoming:
 
     @property
     def data(self) -> dict[str, Any]:
-        """The whole frame as plain values."""
+        """The whole frame as plain values.
+
+        Raises:
+            InvalidReplyError: There is something in its data that has no meaning.
+        """
         if self._data is None:
-            self._data = values.loads(self.raw) if isinstance(self.raw, bytes) else self.raw
+            self._data = self.raw if isinstance(self.raw, dict) else _parsed(self.raw, values.loads)
         return self._data
 
 
@@ -188,9 +192,9 @@ class _Json:
     def pack(self, value: Any, what: str) -> bytes:
         return values.dumps(value, what=what)
 
-    pack_result = staticmethod(codec.encode_result)
-    pack_state = staticmethod(codec.encode_state)
-    pack_error = staticmethod(codec.encode_error)
+    pack_result = staticmethod(encoding.encode_result)
+    pack_state = staticmethod(encoding.encode_state)
+    pack_error = staticmethod(encoding.encode_error)
 
 
 class _MessagePack:
@@ -261,13 +265,13 @@ class _MessagePack:
             raise SerializationError(f"The {what} cannot be serialised: {values.reason(error)}") from error
 
     def pack_result(self, result: StepResult[Any]) -> bytes:
-        return self.pack(codec.result_data(result), "observation")
+        return self.pack(encoding.result_data(result), "observation")
 
     def pack_state(self, state: Any) -> bytes:
         return self.pack(state.model_dump() if isinstance(state, BaseModel) else state, "state")
 
     def pack_error(self, error: RequestError) -> bytes:
-        return self.pack(values.loads(codec.encode_error(error)), "error")
+        return self.pack(values.loads(encoding.encode_error(error)), "error")
 
 
 JSON: Format = _Json()
@@ -289,12 +293,23 @@ def unpack(raw: bytes) -> Any:
         raise ValueError("it is nested too deeply") from None
 
 
-def _read(raw: bytes, parse: Any) -> Incoming:
+def _parsed(raw: bytes, parse: Callable[[bytes], Any]) -> dict[str, Any]:
     try:
         message = parse(raw)
-        number, kind = message.get("id"), message["type"]
-    except (ValueError, KeyError, AttributeError) as error:
-        raise InvalidReplyError(f"The server sent something that is no message: {raw[:200]!r}") from error
+    except ValueError as error:
+        raise _no_message(raw) from error
+    if not isinstance(message, dict) or "type" not in message:
+        raise _no_message(raw)
+    return message
+
+
+def _no_message(raw: bytes) -> InvalidReplyError:
+    return InvalidReplyError(f"The server sent something that is no message: {raw[:200]!r}")
+
+
+def _read(raw: bytes, parse: Callable[[bytes], Any]) -> Incoming:
+    message = _parsed(raw, parse)
+    number, kind = message.get("id"), message["type"]
     return Incoming(number if isinstance(number, int) else None, str(kind), raw, data=message)
 
 

@@ -6,6 +6,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Seconds = float | None
 
+HANDSHAKE_S = 10.0
+"""Seconds a connection has to say what it is for: for the head of a request, then for the `hello` of version 2."""
+
 
 class Budgets(BaseModel):
     """Seconds for each thing a session does; None for no limit.

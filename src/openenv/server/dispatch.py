@@ -10,7 +10,7 @@ from typing import Any
 
 from openenv.errors import SerializationError
 from openenv.protocol import messages as m
-from openenv.protocol.codec import to_lenient_json
+from openenv.protocol.encoding import to_lenient_json
 from openenv.server.host import Reply
 from openenv.server.sessions import OnReply, Session
 from openenv.values import dumps, refuse_non_finite_tree

@@ -42,6 +42,13 @@ _WSProtocol: Any = getattr(picows_core, "WSProtocol", None)
 
 PING_IDLE_S, PING_REPLY_S = 20.0, 20.0
 
+COPIED = 8192
+"""Bytes up to which picows 2.3 copies a message together with its header. The header of a longer one it leaves in a
+buffer that the next message overwrites, be it sent or not; so such a message comes with room for its header."""
+
+_HEADROOM = bytearray(14)
+"""The longest header."""
+
 
 def available() -> bool:
     """Return whether picows' server protocol is what this module was written for."""
@@ -234,7 +241,10 @@ class _Listener(MessageListener):
         self._close(1012)
 
     def _send(self, raw: bytes) -> None:
-        self.transport.send(self._kind, raw)
+        if len(raw) <= COPIED:
+            self.transport.send(self._kind, raw)
+        else:
+            self.transport.send_reuse_external_bytearray(self._kind, _HEADROOM + raw, len(_HEADROOM))
 
     def _close(self, code: int) -> None:
         self.transport.send_close(WSCloseCode(code))

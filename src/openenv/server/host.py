@@ -16,7 +16,7 @@ from typing import Any
 from openenv.environment.adapter import Adapter
 from openenv.errors import EnvironmentFactoryError, ExecutionError, RequestError
 from openenv.models import Observation, State
-from openenv.protocol import codec
+from openenv.protocol import encoding
 from openenv.protocol.formats import JSON, Format
 from openenv.values import text_of
 
@@ -84,7 +84,7 @@ class Reply:
 
     def frame(self) -> bytes:
         """Return it as a version 1 WebSocket frame."""
-        return codec.frame(self.kind, self.data)
+        return encoding.frame(self.kind, self.data)
 
 
 @dataclass(slots=True)
@@ -170,7 +170,7 @@ class Host:
         except BaseException as error:
             return self._report("step", error)
         if self.format is JSON and isinstance(returned, Observation):
-            data = codec.plain_observation(returned)
+            data = encoding.plain_observation(returned)
             if data is not None:
                 return Answer("observation", data, None, returned.done)
         return self.finish(_ANY_STEP, returned)

@@ -195,14 +195,7 @@ class SessionManager:
         """
         limit = self.config.max_concurrent_envs
         if not self.slots.take(limit, time.monotonic_ns()):
-            active = self.slots.taken
-            raise SessionCapacityError(
-                f"Server at capacity: {active}/{limit} sessions active. "
-                "Close one, wait, or raise max_concurrent_envs",
-                active_sessions=active,
-                max_sessions=limit,
-                retry_after=1.0,
-            )
+            raise self._full(1)
         return self._begin(attached, on_end)
 
     def _begin(self, attached: bool = True, on_end: Callable[[RequestError], None] | None = None) -> Session:
@@ -219,6 +212,27 @@ class SessionManager:
             self._watch_over(session)
         session.open()
         return session
+
+    def refuse_more_than_fit(self, count: int, *, waiting: bool = False) -> None:
+        """Make sure that there is room for so many sessions, or can be for who is `waiting`.
+
+        Raises:
+            SessionCapacityError: There is not.
+        """
+        limit = self.config.max_concurrent_envs
+        if count > (limit if waiting else limit - self.slots.taken):
+            raise self._full(count)
+
+    def _full(self, count: int) -> SessionCapacityError:
+        active, limit = self.slots.taken, self.config.max_concurrent_envs
+        wanted = f", and {count} more are wanted" if count > 1 else ""
+        return SessionCapacityError(
+            f"Server at capacity: {active}/{limit} sessions active{wanted}. "
+            "Close one, wait, or raise max_concurrent_envs",
+            active_sessions=active,
+            max_sessions=limit,
+            retry_after=1.0,
+        )
 
     def open_when_free(
         self, opened: Callable[[Session], None], refused: Callable[[RequestError], None]

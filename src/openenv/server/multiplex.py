@@ -16,8 +16,10 @@ from pydantic import ValidationError
 
 from openenv._version import __version__
 from openenv.errors import (
+    BudgetExceededError,
     InvalidRequestError,
     RequestError,
+    SessionCapacityError,
     SessionLost,
     SessionNotFoundError,
     UnsupportedVersionError,
@@ -26,6 +28,7 @@ from openenv.protocol import envelopes, v2
 from openenv.protocol.codec import invalid
 from openenv.protocol.codec_v2 import ServerCodecV2, batch_of, readable
 from openenv.protocol.formats import JSON, Format
+from openenv.server import budgets
 from openenv.server.connection import too_large
 from openenv.server.dispatch import tool_answer
 from openenv.server.host import Operation, Reply, ResetOp, StepOp
@@ -74,6 +77,7 @@ class MultiplexConnection:
         self._sessions: dict[str, Session] = {}
         self._requests: dict[int, tuple[Session, Request]] = {}
         self._waiting: list[Callable[[], None]] = []
+        self._greeting: asyncio.TimerHandle | None = None
         self._greeted = False
         self._lost = False
         self._do: dict[str, Callable[[Any], None]] = {
@@ -94,7 +98,9 @@ class MultiplexConnection:
     # --- called by the transport -----------------------------------------------------------------
 
     def opened(self) -> None:
-        """Wait for the client's hello."""
+        """Wait for the client's hello, for a bounded time."""
+        limit = budgets.HANDSHAKE_S
+        self._greeting = asyncio.get_running_loop().call_later(limit, self._not_greeted, limit)
 
     def received(self, raw: bytes) -> None:
         """Answer a frame."""
@@ -117,6 +123,7 @@ class MultiplexConnection:
     def lost(self) -> None:
         """The transport is gone; the sessions wait for their client to come back."""
         self._lost = True
+        self._stop_waiting_for_hello()
         for give_up in self._waiting:
             give_up()
         sessions, self._sessions = self._sessions, {}
@@ -137,6 +144,7 @@ class MultiplexConnection:
             self._close(PROTOCOL_ERROR)
             return
         self._greeted = True
+        self._stop_waiting_for_hello()
         if frame.max_message_size is not None:
             self._max_size = min(self._max_size, frame.max_message_size)
         limits = v2.Limits(
@@ -152,10 +160,25 @@ class MultiplexConnection:
             )
         )
 
+    def _not_greeted(self, seconds: float) -> None:
+        why = f'The first frame, "hello", did not come within {seconds:g} s'
+        self._fail(None, BudgetExceededError(why, budget="connect", seconds=seconds))
+        self._close(PROTOCOL_ERROR)
+
+    def _stop_waiting_for_hello(self) -> None:
+        if self._greeting is not None:
+            self._greeting.cancel()
+            self._greeting = None
+
     def _ping(self, frame: v2.Ping) -> None:
         self._say(v2.Pong(id=frame.id))
 
     def _open(self, frame: v2.Open) -> None:
+        try:  # before the first of them is made in vain
+            self._manager.refuse_more_than_fit(frame.count, waiting=self._manager.budgets.queue > 0)
+        except SessionCapacityError as error:
+            self._fail(frame.id, error)
+            return
         opened: list[Session] = []
 
         def got(session: Session) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -30,11 +31,20 @@ TURNS_TO_TELL = 16
 def wire_options() -> dict[str, Any]:
     """Return the uvicorn settings the wire relies on, for a program that runs uvicorn itself."""
     return {
+        "http": _http_class(),
         "ws": _websocket_class(),
         "ws_max_size": settings.max_message_size(),
         "ws_per_message_deflate": False,  # costs more CPU than the bytes are worth where this runs
         "timeout_graceful_shutdown": 3,
     }
+
+
+def _http_class() -> Any:
+    try:
+        from openenv.server.punctual import PunctualHttp
+    except ImportError:  # no httptools, or a uvicorn of another shape
+        return "auto"
+    return PunctualHttp
 
 
 def _websocket_class() -> Any:
@@ -57,6 +67,12 @@ def served(app: Any) -> HTTPEnvServer | None:
 
 class OrderlyServer(uvicorn.Server):
     """uvicorn that ends all sessions before it closes the connections, so that their clients are told why."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin. Nothing of what is there by now ever becomes garbage, so it is not looked through again."""
+        await super().startup(sockets)
+        gc.collect()
+        gc.freeze()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop."""

@@ -25,7 +25,9 @@ from openenv.client.generic import GenericEnvClient
 from openenv.environment.adapter import Adapter
 from openenv.errors import EpisodeEndedError, InvalidRequestError, NotResetError, SessionCapacityError
 from openenv.models import StepResult
-from openenv.protocol.codec import ClientCodec, ServerCodec, encode_result, frame
+from openenv.protocol.client_codec import ClientCodec
+from openenv.protocol.codec import ServerCodec
+from openenv.protocol.encoding import encode_result, frame
 from openenv.protocol.unions import members
 from openenv.testing.environment_subject import Env, EnvironmentSubject, resolved
 from openenv.testing.local import LocalServer

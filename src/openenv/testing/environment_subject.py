@@ -14,7 +14,7 @@ from pydantic_core import from_json
 from openenv.client.base import EnvClient
 from openenv.environment.adapter import Adapter, Shape
 from openenv.models import StepResult
-from openenv.protocol.codec import encode_result
+from openenv.protocol.encoding import encode_result
 from openenv.testing.local import LocalServer
 from openenv.testing.samples import sample_actions
 

@@ -17,7 +17,8 @@ from openenv.client.progress import OnProgress
 from openenv.environment.adapter import Shape
 from openenv.errors import ConfigurationError, SessionLost
 from openenv.models import State
-from openenv.protocol.codec import ServerCodec, frame
+from openenv.protocol.codec import ServerCodec
+from openenv.protocol.encoding import frame
 from openenv.protocol.formats import JSON, Incoming
 from openenv.protocol.unions import members
 from openenv.server.connection import Connection

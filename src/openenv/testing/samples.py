@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from openenv.errors import ConfigurationError
-from openenv.protocol.codec import json_schema
+from openenv.protocol.schemas import json_schema
 from openenv.protocol.unions import members
 from openenv.validation.samples import NotSimpleError, sample_value
 

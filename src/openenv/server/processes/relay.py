@@ -20,9 +20,9 @@ import msgspec
 
 from openenv.errors import RequestError, SessionLost
 from openenv.protocol import v2
-from openenv.protocol.codec import encode_error
-from openenv.protocol.codec import frame as v1_frame
 from openenv.protocol.codec_v2 import readable
+from openenv.protocol.encoding import encode_error
+from openenv.protocol.encoding import frame as v1_frame
 from openenv.protocol.formats import JSON, Format
 from openenv.server.config import ServerContext
 from openenv.server.multiplex import MultiplexConnection

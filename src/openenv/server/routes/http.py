@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
 from openenv.errors import RequestError
-from openenv.protocol import codec as wire
+from openenv.protocol import encoding, schemas
 from openenv.protocol import messages as m
 from openenv.server.config import ServerContext
 from openenv.server.connection import too_large
@@ -40,7 +40,7 @@ def error_response(error: RequestError) -> Response:
     wire_error = error.to_wire()
     body = {"detail": error.errors or error.message, **wire_error}
     headers = {"Retry-After": f"{max(1, round(error.retry_after))}"} if error.retry_after else None
-    return _json(wire.to_lenient_json(body), STATUS.get(error.code, 500), headers)
+    return _json(encoding.to_lenient_json(body), STATUS.get(error.code, 500), headers)
 
 
 def _json(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -160,7 +160,7 @@ def _documents(context: ServerContext, body: type[BaseModel] | None, verb: str) 
     """Return what a route says about itself in the OpenAPI document."""
     schema = context.schema
     answers = {"reset": schema.reset_observation, "step": schema.observation}
-    answer = wire.inline_schema(m.ResultData, observation=answers[verb]) if verb in answers else schema.state
+    answer = schemas.inline_schema(m.ResultData, observation=answers[verb]) if verb in answers else schema.state
     extra: dict[str, Any] = {
         "responses": {
             "200": {"description": "OK", "content": {"application/json": {"schema": answer}}},
@@ -168,7 +168,9 @@ def _documents(context: ServerContext, body: type[BaseModel] | None, verb: str) 
         }
     }
     if body is not None:
-        described = wire.inline_schema(body, action=schema.action) if verb == "step" else wire.inline_schema(body)
+        described = (
+            schemas.inline_schema(body, action=schema.action) if verb == "step" else schemas.inline_schema(body)
+        )
         extra["requestBody"] = {
             "required": verb == "step",
             "content": {"application/json": {"schema": described}},

@@ -42,7 +42,7 @@ class _Link:
         self._outbox: deque[bytes] = deque()
         self._wake = asyncio.Event()
         self._receiving = False
-        self._flushing = False
+        self._flushing = asyncio.Lock()
         self._close_code: int | None = None
         offered = websocket.scope.get("subprotocols", [])
         format_, self._connection = context.connection(offered, self._send, self._close, session_id=session_id)
@@ -89,7 +89,8 @@ class _Link:
                     await self._flush()
 
     async def _write(self) -> None:
-        while self._close_code is None or self._outbox or self._flushing:  # what was said before closing goes out
+        # What was said before closing goes out.
+        while self._close_code is None or self._outbox or self._flushing.locked():
             await self._wake.wait()
             self._wake.clear()
             await self._flush()
@@ -97,19 +98,15 @@ class _Link:
             await self._websocket.close(self._close_code)
 
     async def _flush(self) -> None:
-        if self._flushing:  # whoever is at it sends these as well
-            return
-        self._flushing = True
-        try:
-            while self._outbox:
-                raw = self._outbox.popleft()
-                if self._binary:
-                    await self._websocket.send_bytes(raw)
-                else:
-                    await self._websocket.send_text(raw.decode())
-        except _CLIENT_IS_GONE:
-            self._outbox.clear()  # the reader is about to hear of it
-        finally:
-            self._flushing = False
-            if self._close_code is not None:  # the writer waits for this to close
-                self._wake.set()
+        async with self._flushing:  # whoever comes meanwhile waits: a client that does not read is not listened to
+            try:
+                while self._outbox:
+                    raw = self._outbox.popleft()
+                    if self._binary:
+                        await self._websocket.send_bytes(raw)
+                    else:
+                        await self._websocket.send_text(raw.decode())
+            except _CLIENT_IS_GONE:
+                self._outbox.clear()  # the reader is about to hear of it
+        if self._close_code is not None:  # the writer waits for this to close
+            self._wake.set()

@@ -40,8 +40,9 @@ def main() -> None:
     # What is alive now is shared by all workers; moving it out of the collector's sight keeps it shared.
     gc.collect()
     gc.freeze()
-    server.sendall(packed({"ready": os.getpid()}))
-    _serve(server, factory, adapter)
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # a server that was killed hangs up like this
+        server.sendall(packed({"ready": os.getpid()}))
+        _serve(server, factory, adapter)
 
 
 def _action_type(factory: Any, named: list[dict[str, Any]]) -> Any:

@@ -16,7 +16,7 @@ from typing import Any, cast
 
 from openenv.errors import EnvironmentDiedError, EnvironmentFactoryError, InvalidRequestError, RequestError
 from openenv.models import EnvironmentMetadata, Observation, State
-from openenv.protocol.codec import ClientCodec
+from openenv.protocol.client_codec import ClientCodec
 from openenv.protocol.formats import Format
 from openenv.protocol.unions import members
 from openenv.server.host import Answer, Operation, ResetOp, StepOp
@@ -125,6 +125,7 @@ class ForkServer:
     def _message(self, message: dict[str, Any]) -> None:
         if "forked" in message:
             self._forking.popleft()(message["forked"], None)
+            self._send_waiting()
         elif "exited" in message:
             told = self._exits.pop(message["exited"], None)
             if told is not None:
@@ -136,20 +137,18 @@ class ForkServer:
             self._drop(f"The environment could not be imported by a worker: {message['failed']}")
 
     def _send_waiting(self) -> None:
+        """Ask for as many forks as there is room for. Whoever waits here may be who the fork server waits for."""
         assert self._socket is not None
         while self._waiting:
-            connection, output, done = self._waiting.popleft()
-            self._forking.append(done)
-            # A one-byte message always fits: the fork server reads one at a time.
+            connection, output, done = self._waiting[0]
             try:
-                self._socket.setblocking(True)
                 socket.send_fds(self._socket, [b"f"], [connection.fileno(), output])
-                self._socket.setblocking(False)
-            except OSError:  # it has died; its end of the socket tells, and then whoever waits is told
+            except OSError:  # it is full, and the next answer makes room; or broken, as reading is about to tell
                 return
-            finally:
-                connection.close()
-                os.close(output)
+            self._waiting.popleft()
+            self._forking.append(done)
+            connection.close()
+            os.close(output)
 
     def _drop(self, why: str) -> None:
         process, self._process = self._process, None
