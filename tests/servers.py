@@ -9,7 +9,7 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,16 @@ from openenv.server.serving import OrderlyServer, wire_options
 
 BOUND_S = 10.0
 """Seconds after which a wait that should be short counts as failed."""
+
+
+def wait_until(condition: Callable[[], Any], within_s: float = BOUND_S) -> bool:
+    """Return whether something comes true."""
+    end = time.monotonic() + within_s
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.005)
+    return True
 
 
 class _Uvicorn(OrderlyServer):

@@ -1,7 +1,6 @@
 """Every test of a client ends with nothing of it left."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
@@ -9,7 +8,7 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
-from tests.servers import BOUND_S, Host, Server
+from tests.servers import BOUND_S, Host, Server, wait_until
 
 from openenv.client.fleet import Fleet
 from openenv.client.http import HTTPLink
@@ -21,16 +20,6 @@ from openenv.server.app import create_app
 def portal_threads() -> list[str]:
     """Return the threads that blocking clients share; there should be one or none."""
     return [thread.name for thread in threading.enumerate() if thread.name == "openenv-client"]
-
-
-def wait_until(condition: Callable[[], bool]) -> bool:
-    """Return whether a condition comes true in a bounded time."""
-    end = time.monotonic() + BOUND_S
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.002)
-    return True
 
 
 @pytest.fixture(autouse=True)

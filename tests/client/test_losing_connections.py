@@ -11,8 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.client.conftest import wait_until
-from tests.servers import BOUND_S
+from tests.servers import BOUND_S, wait_until
 from tests.toys import Add, Count, Counter, CounterEnv, Gate, Tally, gated
 from websockets.asyncio.server import ServerConnection
 from websockets.asyncio.server import serve as websocket_server

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from tests.client.conftest import portal_threads, told_to_be_dropped, wait_until
+from tests.client.conftest import portal_threads, told_to_be_dropped
+from tests.servers import wait_until
 from tests.toys import Add, Count, Counter, CounterEnv, Tally
 
 from openenv.client import HTTPEnvClient

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.client import ways
-from tests.client.conftest import wait_until
+from tests.servers import wait_until
 from tests.toys import Add, Count, Counter, CounterEnv, Tally
 
 from openenv.client import EnvClient, GenericEnvClient, HTTPEnvClient

@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack, ExitStack
 from typing import Any
 
 import pytest
-from tests.client.conftest import wait_until
+from tests.servers import wait_until
 from tests.toys import Add, Count, CounterEnv, InlineCounter, Tally
 
 from openenv.client import EnvPool, GenericEnvClient, HTTPEnvClient, members

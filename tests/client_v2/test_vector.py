@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.client.conftest import parts_of, told_to_be_dropped, wait_until
+from tests.client.conftest import parts_of, told_to_be_dropped
+from tests.servers import wait_until
 from tests.toys import Add, Count, CounterEnv, Gate, InlineCounter, Tally, gated
 
 from openenv.client import AutoresetMode, EnvClient, Failure, VectorEnvClient

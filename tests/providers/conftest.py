@@ -2,11 +2,12 @@
 
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
+from tests.servers import wait_until
 
 from openenv.providers import ProcessProvider
 
@@ -42,16 +43,7 @@ def toy() -> Iterator[Callable[..., ProcessProvider]]:
 @pytest.fixture
 def eventually() -> Callable[..., bool]:
     """A bounded wait: whether a condition comes true within so many seconds."""
-
-    def wait(condition: Callable[[], bool], within_s: float = 20.0) -> bool:
-        end = time.monotonic() + within_s
-        while not condition():
-            if time.monotonic() > end:
-                return False
-            time.sleep(0.005)
-        return True
-
-    return wait
+    return partial(wait_until, within_s=20.0)
 
 
 @pytest.fixture

@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
-from tests.servers import Server
+from tests.servers import Server, wait_until
 from tests.sessions_v2.cable import World
 from tests.sessions_v2.ledger import Awaited, Ledger, Mark, kept_in
-from tests.sessions_v2.wire import pass_time, wait_until
+from tests.sessions_v2.wire import pass_time
 from tests.toys import Add, AsyncCounter, Counter, CounterEnv, Gate, gated
 
 from openenv.client.mux import Multiplexer, RemoteSession

@@ -2,8 +2,9 @@
 
 import httpx
 import pytest
+from tests.servers import wait_until
 from tests.sessions_v2.environments import Coroutines
-from tests.sessions_v2.wire import Wires, other, pass_time, wait_until
+from tests.sessions_v2.wire import Wires, other, pass_time
 from tests.toys import Counter, Gate, gated
 
 from openenv.server.budgets import Budgets

@@ -1,7 +1,6 @@
 """A WebSocket that speaks version 2, right or wrong, and shows every frame that comes back."""
 
 import json
-import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from typing import Any, Self
@@ -224,16 +223,6 @@ class Wires:
         wire = self.raw(server, format_)
         wire.ask("hello", version=2)
         return wire
-
-
-def wait_until(condition: Callable[[], Any], within_s: float = BOUND_S) -> bool:
-    """Return whether something comes true."""
-    end = time.monotonic() + within_s
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.005)
-    return True
 
 
 def pass_time(server: Server, seconds: float) -> None:
