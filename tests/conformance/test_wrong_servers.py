@@ -9,7 +9,7 @@ from tests.servers import Server
 from tests.toys import InlineCounter
 
 from openenv.errors import RequestError, SessionLost
-from openenv.protocol import codec, codec_v2, v2
+from openenv.protocol import codec_v2, encoding, v2
 from openenv.server import fast, multiplex, sessions
 from openenv.server.connection import Connection
 from openenv.server.multiplex import MultiplexConnection
