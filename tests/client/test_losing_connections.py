@@ -144,16 +144,6 @@ async def test_a_connection_lost_on_a_bare_client_is_told_in_both_ways(old_recor
     await client.close()
 
 
-def test_version_2_goes_on_with_the_episode_after_a_cut(serve):
-    server = serve(Counter)
-    with CounterEnv(server.url) as env:
-        env.reset()
-        for total in range(1, 4):
-            server.cut()
-            assert env.step(Add()).observation.total == total
-        assert env.state().step_count == 3
-
-
 @pytest.mark.parametrize("cls", [CounterEnv, CounterHTTP])
 def test_after_close_a_step_fails_and_a_reset_starts_anew(recorder, cls):
     server, lives = recorder

@@ -20,7 +20,7 @@ from openenv.client.generic import GenericEnvClient
 from openenv.client.http import HTTPEnvClient
 from openenv.errors import ConfigurationError, ConnectionFailedError
 from openenv.protocol.address import http_address, place, websocket_address
-from openenv.protocol.unix import listening_at
+from openenv.protocol.listening import listening_at
 from openenv.providers import ProcessProvider
 from openenv.server.app import create_app
 

@@ -4,7 +4,7 @@ import httpx
 import pytest
 from tests.servers import wait_until
 from tests.sessions_v2.environments import Coroutines
-from tests.sessions_v2.wire import Wires, other, pass_time
+from tests.sessions_v2.wire import Remote, Wire, Wires, other, pass_time
 from tests.toys import Counter, Gate, gated
 
 from openenv.server.budgets import Budgets
@@ -26,13 +26,19 @@ def test_a_session_goes_on_over_another_connection(shared, both: Wires):
     assert session.step()["steps"] == 2
 
 
-def test_what_was_answered_into_the_void_is_answered_again_and_not_executed_again(serve, both: Wires):
-    gate = Gate()
-    server = serve(gated(gate))
-    session = both(server).play()
+def lost_during_a_step(wire: Wire, gate: Gate) -> Remote:
+    """Return a session whose connection is gone, and whose step waits for the gate."""
+    session = wire.play()
     session.send("step", {"amount": 0})
     gate.wait_for(1)
     session.wire.drop()
+    return session
+
+
+def test_what_was_answered_into_the_void_is_answered_again_and_not_executed_again(serve, both: Wires):
+    gate = Gate()
+    server = serve(gated(gate))
+    session = lost_during_a_step(both(server), gate)
     wait_until(lambda: server.manager.get(session.id).lease_until is not None)
     gate.open()
     told = session.resume(both(server))
@@ -44,10 +50,7 @@ def test_what_was_answered_into_the_void_is_answered_again_and_not_executed_agai
 def test_what_still_runs_is_answered_to_whoever_has_resumed_and_asked_again(serve, both: Wires):
     gate = Gate()
     server = serve(gated(gate))
-    session = both(server).play()
-    session.send("step", {"amount": 0})
-    gate.wait_for(1)
-    session.wire.drop()
+    session = lost_during_a_step(both(server), gate)
     session.resume(both(server))
     number = session.send("step", {"amount": 0}, seq=2)
     gate.open()

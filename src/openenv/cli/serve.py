@@ -17,6 +17,7 @@ from typing import Any
 import click
 
 from openenv.cli.target import Target, load, locate
+from openenv.protocol.listening import listening_at, listening_on
 
 LOG_LEVELS = ("critical", "error", "warning", "info", "debug", "trace")
 
@@ -96,8 +97,6 @@ def _listening(
         return contextlib.nullcontext()
     if uds is None:
         return listen(host, port)
-    from openenv.protocol.unix import listening_at
-
     return listening_at(uds)
 
 
@@ -124,9 +123,7 @@ def listen(host: str, port: int) -> socket.socket:
         click.ClickException: The port is taken, the host is unknown, or binding is not allowed.
     """
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, *_, address = min(found, key=lambda info: info[0] != socket.AF_INET)
-        return socket.create_server(address[:2], family=family, backlog=2048)
+        return listening_on(host, port)
     except socket.gaierror as error:
         raise click.ClickException(f"There is no host {host!r} to listen on: {error.strerror}") from error
     except OSError as error:

@@ -18,6 +18,7 @@ from typing import Any
 
 from openenv import settings
 from openenv.errors import ConfigurationError, ProviderStartError
+from openenv.protocol.listening import BACKLOG
 from openenv.providers.base import Provider
 from openenv.providers.source import Source
 from openenv.providers.supervised import SupervisedProcess
@@ -25,7 +26,6 @@ from openenv.providers.supervised import SupervisedProcess
 __all__ = ["ProcessProvider"]
 
 LOOPBACK = "127.0.0.1"
-BACKLOG = 2048
 
 
 class ProcessProvider(Provider):

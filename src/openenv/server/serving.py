@@ -19,7 +19,7 @@ from uvicorn.config import STARTUP_FAILURE
 
 from openenv import settings
 from openenv.errors import ConfigurationError
-from openenv.protocol.unix import BACKLOG, listening_at
+from openenv.protocol.listening import listening_at, listening_on
 
 if TYPE_CHECKING:
     from openenv.server.app import HTTPEnvServer
@@ -178,7 +178,5 @@ def _listener(host: str, port: int, fd: int | None, uds: str | None) -> Iterator
         with listening_at(uds) as listener:
             yield listener
     else:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, *_, address = min(found, key=lambda info: info[0] != socket.AF_INET)
-        with socket.create_server(address[:2], family=family, backlog=BACKLOG) as listener:
+        with listening_on(host, port) as listener:
             yield listener
