@@ -11,6 +11,7 @@ import pytest
 from fastapi import FastAPI
 from tests.servers import BOUND_S, Host, Server
 
+from openenv.client import lender
 from openenv.client.fleet import Fleet
 from openenv.client.http import HTTPLink
 from openenv.client.mux import Multiplexer
@@ -31,6 +32,12 @@ def wait_until(condition: Callable[[], bool]) -> bool:
             return False
         time.sleep(0.002)
     return True
+
+
+@pytest.fixture(autouse=True)
+def pools_have_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let pools wait for all servers that are up, however long those take to say how they stand."""
+    monkeypatch.setattr(lender, "GRACE_S", 30.0)
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.processes.environments import Do, Seen
 from tests.processes.running import PATIENCE_S, ROOT, Several, Wires, children, kill, lives, process_of
-from tests.sessions_v2.wire import wait_until
+from tests.sessions.wire import wait_until
 
 from openenv.client import EnvClient
 from openenv.errors import SessionLost

@@ -8,7 +8,7 @@ from http.client import HTTPConnection
 import pytest
 from tests.processes.running import Several, Wires, process_of
 from tests.servers import BOUND_S
-from tests.sessions_v2.wire import wait_until
+from tests.sessions.wire import wait_until
 from websockets.sync.client import connect
 
 from openenv.client.generic import GenericEnvClient

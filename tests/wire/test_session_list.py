@@ -3,7 +3,7 @@
 import hashlib
 
 import httpx
-from tests.sessions_v2.wire import Wire, wait_until
+from tests.sessions.wire import Wire, wait_until
 from tests.toys import AsyncCounter, Counter
 
 from openenv.server.app import create_app

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from tests.chaos.raw import Raw
-from tests.sessions_v2.wire import wait_until
+from tests.sessions.wire import wait_until
 from tests.toys import Add, AsyncCounter, Count, Counter
 from tests.wire.conftest import Connect, Serve
 from tests.wire.raw import RESET, step

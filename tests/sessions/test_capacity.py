@@ -2,8 +2,8 @@
 
 import httpx
 import pytest
-from tests.sessions_v2.environments import Blocking
-from tests.sessions_v2.wire import Wires, used, wait_until
+from tests.sessions.environments import Blocking
+from tests.sessions.wire import Wires, used, wait_until
 from tests.toys import Counter, Gate, InlineCounter, gated
 from websockets.exceptions import ConnectionClosed
 

@@ -1,8 +1,8 @@
 """What is left of a client that has gone: a session for the length of its lease, and then nothing."""
 
 import pytest
-from tests.sessions_v2.environments import KINDS
-from tests.sessions_v2.wire import Wires, used, wait_until
+from tests.sessions.environments import KINDS
+from tests.sessions.wire import Wires, used, wait_until
 from tests.toys import Counter, Gate, gated
 
 from openenv.server.budgets import Budgets

@@ -2,8 +2,8 @@
 
 import httpx
 import pytest
-from tests.sessions_v2.environments import Coroutines
-from tests.sessions_v2.wire import Wires, other, pass_time, wait_until
+from tests.sessions.environments import Coroutines
+from tests.sessions.wire import Wires, other, pass_time, wait_until
 from tests.toys import Counter, Gate, gated
 
 from openenv.server.budgets import Budgets
