@@ -110,7 +110,9 @@ def markdown(
         "Throughput is the median of the rounds; beside it stand the lowest and highest round, and the CPU time",
         "of a step in the client and in the server process. Both implementations ran in the same rounds, one",
         "after the other, each with its own library on both ends of one loopback. A ratio is this project's",
-        "figure divided by the other's.",
+        f"figure divided by the other's. Release {VERSION} has neither Unix domain sockets nor sessions on several",
+        "processes: against lines that use them stands what it reaches over TCP, in one process. Limits are those",
+        "of the lines over TCP.",
         "",
     ]
     if plots:

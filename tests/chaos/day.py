@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.sessions_v2.ledger import Ledger, Mark, kept_in
-from tests.sessions_v2.simulated import SimulatedLoop, Threads
+from tests.sessions.ledger import Ledger, Mark, kept_in
+from tests.sessions.simulated import SimulatedLoop, Threads
 
 from openenv.protocol.codec_v2 import ServerCodecV2
 from openenv.protocol.formats import JSON, MSGPACK, Format
@@ -94,7 +94,7 @@ class Day:
     """One server, and all who come to it.
 
     Args:
-        environment: Class of `tests.sessions_v2.ledger`.
+        environment: Class of `tests.sessions.ledger`.
         crews: How many groups of sessions come in the course of the day.
         seed: Decides what they do.
 

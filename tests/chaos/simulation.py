@@ -12,8 +12,8 @@ from collections import Counter
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test as run_machine
 from tests.chaos.day import Day
-from tests.sessions_v2.ledger import Awaited, Blocking, Inline
-from tests.sessions_v2.machine import SessionMachine
+from tests.sessions.ledger import Awaited, Blocking, Inline
+from tests.sessions.machine import SessionMachine
 
 CREWS = 600
 """Groups of sessions that come in each simulated day."""

@@ -2,7 +2,7 @@
 
 import pytest
 from tests.chaos.day import Day
-from tests.sessions_v2.ledger import Awaited
+from tests.sessions.ledger import Awaited
 
 from openenv.server.manager import SessionManager
 from openenv.server.multiplex import MultiplexConnection

@@ -10,6 +10,7 @@ import pytest
 from fastapi import FastAPI
 from tests.servers import BOUND_S, Host, Server, wait_until
 
+from openenv.client import lender
 from openenv.client.fleet import Fleet
 from openenv.client.http import HTTPLink
 from openenv.client.mux import Multiplexer
@@ -20,6 +21,12 @@ from openenv.server.app import create_app
 def portal_threads() -> list[str]:
     """Return the threads that blocking clients share; there should be one or none."""
     return [thread.name for thread in threading.enumerate() if thread.name == "openenv-client"]
+
+
+@pytest.fixture(autouse=True)
+def pools_have_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let pools wait for all servers that are up, however long those take to say how they stand."""
+    monkeypatch.setattr(lender, "GRACE_S", 30.0)
 
 
 @pytest.fixture(autouse=True)

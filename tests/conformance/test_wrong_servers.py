@@ -10,10 +10,11 @@ from tests.toys import InlineCounter
 
 from openenv.errors import RequestError, SessionLost
 from openenv.protocol import codec_v2, encoding, v2
-from openenv.server import fast, multiplex, sessions
+from openenv.server import batch, fast, multiplex, sessions
 from openenv.server.connection import Connection
 from openenv.server.multiplex import MultiplexConnection
-from openenv.server.sessions import Request, Session
+from openenv.server.requests import Request
+from openenv.server.sessions import Session
 from openenv.validation.checks import Verdict
 
 IMPATIENT_S = 0.3
@@ -30,7 +31,7 @@ def forgets_refusals(session: Session, seq: int, error: RequestError, reply: Any
 
 
 def ends_with_the_socket(connection: MultiplexConnection) -> None:
-    connection._lost = True
+    connection.is_lost = True
     for session in list(connection._sessions.values()):
         session.end()
 
@@ -46,11 +47,11 @@ def welcomes(connection: MultiplexConnection, frame: v2.Hello) -> None:
 
 
 def answers_under_no_id(connection: MultiplexConnection, _number: Any, error: RequestError, *_: Any) -> None:
-    connection._send(connection._format.encode({"id": None, "type": "error", "data": error.to_wire()}))
+    connection.send(connection.format.encode({"id": None, "type": "error", "data": error.to_wire()}))
 
 
 def steps_whatever_it_does_not_hold(connection: MultiplexConnection, frame: v2.GetState) -> None:
-    session = connection._manager.get(frame.session)
+    session = connection.manager.get(frame.session)
     session.state(lambda reply: connection._answer(frame.id, frame.session, 0, reply))
 
 
@@ -90,7 +91,7 @@ BROKEN: dict[str, tuple[Any, str, Callable[..., Any] | Any]] = {
     "v2.cancel_unknown": (MultiplexConnection, "_cancel", says_found),
     "v2.cancel": (MultiplexConnection, "_cancel", says_found),
     "v2.bad_frame[an unknown type]": (MultiplexConnection, "_fail", answers_under_no_id),
-    "v2.batch": (multiplex._Batch, "begun", loses_an_item),
+    "v2.batch": (batch.Batch, "begun", loses_an_item),
     "msgpack.not_a_number": (codec_v2, "_NON_FINITE_STARTS", ()),
 }
 

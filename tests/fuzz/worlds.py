@@ -5,8 +5,8 @@ from collections import deque
 from typing import Any, Self
 
 from tests.fuzz.frames import SERVER, SERVER_V2, SESSION, Deed, Sight, Standing
-from tests.sessions_v2.cable import Cable, World
-from tests.sessions_v2.simulated import SimulatedLoop, Threads
+from tests.sessions.cable import Cable, World
+from tests.sessions.simulated import SimulatedLoop, Threads
 
 from openenv.environment import Environment
 from openenv.errors import OpenEnvError, RequestError

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import httpx
-from tests.sessions_v2.wire import Wire
+from tests.sessions.wire import Wire
 
 from openenv.protocol.formats import JSON, Format
 

@@ -4,7 +4,7 @@ import hashlib
 
 import httpx
 from tests.servers import wait_until
-from tests.sessions_v2.wire import Wire
+from tests.sessions.wire import Wire
 from tests.toys import AsyncCounter, Counter
 
 from openenv.server.app import create_app

@@ -12,7 +12,8 @@ from openenv.errors import SerializationError
 from openenv.protocol import messages as m
 from openenv.protocol.encoding import to_lenient_json
 from openenv.server.host import Reply
-from openenv.server.sessions import OnReply, Session
+from openenv.server.requests import OnReply
+from openenv.server.sessions import Session
 from openenv.values import dumps, refuse_non_finite_tree
 
 

@@ -29,11 +29,13 @@ from openenv.protocol.codec import invalid
 from openenv.protocol.codec_v2 import ServerCodecV2, batch_of, readable
 from openenv.protocol.formats import JSON, Format
 from openenv.server import budgets
+from openenv.server.batch import Batch, not_held, operation_of, reset_op
 from openenv.server.connection import too_large
 from openenv.server.dispatch import tool_answer
-from openenv.server.host import Operation, Reply, ResetOp, StepOp
+from openenv.server.host import Operation, Reply, StepOp
 from openenv.server.manager import SessionManager
-from openenv.server.sessions import Request, Session
+from openenv.server.requests import Request
+from openenv.server.sessions import Session
 
 logger = logging.getLogger("openenv.server")
 
@@ -68,18 +70,18 @@ class MultiplexConnection:
         *,
         max_size: int,
     ) -> None:
-        self._manager = manager
+        self.manager = manager
         self._codec = codec
-        self._format = format_
-        self._send = send
+        self.format = format_
+        self.send = send
         self._close = close
-        self._max_size = max_size
+        self.max_size = max_size
         self._sessions: dict[str, Session] = {}
         self._requests: dict[int, tuple[Session, Request]] = {}
         self._waiting: list[Callable[[], None]] = []
         self._greeting: asyncio.TimerHandle | None = None
         self._greeted = False
-        self._lost = False
+        self.is_lost = False
         self._do: dict[str, Callable[[Any], None]] = {
             "step": self._step,
             "step_many": self._step_many,
@@ -104,10 +106,10 @@ class MultiplexConnection:
 
     def received(self, raw: bytes) -> None:
         """Answer a frame."""
-        if self._format is JSON and self._greeted and self._stepped(raw):
+        if self.format is JSON and self._greeted and self._stepped(raw):
             return
         try:
-            frame = self._codec.decode(raw, self._format)
+            frame = self._codec.decode(raw, self.format)
         except (ValidationError, RequestError) as error:
             self._refuse(raw, error)
             return
@@ -122,14 +124,14 @@ class MultiplexConnection:
 
     def lost(self) -> None:
         """The transport is gone; the sessions wait for their client to come back."""
-        self._lost = True
+        self.is_lost = True
         self._stop_waiting_for_hello()
         for give_up in self._waiting:
             give_up()
         sessions, self._sessions = self._sessions, {}
         for session in sessions.values():
             session.holder = None
-            self._manager.detach(session)
+            self.manager.detach(session)
 
     # --- the connection --------------------------------------------------------------------------
 
@@ -146,9 +148,9 @@ class MultiplexConnection:
         self._greeted = True
         self._stop_waiting_for_hello()
         if frame.max_message_size is not None:
-            self._max_size = min(self._max_size, frame.max_message_size)
+            self.max_size = min(self.max_size, frame.max_message_size)
         limits = v2.Limits(
-            max_message_size=self._max_size, heartbeat_s=HEARTBEAT_S, lease_s=self._manager.budgets.lease
+            max_message_size=self.max_size, heartbeat_s=HEARTBEAT_S, lease_s=self.manager.budgets.lease
         )
         self._say(
             v2.Welcome(
@@ -175,21 +177,21 @@ class MultiplexConnection:
 
     def _open(self, frame: v2.Open) -> None:
         try:  # before the first of them is made in vain
-            self._manager.refuse_more_than_fit(frame.count, waiting=self._manager.budgets.queue > 0)
+            self.manager.refuse_more_than_fit(frame.count, waiting=self.manager.budgets.queue > 0)
         except SessionCapacityError as error:
             self._fail(frame.id, error)
             return
         opened: list[Session] = []
 
         def got(session: Session) -> None:
-            if self._lost:
+            if self.is_lost:
                 session.end()
                 return
             self._hold(session)
             opened.append(session)
             if len(opened) == frame.count:
                 sessions = [v2.OpenedSession(session=s.id, token=s.token) for s in opened]
-                self._say(v2.Opened(id=frame.id, sessions=sessions, lease_s=self._manager.budgets.lease))
+                self._say(v2.Opened(id=frame.id, sessions=sessions, lease_s=self.manager.budgets.lease))
 
         def full(error: RequestError) -> None:
             for give_up in giving_up:
@@ -207,7 +209,7 @@ class MultiplexConnection:
         for _ in range(frame.count):
             if refused:
                 return
-            giving_up.append(self._manager.open_when_free(got, full))
+            giving_up.append(self.manager.open_when_free(got, full))
         if len(opened) < frame.count:
             self._waiting += giving_up
 
@@ -216,7 +218,7 @@ class MultiplexConnection:
             f"No session {frame.session!r} with this token: it was closed, has expired, or is of another server"
         )
         try:
-            session = self._manager.get(frame.session)
+            session = self.manager.get(frame.session)
         except SessionNotFoundError:
             self._fail(frame.id, unknown, frame.session)
             return
@@ -226,7 +228,7 @@ class MultiplexConnection:
         if not hmac.compare_digest(session.token.encode(), frame.token.encode()):
             self._fail(frame.id, unknown, frame.session)
             return
-        if session.format is not self._format and session.seq > 0:
+        if session.format is not self.format and session.seq > 0:
             error = f"The session speaks {session.format.subprotocol}; resume it with the same subprotocol"
             self._fail(frame.id, InvalidRequestError(error), frame.session)
             return
@@ -251,17 +253,17 @@ class MultiplexConnection:
     def _hold(self, session: Session) -> None:
         self._sessions[session.id] = session
         session.holder = self
-        session.use(self._format)
-        self._manager.attach(session, partial(self._session_ended, session.id))
+        session.use(self.format)
+        self.manager.attach(session, partial(self._session_ended, session.id))
 
     def _session_ended(self, session_id: str, reason: RequestError) -> None:
         if self._sessions.pop(session_id, None) is not None:
             self._notify_end(session_id, reason)
 
     def _notify_end(self, session_id: str, reason: RequestError) -> None:
-        if not self._lost:
+        if not self.is_lost:
             data = reason.to_wire()
-            self._send(self._format.encode({"type": "ended", "session": session_id, "data": data}))
+            self.send(self.format.encode({"type": "ended", "session": session_id, "data": data}))
 
     # --- sessions --------------------------------------------------------------------------------
 
@@ -288,7 +290,7 @@ class MultiplexConnection:
         return True
 
     def _step_all(self, frame: envelopes.StepMany, actions: list[Any]) -> None:
-        batch = _Batch(self, frame.id, len(actions))
+        batch = Batch(self, frame.id, len(actions))
         sessions = self._sessions
         for item, action in zip(frame.items, actions, strict=True):
             session = sessions.get(item.session)
@@ -303,12 +305,12 @@ class MultiplexConnection:
         self._numbered(frame.id, frame, StepOp(frame.data, frame.timeout_s))
 
     def _reset(self, frame: v2.Reset) -> None:
-        self._numbered(frame.id, frame, _reset_op(frame))
+        self._numbered(frame.id, frame, reset_op(frame))
 
     def _numbered(self, number: int, item: v2.ResetItem | v2.StepItem[Any], operation: Operation) -> None:
         session = self._sessions.get(item.session)
         if session is None:
-            self._fail(number, _not_held(self._manager, item.session), item.session)
+            self._fail(number, not_held(self.manager, item.session), item.session)
             return
         answer = partial(self._answer, number, item.session, item.seq)
         request = session.numbered(item.seq, operation, answer)
@@ -318,45 +320,45 @@ class MultiplexConnection:
 
     def _answer(self, number: int, session: str, seq: int, reply: Reply) -> None:
         self._requests.pop(number, None)
-        if self._lost:
+        if self.is_lost:
             return
-        raw = self._format.answer(number, reply.kind, session, seq, reply.data)
-        if len(raw) > self._max_size:
-            reply = Reply.failed(too_large(len(raw), self._max_size, "answer"), self._format)
-            raw = self._format.answer(number, reply.kind, session, seq, reply.data)
-        self._send(raw)
+        raw = self.format.answer(number, reply.kind, session, seq, reply.data)
+        if len(raw) > self.max_size:
+            reply = Reply.failed(too_large(len(raw), self.max_size, "answer"), self.format)
+            raw = self.format.answer(number, reply.kind, session, seq, reply.data)
+        self.send(raw)
 
     def progressed(self, session: str, number: int, report: dict[str, Any]) -> None:
         """Tell the client how far a reset or step of one of its sessions is."""
-        if self._lost:
+        if self.is_lost:
             return
         try:
-            raw = self._format.answer(number, "progress", session, 0, self._format.pack(report, "progress"))
+            raw = self.format.answer(number, "progress", session, 0, self.format.pack(report, "progress"))
         except RequestError as error:  # not worth failing the request for
             logger.warning("session %s: a report of progress was left out: %s", session, error.message)
             return
-        if len(raw) <= self._max_size:
-            self._send(raw)
+        if len(raw) <= self.max_size:
+            self.send(raw)
 
     def _state(self, frame: v2.GetState) -> None:
         session = self._sessions.get(frame.session)
         if session is None:
-            self._fail(frame.id, _not_held(self._manager, frame.session), frame.session)
+            self._fail(frame.id, not_held(self.manager, frame.session), frame.session)
             return
         request = session.state(partial(self._answer, frame.id, frame.session, 0))
         if not request.answered:
             self._requests[frame.id] = (session, request)
 
     def _step_many(self, frame: v2.StepMany[Any]) -> None:
-        batch = _Batch(self, frame.id, len(frame.items))
+        batch = Batch(self, frame.id, len(frame.items))
         for item in frame.items:
             batch.run(self._sessions.get(item.session), item, StepOp(item.data, item.timeout_s))
         batch.begun()
 
     def _reset_many(self, frame: v2.ResetMany) -> None:
-        batch = _Batch(self, frame.id, len(frame.items))
+        batch = Batch(self, frame.id, len(frame.items))
         for item in frame.items:
-            batch.run(self._sessions.get(item.session), item, _reset_op(item))
+            batch.run(self._sessions.get(item.session), item, reset_op(item))
         batch.begun()
 
     def _close_session(self, frame: v2.Close) -> None:
@@ -372,25 +374,25 @@ class MultiplexConnection:
 
     def _mcp(self, frame: v2.Mcp) -> None:
         if frame.session not in self._sessions:
-            self._fail(frame.id, _not_held(self._manager, frame.session), frame.session)
+            self._fail(frame.id, not_held(self.manager, frame.session), frame.session)
             return
         self._say(v2.McpAnswer(id=frame.id, session=frame.session, data=tool_answer(frame.data)))
 
     # --- answers ---------------------------------------------------------------------------------
 
     def _say(self, answer: Any) -> None:
-        if not self._lost:
-            self._send(self._format.encode(answer.model_dump()))
+        if not self.is_lost:
+            self.send(self.format.encode(answer.model_dump()))
 
     def _fail(self, number: int | None, error: RequestError, session: str | None = None) -> None:
-        if not self._lost:
+        if not self.is_lost:
             answer = {"id": number, "type": "error", "session": session, "data": error.to_wire()}
-            self._send(self._format.encode(answer))
+            self.send(self.format.encode(answer))
 
     def _refuse(self, raw: bytes, error: ValidationError | RequestError) -> None:
         """Answer a frame that does not validate; what can be read of it says whom to tell."""
         reason = invalid(error) if isinstance(error, ValidationError) else error
-        frame = readable(raw, self._format)
+        frame = readable(raw, self.format)
         number = frame.get("id")
         number = number if isinstance(number, int) and not isinstance(number, bool) else None
         if self._greeted and (batch := batch_of(frame)) is not None:
@@ -404,104 +406,17 @@ class MultiplexConnection:
 
     def _refuse_items(self, number: int, kind: str, items: list[Any]) -> None:
         """Run the items of a batch that are right, and answer the others with what is wrong with them."""
-        batch = _Batch(self, number, len(items))
+        batch = Batch(self, number, len(items))
         for item in items:
             name = item.get("session") if isinstance(item, dict) else ""
             name = name if isinstance(name, str) else ""
             session = self._sessions.get(name)
             try:
-                right = self._codec.item(kind, item, self._format)
+                right = self._codec.item(kind, item, self.format)
             except (ValidationError, RequestError) as error:
                 reason = invalid(error) if isinstance(error, ValidationError) else error
                 seq = item.get("seq") if isinstance(item, dict) else None
                 batch.refuse(session, name, seq if isinstance(seq, int) else 0, reason)
             else:
-                batch.run(session, right, _operation(right))
+                batch.run(session, right, operation_of(right))
         batch.begun()
-
-
-_AROUND_ITEMS = 128
-"""Bytes that the frame around a batch's answers takes at most."""
-
-
-class _Batch:
-    """Gathers the answers to the items of one frame; those that are ready in one turn leave together.
-
-    What does not fit into one message leaves in several.
-    """
-
-    def __init__(self, connection: MultiplexConnection, number: int, count: int) -> None:
-        self._connection = connection
-        self._number = number
-        self._missing = count
-        self._room = connection._max_size - _AROUND_ITEMS
-        self._ready: list[bytes] = []
-        self._ready_size = 0
-        self._begun = False
-        self._scheduled = False
-
-    def run(self, session: Session | None, item: Any, operation: Operation) -> None:
-        if session is None:
-            self.answer(
-                item.session,
-                item.seq,
-                Reply.failed(_not_held(self._connection._manager, item.session), self._connection._format),
-            )
-        else:
-            request = session.numbered(item.seq, operation, partial(self.answer, item.session, item.seq))
-            if request is not None:
-                request.asker, request.number = self._connection, self._number
-
-    def refuse(self, session: Session | None, name: str, seq: int, reason: RequestError) -> None:
-        answer = partial(self.answer, name, seq)
-        if session is None:
-            answer(Reply.failed(reason, self._connection._format))
-        else:
-            session.refuse(seq, reason, answer)
-
-    def answer(self, session: str, seq: int, reply: Reply) -> None:
-        form = self._connection._format
-        item = form.item(session, seq, "data" if reply.error is None else "error", reply.data)
-        if len(item) >= self._room:
-            error = too_large(len(item), self._connection._max_size, "answer")
-            item = form.item(session, seq, "error", Reply.failed(error, form).data)
-        size = self._ready_size + len(item) + 1
-        if size > self._room:
-            self._flush()
-            size = len(item) + 1
-        self._missing -= 1
-        self._ready.append(item)
-        self._ready_size = size
-        if self._begun and not self._scheduled:
-            self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._flush)
-
-    def begun(self) -> None:
-        """All items are under way; send what is ready."""
-        self._begun = True
-        if self._ready:
-            self._flush()
-
-    def _flush(self) -> None:
-        self._scheduled = False
-        connection = self._connection
-        if self._ready and not connection._lost:
-            ready, self._ready, self._ready_size = self._ready, [], 0
-            connection._send(connection._format.items(self._number, ready, self._missing == 0))
-
-
-def _reset_op(item: v2.ResetItem) -> ResetOp:
-    return ResetOp(item.data.seed, item.data.episode_id, item.data.model_extra)
-
-
-def _operation(item: Any) -> Operation:
-    return _reset_op(item) if isinstance(item, v2.ResetItem) else StepOp(item.data, item.timeout_s)
-
-
-def _not_held(manager: SessionManager, session: str) -> RequestError:
-    ended = manager.end_of(session)
-    if ended is not None:
-        return ended
-    return SessionNotFoundError(
-        f"This connection holds no session {session!r}: it has ended, or was never resumed here"
-    )

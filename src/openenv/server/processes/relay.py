@@ -211,7 +211,7 @@ class SpreadConnection(MultiplexConnection):
         self._told.discard(frame.session)
         self._away[frame.session] = relay  # at once: requests may follow before the answer
         self._gathered[frame.id] = _Gathering("resume", session=frame.session)
-        relay.send(self._format.encode(frame.model_dump()))
+        relay.send(self.format.encode(frame.model_dump()))
 
     def _open_relay(self, number: int) -> Relay:
         greeted = False
@@ -223,12 +223,10 @@ class SpreadConnection(MultiplexConnection):
             elif not raw.startswith(_ENDED) or self._first_told(raw):
                 self._answered(raw)
 
-        relay = Relay(self._peers, number, (self._format.subprotocol,), None, received, self._broken)
+        relay = Relay(self._peers, number, (self.format.subprotocol,), None, received, self._broken)
         self._relays[number] = relay
         relay.send(
-            self._format.encode(
-                {"id": 0, "type": "hello", "version": v2.VERSION, "max_message_size": self._max_size}
-            )
+            self.format.encode({"id": 0, "type": "hello", "version": v2.VERSION, "max_message_size": self.max_size})
         )
         return relay
 
@@ -240,7 +238,7 @@ class SpreadConnection(MultiplexConnection):
         return not told
 
     def _broken(self, code: int) -> None:
-        if not self._lost:
+        if not self.is_lost:
             self._close(code)
 
     def _passed_on(self, raw: bytes) -> bool:
@@ -265,7 +263,7 @@ class SpreadConnection(MultiplexConnection):
             return self._decode(raw, type=_Head)
         except (msgspec.MsgspecError, RecursionError):
             # Its own process is to say what is wrong with it, if at all one can read whose it is.
-            frame = readable(raw, self._format)
+            frame = readable(raw, self.format)
             session = frame.get("session")
             return _Head(session=session if isinstance(session, str) else None)
 
@@ -292,7 +290,7 @@ class SpreadConnection(MultiplexConnection):
 
     def _part(self, batch: _Batch, items: list[msgspec.Raw]) -> bytes:
         message = {"id": batch.id, "type": batch.type, "items": items}
-        return msgspec.json.encode(message) if self._format is JSON else msgspec.msgpack.encode(message)
+        return msgspec.json.encode(message) if self.format is JSON else msgspec.msgpack.encode(message)
 
     # --- answers ---------------------------------------------------------------------------------
 
@@ -303,7 +301,7 @@ class SpreadConnection(MultiplexConnection):
             if whole is None:
                 return
             raw = whole
-        if not self._lost:
+        if not self.is_lost:
             self._to_client(raw)
 
     def _put_together(self, raw: bytes) -> bytes | None:
@@ -323,9 +321,9 @@ class SpreadConnection(MultiplexConnection):
             return (
                 raw
                 if answer.type == "error"
-                else self._format.encode({**self._decode(raw), "found": gathering.found})
+                else self.format.encode({**self._decode(raw), "found": gathering.found})
             )
-        return _not_the_last(raw, self._format) if gathering.missing else raw
+        return _not_the_last(raw, self.format) if gathering.missing else raw
 
 
 def _not_the_last(raw: bytes, format_: Format) -> bytes:

@@ -3,8 +3,8 @@
 import httpx
 import pytest
 from tests.servers import wait_until
-from tests.sessions_v2.environments import Blocking
-from tests.sessions_v2.wire import Wires, used
+from tests.sessions.environments import Blocking
+from tests.sessions.wire import Wires, used
 from tests.toys import Counter, Gate, InlineCounter, gated
 from websockets.exceptions import ConnectionClosed
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 from tests.servers import Server, wait_until
-from tests.sessions_v2.cable import World
-from tests.sessions_v2.ledger import Awaited, Ledger, Mark, kept_in
-from tests.sessions_v2.wire import pass_time
+from tests.sessions.cable import World
+from tests.sessions.ledger import Awaited, Ledger, Mark, kept_in
+from tests.sessions.wire import pass_time
 from tests.toys import Add, AsyncCounter, Counter, CounterEnv, Gate, gated
 
 from openenv.client.mux import Multiplexer, RemoteSession

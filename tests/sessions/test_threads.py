@@ -1,8 +1,8 @@
 """Environments that are bound to the thread they were made on."""
 
 from tests.servers import wait_until
-from tests.sessions_v2.environments import Blocking, OneThread
-from tests.sessions_v2.wire import Wires, used
+from tests.sessions.environments import Blocking, OneThread
+from tests.sessions.wire import Wires, used
 
 
 def test_every_call_of_a_session_is_made_on_the_thread_of_its_constructor(serve, both: Wires, caplog):

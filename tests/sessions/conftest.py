@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
-from tests.sessions_v2 import environments
-from tests.sessions_v2.wire import Wires
+from tests.sessions import environments
+from tests.sessions.wire import Wires
 
 from openenv.protocol.formats import JSON, MSGPACK
 from openenv.server import manager

@@ -1,8 +1,8 @@
 """What sequence numbers promise: once and in order, whatever is sent twice, too early or wrong."""
 
 import pytest
-from tests.sessions_v2.environments import Blocking, Coroutines
-from tests.sessions_v2.wire import Wires
+from tests.sessions.environments import Blocking, Coroutines
+from tests.sessions.wire import Wires
 from tests.toys import Gate, gated
 
 

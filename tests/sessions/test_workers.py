@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from tests.servers import BOUND_S, wait_until
-from tests.sessions_v2.environments import Do, Undeclared, UndeclaredNeverBorn
-from tests.sessions_v2.wire import Remote, Wires, used
+from tests.sessions.environments import Do, Undeclared, UndeclaredNeverBorn
+from tests.sessions.wire import Remote, Wires, used
 
 from openenv.server.budgets import Budgets
 from openenv.server.worker.messages import packed

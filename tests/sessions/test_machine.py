@@ -3,8 +3,8 @@
 import pytest
 from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test as run_machine
-from tests.sessions_v2.ledger import Awaited, Blocking, Inline
-from tests.sessions_v2.machine import SessionMachine
+from tests.sessions.ledger import Awaited, Blocking, Inline
+from tests.sessions.machine import SessionMachine
 
 ENVIRONMENTS = [Blocking, Inline, Awaited]
 PHASES = [Phase.generate, Phase.shrink]  # explaining would run for minutes

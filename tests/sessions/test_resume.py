@@ -3,8 +3,8 @@
 import httpx
 import pytest
 from tests.servers import wait_until
-from tests.sessions_v2.environments import Coroutines
-from tests.sessions_v2.wire import Remote, Wire, Wires, other, pass_time
+from tests.sessions.environments import Coroutines
+from tests.sessions.wire import Remote, Wire, Wires, other, pass_time
 from tests.toys import Counter, Gate, gated
 
 from openenv.server.budgets import Budgets

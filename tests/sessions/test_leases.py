@@ -2,8 +2,8 @@
 
 import pytest
 from tests.servers import wait_until
-from tests.sessions_v2.environments import KINDS
-from tests.sessions_v2.wire import Wires, used
+from tests.sessions.environments import KINDS
+from tests.sessions.wire import Wires, used
 from tests.toys import Counter, Gate, gated
 
 from openenv.server.budgets import Budgets

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from tests.sessions_v2.simulated import SimulatedLoop, Threads
+from tests.sessions.simulated import SimulatedLoop, Threads
 
 from openenv.client.link import LinkOptions
 from openenv.client.mux import Multiplexer

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.sessions_v2.environments import Coroutines, Do, Undeclared
-from tests.sessions_v2.wire import Remote, Wires
+from tests.sessions.environments import Coroutines, Do, Undeclared
+from tests.sessions.wire import Remote, Wires
 
 from openenv.client import EnvClient
 from openenv.environment import Environment

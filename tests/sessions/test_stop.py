@@ -7,7 +7,7 @@ import time
 import httpx
 import pytest
 from tests.servers import BOUND_S, Host
-from tests.sessions_v2.wire import Wires
+from tests.sessions.wire import Wires
 from tests.toys import Add, Counter, CounterEnv, Gate, gated
 from tests.wire.conftest import CARRIERS
 from websockets.exceptions import ConnectionClosed

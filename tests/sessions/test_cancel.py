@@ -1,8 +1,8 @@
 """Taking a request back: while it waits, while it runs, and when it is too late."""
 
 import pytest
-from tests.sessions_v2.environments import KINDS, Coroutines
-from tests.sessions_v2.wire import Remote, Wires
+from tests.sessions.environments import KINDS, Coroutines
+from tests.sessions.wire import Remote, Wires
 from tests.toys import Gate, gated
 
 

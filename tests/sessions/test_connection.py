@@ -1,9 +1,9 @@
 """One connection: its handshake, its heartbeat, many sessions and many requests at once, and frames of no sense."""
 
 import pytest
-from tests.sessions_v2.cable import Cable, World
-from tests.sessions_v2.environments import Coroutines
-from tests.sessions_v2.wire import Wire, Wires, error_of, other
+from tests.sessions.cable import Cable, World
+from tests.sessions.environments import Coroutines
+from tests.sessions.wire import Wire, Wires, error_of, other
 from tests.toys import Add, Counter, Gate, InlineCounter, gated
 
 from openenv.protocol.formats import JSON, MSGPACK

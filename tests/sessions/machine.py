@@ -8,9 +8,9 @@ from unittest import mock
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from tests.sessions_v2.cable import Cable, World
-from tests.sessions_v2.fates import cut, cut_for_the_client_only, fates
-from tests.sessions_v2.ledger import Ledger, Mark, kept_in
+from tests.sessions.cable import Cable, World
+from tests.sessions.fates import cut, cut_for_the_client_only, fates
+from tests.sessions.ledger import Ledger, Mark, kept_in
 
 from openenv.client.mux import RemoteSession
 from openenv.errors import BudgetExceededError, RequestError, SessionLost

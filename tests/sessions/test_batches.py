@@ -4,8 +4,8 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from tests.sessions_v2.environments import Coroutines, Do, Seen, Undeclared
-from tests.sessions_v2.wire import Remote, Wire, Wires
+from tests.sessions.environments import Coroutines, Do, Seen, Undeclared
+from tests.sessions.wire import Remote, Wire, Wires
 from tests.toys import Gate, InlineCounter, gated
 
 from openenv.protocol.v2 import MAX_BATCH

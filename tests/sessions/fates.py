@@ -3,7 +3,7 @@
 from typing import Any
 
 from hypothesis import strategies as st
-from tests.sessions_v2.cable import Cable
+from tests.sessions.cable import Cable
 
 
 def flow(machine: Any) -> None:

@@ -6,7 +6,7 @@ import pickle
 import threading
 from typing import Any
 
-from tests.sessions_v2.environments import LONG_S, release
+from tests.sessions.environments import LONG_S, release
 
 from openenv.environment import Environment
 from openenv.models import Action, Observation, State

@@ -3,9 +3,9 @@
 import time
 
 import pytest
-from tests.sessions_v2.environments import Coroutines
-from tests.sessions_v2.reporting import KINDS, InProcess, NonBlocking, OnLoop, OnThread
-from tests.sessions_v2.wire import Remote, Wires
+from tests.sessions.environments import Coroutines
+from tests.sessions.reporting import KINDS, InProcess, NonBlocking, OnLoop, OnThread
+from tests.sessions.wire import Remote, Wires
 from tests.wire.raw import Raw
 
 from openenv.environment import Environment

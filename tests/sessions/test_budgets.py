@@ -5,8 +5,8 @@ from functools import cache
 
 import pytest
 from tests.servers import Host, Server, wait_until
-from tests.sessions_v2.environments import KINDS, NEVER_BORN, Coroutines
-from tests.sessions_v2.wire import Remote, Wires, hurry, pass_time, used
+from tests.sessions.environments import KINDS, NEVER_BORN, Coroutines
+from tests.sessions.wire import Remote, Wires, hurry, pass_time, used
 from tests.toys import Counter, Gate, gated
 
 from openenv.server.budgets import Budgets
