@@ -46,7 +46,7 @@ class Line(asyncio.Protocol):
         if self._transport is None:
             self._early += (head, content)
         else:
-            self._transport.writelines((head, content))
+            self._transport.write(head + content)  # not `writelines`: Python 3.12.1 never pauses its writer
         return True
 
     def close(self) -> None:
@@ -75,7 +75,7 @@ class Line(asyncio.Protocol):
         if self._over:
             self._transport.abort()
         elif early:
-            self._transport.writelines(early)
+            self._transport.write(b"".join(early))
 
     def data_received(self, data: bytes) -> None:
         """Take frames."""
