@@ -4,6 +4,7 @@ import builtins
 import json
 import pickle
 import re
+from typing import Any
 
 import pytest
 
@@ -104,3 +105,12 @@ def test_an_error_can_always_be_encoded(nasty):
 
 def test_no_exception_hides_one_of_python():
     assert not CLASSES.keys() & vars(builtins).keys()
+
+
+@pytest.mark.parametrize("levels", [200, 1000, 100_000])
+def test_an_error_that_tells_of_something_nested_without_end_is_cut_short(levels):
+    nested: list[Any] = []
+    for _ in range(levels):
+        nested = [nested]
+    told = json.loads(encoding.encode_error(InvalidRequestError("what happened", errors=nested)))
+    assert told["message"] == "what happened"

@@ -173,15 +173,21 @@ def to_lenient_json(value: Any) -> bytes:
     """Return JSON of anything, if need be by its `repr`; for errors, which must not fail in turn."""
     try:
         return to_json(value, fallback=repr, inf_nan_mode="strings")
-    except Exception:  # a lone surrogate, a `repr` that raises
+    except Exception:  # a lone surrogate, a `repr` that raises, more levels than JSON is written with
         return to_json(_printable(value), inf_nan_mode="strings")
 
 
-def _printable(value: Any) -> Any:
+_LEVELS = 50
+"""Of what an error tells; what lies deeper is left out."""
+
+
+def _printable(value: Any, level: int = 0) -> Any:
+    if isinstance(value, dict | list | tuple) and level == _LEVELS:
+        return "..."
     if isinstance(value, dict):
-        return {_printable(str(key)): _printable(item) for key, item in value.items()}
+        return {_printable(str(key)): _printable(item, level + 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_printable(item) for item in value]
+        return [_printable(item, level + 1) for item in value]
     if value is None or isinstance(value, bool | int | float):
         return value
     try:
