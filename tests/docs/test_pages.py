@@ -8,7 +8,7 @@ import pytest
 from openenv.client.link import LinkOptions
 from openenv.errors import RequestError
 from openenv.outcomes import Cause, Status
-from openenv.server import manager
+from openenv.server import given, manager
 from openenv.server.budgets import Budgets
 from openenv.server.sessions import Phase
 
@@ -72,7 +72,7 @@ def test_every_phase_is_told():
         (r"(\d+) s without a request", Budgets().unattached),
         (r"free after (\d+) s", manager.CLOSE_GRACE_S),
         (r"reasons of the last (\d+) sessions", manager.ENDS_KEPT),
-        (r"else (\d+) for an environment", manager.CONCURRENT_SESSIONS),
+        (r"else (\d+) for an environment", given.CONCURRENT_SESSIONS),
     ],
 )
 def test_the_numbers_are_those_of_the_code(sentence: str, number: float):

@@ -8,8 +8,9 @@ from tests.toys import Add, Counter
 
 from openenv.protocol import messages as m
 from openenv.server.dispatch import ask, dispatch
+from openenv.server.given import as_factory, concurrency
 from openenv.server.host import Reply
-from openenv.server.manager import SessionManager, as_factory, concurrency
+from openenv.server.manager import SessionManager
 from openenv.server.sessions import Phase, Session
 
 made: list[SessionManager] = []

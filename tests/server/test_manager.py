@@ -20,7 +20,7 @@ from openenv.errors import (
 from openenv.models import EnvironmentMetadata
 from openenv.server import manager as managers
 from openenv.server.budgets import Budgets
-from openenv.server.manager import as_factory
+from openenv.server.given import as_factory
 from openenv.server.sessions import Phase
 
 

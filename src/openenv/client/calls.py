@@ -8,6 +8,7 @@ stays until it is answered, because its sequence number counts.
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from operator import itemgetter
@@ -41,7 +42,7 @@ class RemoteSession:
             raise RequestError.from_wire(self.lost.to_wire())
 
 
-class Call:
+class Call(ABC):
     """A request under way.
 
     Attributes:
@@ -62,20 +63,20 @@ class Call:
         """Whether its caller has not given up."""
         return True
 
+    @abstractmethod
     def answered(self, answer: Incoming) -> bool:
         """Take an answer frame; return whether it was the last."""
-        raise NotImplementedError
 
-    def told(self, progress: Incoming) -> None:
+    def told(self, progress: Incoming) -> None:  # noqa: B027 - most callers want to hear of nothing
         """Take a frame that says how far it is."""
 
+    @abstractmethod
     def failed(self, error: Exception) -> None:
         """Take note that there will be no answer."""
-        raise NotImplementedError
 
+    @abstractmethod
     def expired(self, seconds: float) -> None:
         """Take note that the message budget of so many seconds is used up."""
-        raise NotImplementedError
 
     def lose(self, session: RemoteSession, error: RequestError) -> bool:
         """Fail what it asks of a session that is gone; return whether there is nothing else to it."""
@@ -101,9 +102,7 @@ class SingleCall(Call):
         verb: str,
         future: asyncio.Future[Incoming],
     ) -> None:
-        self.raw = raw
-        self.sessions = sessions
-        self.deadline = 0.0
+        super().__init__(raw, sessions)
         self.future = future
         self.verb = verb
         self._calls = calls

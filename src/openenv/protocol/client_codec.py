@@ -97,9 +97,7 @@ class ClientCodec:
             return values.dumps(self.payload(action), what="action")
         bare = _METADATA if getattr(action, "metadata", None) == {} else None
         raw = dump_model(action, exclude=bare, what="action")
-        tag = self._tags.get(type(action))
-        if tag is None:
-            tag = self._tag(type(action))
+        tag = self._tag(type(action))
         return tag + (b"}" if raw == b"{}" else b"," + raw[1:]) if tag else raw
 
     def is_plain(self, cls: type[BaseModel]) -> bool:

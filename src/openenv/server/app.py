@@ -19,10 +19,11 @@ from openenv.protocol.codes import ServerMode
 from openenv.protocol.messages import ConcurrencyConfig
 from openenv.server.budgets import Budgets
 from openenv.server.config import ServerContext
-from openenv.server.manager import SessionManager, as_factory, concurrency, isolation_of
+from openenv.server.given import as_factory, concurrency, isolation_of
+from openenv.server.manager import SessionManager
 from openenv.server.routes import http, info, websocket
 from openenv.server.slots import Slots
-from openenv.server.worker.runner import ForkServer
+from openenv.server.worker.forks import ForkServer
 
 
 class HTTPEnvServer:

@@ -58,6 +58,13 @@ class MultiplexConnection:
         send: Sends a frame; called on the event loop, in order, and must not block.
         close: Closes the transport after what was sent, with a WebSocket close code.
         max_size: Bytes an answer may have.
+
+    Attributes:
+        manager: As given.
+        format: As given.
+        send: As given; used as long as it is not lost.
+        max_size: As given, or what the client says it takes if that is less.
+        is_lost: Whether the transport is gone.
     """
 
     def __init__(

@@ -22,7 +22,8 @@ from openenv.protocol.encoding import frame
 from openenv.protocol.formats import JSON, Incoming
 from openenv.protocol.unions import members
 from openenv.server.connection import Connection
-from openenv.server.manager import SessionManager, as_factory, concurrency
+from openenv.server.given import as_factory, concurrency
+from openenv.server.manager import SessionManager
 from openenv.settings import max_message_size
 
 __all__ = ["LocalServer"]
