@@ -26,7 +26,16 @@ OpenEnvError
 ├── ConnectionFailedError (ConnectionError)   no server could be reached
 └── ProviderError (RuntimeError)              an environment could not be started or stopped
     ├── ProviderStartError
-    └── ProviderNotReadyError (TimeoutError)
+    │   ├── EngineUnavailableError (ConnectionError)  no engine, or it is down, or it refuses us
+    │   ├── ImageNotFoundError
+    │   ├── IsolationError                    what should hold the server in cannot be had here
+    │   ├── NameTakenError
+    │   ├── OutOfSpaceError
+    │   └── PortTakenError
+    ├── ProviderNotReadyError (TimeoutError)
+    ├── LeaseTimeoutError (TimeoutError)      no warm environment came free in time
+    ├── ReplicaLostError                      a server that ran has ended by itself
+    └── SnapshotError                         a state could not be kept, found or brought back
 ```
 
 A `RequestError` is the same class on both sides of the wire: the server raises it, its `code` travels,
@@ -337,7 +346,61 @@ class ProviderStartError(ProviderError):
     code = "PROVIDER_START_FAILED"
 
 
+class EngineUnavailableError(ProviderStartError, ConnectionError):
+    """There is no engine, it does not answer, or it does not let us in."""
+
+    code = "ENGINE_UNAVAILABLE"
+
+
+class ImageNotFoundError(ProviderStartError):
+    """The engine has no such image, and cannot get it."""
+
+    code = "IMAGE_NOT_FOUND"
+
+
+class IsolationError(ProviderStartError):
+    """What should hold the server in is not to be had on this machine."""
+
+    code = "ISOLATION_UNAVAILABLE"
+
+
+class NameTakenError(ProviderStartError):
+    """Something else has the name already."""
+
+    code = "NAME_TAKEN"
+
+
+class OutOfSpaceError(ProviderStartError):
+    """The engine has no room left: disk, memory, or what a quota allows."""
+
+    code = "OUT_OF_SPACE"
+
+
+class PortTakenError(ProviderStartError):
+    """Something else listens on the port."""
+
+    code = "PORT_TAKEN"
+
+
 class ProviderNotReadyError(ProviderError, TimeoutError):
     """The server runs but did not become ready within its budget."""
 
     code = "PROVIDER_NOT_READY"
+
+
+class LeaseTimeoutError(ProviderError, TimeoutError):
+    """A pool had no warm environment within the lease budget."""
+
+    code = "LEASE_TIMEOUT"
+
+
+class ReplicaLostError(ProviderError):
+    """A server that ran has ended by itself."""
+
+    code = "REPLICA_LOST"
+
+
+class SnapshotError(ProviderError):
+    """A state could not be kept, found or brought back."""
+
+    code = "SNAPSHOT_FAILED"

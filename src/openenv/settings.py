@@ -7,6 +7,7 @@
 | `OPENENV_MAX_MESSAGE_SIZE_MB` | largest message in either direction, MiB | 100 |
 | `MAX_CONCURRENT_ENVS` | sessions of a server, where the program does not say | by environment |
 | `ENABLE_WEB_INTERFACE` | serve the page to play on | off |
+| `OPENENV_RUN` | name of this run, on all that providers make | random |
 """
 
 from __future__ import annotations
@@ -47,6 +48,11 @@ def client_mode() -> str:
 def web_interface() -> bool:
     """Return whether the page to play on is wanted."""
     return os.environ.get("ENABLE_WEB_INTERFACE", "").lower() in ("1", "true", "yes", "on")
+
+
+def run() -> str:
+    """Return the name of this run, empty if it has none."""
+    return os.environ.get("OPENENV_RUN", "")
 
 
 def inherited_environment() -> dict[str, str]:

@@ -29,6 +29,8 @@ CAUGHT_AS = [
     ("BudgetExceededError", TimeoutError),
     ("ProviderError", RuntimeError),
     ("ProviderNotReadyError", TimeoutError),
+    ("EngineUnavailableError", ConnectionError),
+    ("LeaseTimeoutError", TimeoutError),
 ]
 
 

@@ -19,8 +19,9 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType, TracebackType
 from typing import Any, ClassVar, Self, TypeVar
 
-from openenv.errors import ProviderError, ProviderNotReadyError, ProviderStartError
+from openenv.errors import ProviderError, ProviderNotReadyError, ProviderStartError, SnapshotError
 from openenv.providers.background import finish, in_thread
+from openenv.providers.ownership import OwnedResource, Ownership
 from openenv.providers.readiness import wait_until_healthy
 from openenv.providers.redaction import redact
 from openenv.providers.source import Source
@@ -55,18 +56,29 @@ class Provider(ABC):
         replicas: How many servers it starts.
         ready_timeout_s: Seconds `wait_for_ready` waits when it is not told otherwise.
         env_vars: Environment variables of the servers; those with a secret's name are hidden in logs.
+        lifetime_s: Seconds after which the engine ends what was started, whether or not this program still lives;
+            None for no limit. Providers whose servers end with this program need none.
+        kind: The provider's name in the registry, such as `docker`.
+        capabilities: Which of `snapshot`, `restore` and `fork` it can do.
+        outlives_program: Whether an engine keeps the servers when this program is killed. They are then watched by
+            a guardian process, which reaps them at once.
         ends_with_its_last_reference: Whether dropping a running provider ends its servers.
     """
 
     replicas: int = 1
     ready_timeout_s: float = 30.0
     env_vars: Mapping[str, str] = MappingProxyType({})
+    lifetime_s: float | None = None
+    kind: ClassVar[str] = ""
+    capabilities: ClassVar[frozenset[str]] = frozenset()
+    outlives_program: ClassVar[bool] = False
     ends_with_its_last_reference: ClassVar[bool] = False
 
     _lock: threading.RLock
     _stopping: threading.Event
     _urls: list[str]
     _owner: int | None
+    _ownership: Ownership | None
     _busy_thread: int | None
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
@@ -76,6 +88,7 @@ class Provider(ABC):
         self._stopping = threading.Event()
         self._urls = []
         self._owner = None  # the process that started it; None while it is stopped
+        self._ownership = None  # of what is running; that of the last start afterwards
         self._busy_thread = None  # the thread that is in `launch` or `shutdown`
         return self
 
@@ -109,6 +122,73 @@ class Provider(ABC):
     def read_log(self, lines: int) -> str:
         """Return the last lines the servers wrote, secrets and all; empty if they cannot be read."""
         return ""
+
+    def where(self) -> dict[str, str]:
+        """Return how another process reaches the same engine, for `owned`; empty for the usual way."""
+        return {}
+
+    @classmethod
+    def owned(cls, where: Mapping[str, str]) -> list[OwnedResource]:
+        """Return everything that the engine keeps and a provider of this kind has made, by whichever program.
+
+        Args:
+            where: How to reach the engine, as `where` of a provider tells; empty for the usual way.
+
+        Raises:
+            EngineUnavailableError: It cannot be asked.
+        """
+        return []
+
+    @classmethod
+    def remove(cls, resource: OwnedResource) -> None:
+        """Remove one of `owned`; nothing happens if it is gone already.
+
+        Raises:
+            ProviderError: It could not be removed.
+        """
+        raise ProviderError(f"{cls.__name__} keeps nothing that could be removed.")
+
+    def snapshot(self) -> str:
+        """Keep the state of the running server, and return an id for `restore`. See `capabilities`.
+
+        Raises:
+            SnapshotError: This provider cannot, or it failed.
+        """
+        raise self._incapable("snapshot")
+
+    def restore(self, snapshot: str) -> Self:
+        """Return a new provider, not started, whose server will begin in the state that was kept.
+
+        Raises:
+            SnapshotError: This provider cannot, or there is no such snapshot.
+        """
+        raise self._incapable("restore")
+
+    def fork(self, count: int) -> list[Self]:
+        """Return new providers, not started, whose servers will begin in the state this one is in now.
+
+        Raises:
+            SnapshotError: This provider cannot, or it failed.
+        """
+        if "fork" not in self.capabilities:
+            raise self._incapable("fork")
+        kept = self.snapshot()
+        return [self.restore(kept) for _ in range(count)]
+
+    def _incapable(self, what: str) -> SnapshotError:
+        can = ", ".join(sorted(self.capabilities)) or "none of snapshot, restore and fork"
+        return SnapshotError(f"{self._name} cannot {what}; it can {can}.")
+
+    @property
+    def ownership(self) -> Ownership:
+        """What is to be written on everything that `launch` makes; there from the start on.
+
+        Raises:
+            ProviderError: It was never started.
+        """
+        if self._ownership is None:
+            raise ProviderError(f"{self._name} was never started; call start() first.")
+        return self._ownership
 
     # --- what callers use ------------------------------------------------------------------------
 
@@ -255,6 +335,7 @@ class Provider(ABC):
                 )
             self._owner = os.getpid()
             self._stopping = threading.Event()
+            self._ownership = Ownership.new(self.kind or self._name.lower(), self.lifetime_s)
             _running[id(self)] = self
             if not self.ends_with_its_last_reference:
                 _kept[id(self)] = self

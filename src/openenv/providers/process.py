@@ -54,6 +54,7 @@ class ProcessProvider(Provider):
         ConfigurationError: The target has none of these forms.
     """
 
+    kind = "process"
     ends_with_its_last_reference = True
 
     def __init__(
