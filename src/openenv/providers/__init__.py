@@ -13,15 +13,19 @@ if TYPE_CHECKING:
     from openenv.providers.process import ProcessProvider
     from openenv.providers.redaction import redact
     from openenv.providers.registry import available, get_provider, provider_class
+    from openenv.providers.sandbox import SandboxProvider
     from openenv.providers.source import Source
     from openenv.providers.spellings import ContainerProvider, RuntimeProvider
+    from openenv.providers.uv import UVProvider
 
 __all__ = [
     "ContainerProvider",
     "ProcessProvider",
     "Provider",
     "RuntimeProvider",
+    "SandboxProvider",
     "Source",
+    "UVProvider",
     "available",
     "get_provider",
     "provider_class",
@@ -33,7 +37,9 @@ _HOMES = {
     "ProcessProvider": "process",
     "Provider": "base",
     "RuntimeProvider": "spellings",
+    "SandboxProvider": "sandbox",
     "Source": "source",
+    "UVProvider": "uv",
     "available": "registry",
     "get_provider": "registry",
     "provider_class": "registry",
