@@ -12,7 +12,6 @@ PODS=10.244.0
 CGROUP=/openenv-engines
 # Sysctls that the kubelet and kube-proxy set.
 TUNED="kernel.panic kernel.panic_on_oops vm.overcommit_memory net.ipv4.conf.all.route_localnet"
-DAEMONS="etcd kube-apiserver kube-controller-manager kube-scheduler containerd kubelet kube-proxy"
 in_containerd() { ctr -a "$NODE/containerd.sock" -n k8s.io "$@"; }
 
 up() {
@@ -143,7 +142,10 @@ go_architecture() { dpkg --print-architecture; }
 
 down() {
     export KUBECONFIG=$NODE/admin.conf
-    local task container
+    [ -d "$NODE" ] || return 0
+    local task container process daemon space spaces
+    # The network namespaces of our pods, from what containerd has told runc about them.
+    spaces=$(grep -rhoEs 'netns/cni-[0-9a-f-]+' "$NODE"/containerd-state/*/k8s.io/*/config.json | sort -u) || true
     if runs kube-apiserver; then
         timeout 30 kubectl delete pods,deployments,statefulsets,jobs --all --all-namespaces --force --grace-period=0 \
             --wait=false >/dev/null 2>&1 || true
@@ -165,10 +167,11 @@ down() {
         fi
     done
     for daemon in kube-scheduler kube-controller-manager kube-apiserver containerd etcd; do stop "$daemon"; done
-    [ -d "$NODE" ] || return 0
     unmount_below "$NODE"
-    awk '$2 ~ "^/run/netns/cni-" { print $2 }' /proc/self/mounts | xargs -r umount -l
-    rm -f /run/netns/cni-*
+    for space in $spaces; do
+        umount -l "/run/$space" 2>/dev/null || true
+        rm -f "/run/$space"
+    done
     forget_rules -e KUBE- -e CNI- -e "${PODS//./\\.}\.0"
     ip link del cni0 2>/dev/null || true
     find /sys/fs/cgroup/*"$CGROUP" -depth -type d -exec rmdir {} + 2>/dev/null || true
