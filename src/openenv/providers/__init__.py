@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from openenv.providers.process import ProcessProvider
     from openenv.providers.redaction import redact
     from openenv.providers.registry import available, get_provider, provider_class
+    from openenv.providers.sandbox import SandboxProvider
     from openenv.providers.source import Source
     from openenv.providers.spellings import ContainerProvider, RuntimeProvider
+    from openenv.providers.uv import UVProvider
 
 __all__ = [
     "ContainerProvider",
@@ -23,7 +25,9 @@ __all__ = [
     "Provider",
     "ProviderPool",
     "RuntimeProvider",
+    "SandboxProvider",
     "Source",
+    "UVProvider",
     "WarmMetrics",
     "available",
     "get_provider",
@@ -37,8 +41,10 @@ _HOMES = {
     "Provider": "base",
     "ProviderPool": "pool",
     "RuntimeProvider": "spellings",
+    "SandboxProvider": "sandbox",
     "Source": "source",
     "WarmMetrics": "pool",
+    "UVProvider": "uv",
     "available": "registry",
     "get_provider": "registry",
     "provider_class": "registry",

@@ -19,6 +19,8 @@ ENTRY_POINTS = "openenv.providers"
 
 _BUILT_IN = {
     "process": "openenv.providers.process:ProcessProvider",
+    "sandbox": "openenv.providers.sandbox:SandboxProvider",
+    "uv": "openenv.providers.uv:UVProvider",
 }
 
 
