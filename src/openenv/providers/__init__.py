@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from openenv.providers.base import Provider
+    from openenv.providers.docker import LocalDockerProvider
     from openenv.providers.pool import ProviderPool, WarmMetrics
     from openenv.providers.process import ProcessProvider
     from openenv.providers.redaction import redact
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ContainerProvider",
+    "LocalDockerProvider",
     "ProcessProvider",
     "Provider",
     "ProviderPool",
@@ -37,6 +39,7 @@ __all__ = [
 
 _HOMES = {
     "ContainerProvider": "spellings",
+    "LocalDockerProvider": "docker",
     "ProcessProvider": "process",
     "Provider": "base",
     "ProviderPool": "pool",

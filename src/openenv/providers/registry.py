@@ -18,6 +18,7 @@ __all__ = ["available", "get_provider", "provider_class"]
 ENTRY_POINTS = "openenv.providers"
 
 _BUILT_IN = {
+    "docker": "openenv.providers.docker:LocalDockerProvider",
     "process": "openenv.providers.process:ProcessProvider",
     "sandbox": "openenv.providers.sandbox:SandboxProvider",
     "uv": "openenv.providers.uv:UVProvider",
