@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from openenv.providers.base import Provider
+    from openenv.providers.kubernetes import KubernetesProvider
     from openenv.providers.process import ProcessProvider
     from openenv.providers.redaction import redact
     from openenv.providers.registry import available, get_provider, provider_class
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ContainerProvider",
+    "KubernetesProvider",
     "ProcessProvider",
     "Provider",
     "RuntimeProvider",
@@ -30,6 +32,7 @@ __all__ = [
 
 _HOMES = {
     "ContainerProvider": "spellings",
+    "KubernetesProvider": "kubernetes",
     "ProcessProvider": "process",
     "Provider": "base",
     "RuntimeProvider": "spellings",

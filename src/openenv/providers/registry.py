@@ -18,6 +18,7 @@ __all__ = ["available", "get_provider", "provider_class"]
 ENTRY_POINTS = "openenv.providers"
 
 _BUILT_IN = {
+    "kubernetes": "openenv.providers.kubernetes:KubernetesProvider",
     "process": "openenv.providers.process:ProcessProvider",
 }
 
