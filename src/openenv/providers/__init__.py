@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from openenv.providers.base import Provider
     from openenv.providers.kubernetes import KubernetesProvider
+    from openenv.providers.pool import ProviderPool, WarmMetrics
     from openenv.providers.process import ProcessProvider
     from openenv.providers.redaction import redact
     from openenv.providers.registry import available, get_provider, provider_class
@@ -22,8 +23,10 @@ __all__ = [
     "KubernetesProvider",
     "ProcessProvider",
     "Provider",
+    "ProviderPool",
     "RuntimeProvider",
     "Source",
+    "WarmMetrics",
     "available",
     "get_provider",
     "provider_class",
@@ -35,8 +38,10 @@ _HOMES = {
     "KubernetesProvider": "kubernetes",
     "ProcessProvider": "process",
     "Provider": "base",
+    "ProviderPool": "pool",
     "RuntimeProvider": "spellings",
     "Source": "source",
+    "WarmMetrics": "pool",
     "available": "registry",
     "get_provider": "registry",
     "provider_class": "registry",
