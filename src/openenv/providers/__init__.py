@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from openenv.providers.base import Provider
     from openenv.providers.docker import LocalDockerProvider
+    from openenv.providers.kubernetes import KubernetesProvider
     from openenv.providers.pool import ProviderPool, WarmMetrics
     from openenv.providers.process import ProcessProvider
     from openenv.providers.redaction import redact
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ContainerProvider",
+    "KubernetesProvider",
     "LocalDockerProvider",
     "ProcessProvider",
     "Provider",
@@ -40,6 +42,7 @@ __all__ = [
 _HOMES = {
     "ContainerProvider": "spellings",
     "LocalDockerProvider": "docker",
+    "KubernetesProvider": "kubernetes",
     "ProcessProvider": "process",
     "Provider": "base",
     "ProviderPool": "pool",
