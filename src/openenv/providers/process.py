@@ -49,6 +49,7 @@ class ProcessProvider(Provider):
         log_lines: How many lines of the server's output are kept.
         serve_args: More arguments for `openenv serve`.
         uds: Serve on a Unix domain socket in a folder that only this user can enter, instead of a port.
+        host: Address to listen on; any but a loopback address lets in whoever can reach it.
 
     Raises:
         ConfigurationError: The target has none of these forms.
@@ -70,6 +71,7 @@ class ProcessProvider(Provider):
         log_lines: int = 500,
         serve_args: Sequence[str] = (),
         uds: bool = False,
+        host: str = LOOPBACK,
     ) -> None:
         self.target = None if target is None else _checked(os.fspath(target))
         self.env_vars = dict(env_vars or {})
@@ -81,6 +83,7 @@ class ProcessProvider(Provider):
         self.log_lines = log_lines
         self.serve_args = tuple(serve_args)
         self.uds = uds
+        self.host = host
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._source = Source()
         self._process: SupervisedProcess | None = None
@@ -114,13 +117,13 @@ class ProcessProvider(Provider):
                 pass_fds=(listener.fileno(),),
                 log_lines=self.log_lines,
             )
-        return [f"unix://{address}" if self.uds else f"http://{LOOPBACK}:{address[1]}"]
+        return [f"unix://{address}" if self.uds else f"http://{self.host}:{address[1]}"]
 
     def _listener(self) -> socket.socket:
         """Return a bound socket."""
         if not self.uds:
             listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-            listener.bind((LOOPBACK, 0))
+            listener.bind((self.host, 0))
             return listener
         self._folder = tempfile.TemporaryDirectory(prefix="openenv-", ignore_cleanup_errors=True)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
