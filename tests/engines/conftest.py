@@ -29,6 +29,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.path.is_relative_to(HERE):
             item.add_marker(pytest.mark.engine)
             counts.tell(item)
+    # Kubernetes is still being built, if it ever was not, while the others are tested.
+    items.sort(key=lambda item: "kubernetes" in getattr(item, "fixturenames", ()))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -10,6 +10,7 @@ import os
 import shutil
 import socket
 import subprocess
+import time
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 
 DEFAULT_SOCKET = "unix:///var/run/docker.sock"
 PATIENCE_S = 60.0
+BUILD_S = 1500.0
 MAKE = "`make test-engines` starts one"
 
 
@@ -115,7 +117,10 @@ def swarm(manager: Docker) -> Swarm | str:
 
 
 def kubernetes() -> Kubernetes | str:
-    """Return the cluster that the runner has started."""
+    """Return the cluster that the runner has started, or still starts: that is waited for."""
+    coming = os.environ.get("OPENENV_TEST_KUBERNETES_COMING")
+    if coming and (problem := _how_it_came(Path(coming))):
+        return problem
     kubeconfig, containerd = (os.environ.get(f"OPENENV_TEST_{name}") for name in ("KUBECONFIG", "CONTAINERD"))
     if not kubeconfig or not containerd:
         return f"no Kubernetes: OPENENV_TEST_KUBECONFIG and OPENENV_TEST_CONTAINERD are not set; {MAKE}"
@@ -127,6 +132,17 @@ def kubernetes() -> Kubernetes | str:
     except AssertionError as error:
         return f"no Kubernetes: {error}"
     return found
+
+
+def _how_it_came(told: Path) -> str | None:
+    """Wait until the runner has told how bringing Kubernetes up has ended; return what went wrong."""
+    end = time.monotonic() + BUILD_S
+    while not told.exists():
+        if time.monotonic() > end:
+            return f"no Kubernetes: it was not up after {BUILD_S:g} s"
+        time.sleep(0.2)
+    result, _, reason = told.read_text().partition(": ")
+    return None if result.strip() == "up" else reason.strip()
 
 
 def bubblewrap() -> Path | str:

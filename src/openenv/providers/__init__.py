@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from openenv.providers.base import Provider
+    from openenv.providers.pool import ProviderPool, WarmMetrics
     from openenv.providers.process import ProcessProvider
     from openenv.providers.redaction import redact
     from openenv.providers.registry import available, get_provider, provider_class
@@ -20,8 +21,10 @@ __all__ = [
     "ContainerProvider",
     "ProcessProvider",
     "Provider",
+    "ProviderPool",
     "RuntimeProvider",
     "Source",
+    "WarmMetrics",
     "available",
     "get_provider",
     "provider_class",
@@ -32,8 +35,10 @@ _HOMES = {
     "ContainerProvider": "spellings",
     "ProcessProvider": "process",
     "Provider": "base",
+    "ProviderPool": "pool",
     "RuntimeProvider": "spellings",
     "Source": "source",
+    "WarmMetrics": "pool",
     "available": "registry",
     "get_provider": "registry",
     "provider_class": "registry",
