@@ -373,6 +373,8 @@ class EnvironmentMetadata(Settled, Model):
         version: The version of the environment package.
         author: Who wrote it.
         documentation_url: Where its documentation is.
+        capabilities: What can be done with its episodes, as far as the server that serves it can: `snapshot`,
+            `restore`, `fork`, `reseed`.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -383,6 +385,49 @@ class EnvironmentMetadata(Settled, Model):
     version: str | None = None
     author: str | None = None
     documentation_url: str | None = None
+    capabilities: list[str] = Field(default_factory=list)
+
+
+class SnapshotInfo(Settled, Model):
+    """What a server says of a snapshot it keeps.
+
+    Attributes:
+        snapshot_id: Its id, which `restore` and `drop_snapshot` take.
+        episode_id: The episode it was taken in; None if it was taken where there was none.
+        step_count: How many steps that had.
+        size: Bytes it takes; None for a process that is kept, whose memory is shared with others.
+        age_s: Seconds since it was taken.
+        expires_s: Seconds until it is dropped, unless it is used.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
+    snapshot_id: str
+    episode_id: str | None = None
+    step_count: int = 0
+    size: int | None = None
+    age_s: float = 0.0
+    expires_s: float = 0.0
+
+
+class EpisodePoint(Settled, Model):
+    """The point in an episode at which a session stands after a restore or a fork.
+
+    Attributes:
+        episode_id: The id that the episode has from here on.
+        parent_id: The id of the episode it was forked from; None where it is that episode.
+        seed: What the episode was reset with.
+        step_count: Steps taken up to here.
+        done: Whether the episode is over.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
+    episode_id: str | None = None
+    parent_id: str | None = None
+    seed: int | None = None
+    step_count: int = 0
+    done: bool = False
 
 
 class CodeExecResult(Model):

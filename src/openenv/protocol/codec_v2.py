@@ -38,6 +38,11 @@ class ServerCodecV2:
             | v2.Ping
             | v2.Hello
             | v2.Mcp
+            | v2.Snapshot
+            | v2.Restore
+            | v2.Fork
+            | v2.ListSnapshots
+            | v2.Drop
         )
         self._frames: TypeAdapter[Any] = TypeAdapter(Annotated[frames, Field(discriminator="type")])
         self._step: TypeAdapter[Any] = TypeAdapter(v2.StepItem[wire])  # type: ignore[valid-type]

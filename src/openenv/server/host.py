@@ -9,9 +9,10 @@ from __future__ import annotations
 import inspect
 import logging
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from openenv.environment.adapter import Adapter
 from openenv.errors import EnvironmentFactoryError, ExecutionError, RequestError
@@ -54,9 +55,14 @@ class StepOp:
 
 @dataclass(slots=True)
 class StateOp:
-    """Read the state; `known` is what the server has counted itself."""
+    """Read the state; `known` is what the server has counted itself.
+
+    Attributes:
+        forked: The episode is a fork of another, whose id the environment still tells: `known` has the right one.
+    """
 
     known: dict[str, Any]
+    forked: bool = False
     verb: str = field(default="state", init=False)
 
     def bind(self, adapter: Adapter) -> Callable[[], Any]:
@@ -64,7 +70,26 @@ class StateOp:
         return adapter.state
 
 
-Operation = ResetOp | StepOp | StateOp
+class StateCall(ABC):
+    """What is asked of an environment beside its three verbs; see `server.state_calls`.
+
+    Attributes:
+        verb: The method that is called.
+    """
+
+    __slots__ = ()
+    verb: ClassVar[str]
+
+    @abstractmethod
+    def bind(self, adapter: Adapter) -> Callable[[], Any]:
+        """Return the call it stands for."""
+
+    @abstractmethod
+    def finish(self, returned: Any) -> Answer:
+        """Return the answer that what the method returned stands for."""
+
+
+Operation = ResetOp | StepOp | StateOp | StateCall
 
 _ANY_STEP = StepOp(None)
 
@@ -179,8 +204,12 @@ class Host:
         """Return the answer that what the environment returned stands for. Never raises."""
         try:
             if isinstance(operation, StateOp):
+                if operation.forked:
+                    returned = _renamed(returned, operation.known.get("episode_id"))
                 data = self.format.pack_state(_completed(returned, operation.known))
                 return Answer("state", data, episode_id=_episode_id(returned))
+            if isinstance(operation, StateCall):
+                return operation.finish(returned)
             result = self.adapter.result(returned)
             if isinstance(operation, ResetOp) and operation.notice:
                 result.info = {**result.info, "warnings": [operation.notice, *result.info.get("warnings", ())]}
@@ -198,6 +227,15 @@ def _episode_id(state: Any) -> str | None:
     """Return the id that a state tells, if it tells one."""
     found = state.get("episode_id") if isinstance(state, dict) else getattr(state, "episode_id", None)
     return found if isinstance(found, str) and found else None
+
+
+def _renamed(state: Any, episode_id: Any) -> Any:
+    """Return the state of a forked episode under the id that this has."""
+    if isinstance(state, dict):
+        return {**state, "episode_id": episode_id} if "episode_id" in state else state
+    if isinstance(state, State):
+        return state.model_copy(update={"episode_id": episode_id})
+    return state
 
 
 def _completed(state: Any, known: dict[str, Any]) -> Any:

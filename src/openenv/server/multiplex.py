@@ -31,15 +31,16 @@ from openenv.protocol.formats import JSON, Format
 from openenv.server import budgets
 from openenv.server.batch import Batch, not_held, operation_of, reset_op
 from openenv.server.connection import too_large
+from openenv.server.copy_frames import copy_frames
 from openenv.server.dispatch import tool_answer
 from openenv.server.host import Operation, Reply, StepOp
 from openenv.server.manager import SessionManager
-from openenv.server.requests import Request
+from openenv.server.requests import CopyOperation, Request
 from openenv.server.sessions import Session
 
 logger = logging.getLogger("openenv.server")
 
-CAPABILITIES = ["batch", "cancel", "resume"]
+CAPABILITIES = ["batch", "cancel", "resume", "snapshot"]
 HEARTBEAT_S = 15.0
 """Seconds of silence after which a client sends a heartbeat; proxies cut idle connections at 30 and more."""
 
@@ -102,6 +103,7 @@ class MultiplexConnection:
             "ping": self._ping,
             "hello": self._hello,
             "mcp": self._mcp,
+            **copy_frames(self),
         }
 
     # --- called by the transport -----------------------------------------------------------------
@@ -313,6 +315,30 @@ class MultiplexConnection:
 
     def _reset(self, frame: v2.Reset) -> None:
         self._numbered(frame.id, frame, reset_op(frame))
+
+    def numbered_copy(
+        self, frame: v2.Snapshot | v2.Restore | v2.Fork, operation: CopyOperation, tell: Callable[..., None]
+    ) -> None:
+        """Have a session kept, put back or forked, and tell of it.
+
+        Args:
+            frame: What was asked.
+            operation: What is to be done.
+            tell: Called with the id, session and number of the request, and the answer.
+        """
+        session = self.session(frame)
+        if session is None:
+            return
+        request = session.numbered(frame.seq, operation, partial(tell, frame.id, frame.session, frame.seq))
+        if request is not None and not request.answered:
+            self._requests[frame.id] = (session, request)
+
+    def session(self, frame: Any) -> Session | None:
+        """Return the session that a frame names; None if it is not held here, as the sender is told."""
+        session = self._sessions.get(frame.session)
+        if session is None:
+            self._fail(frame.id, not_held(self.manager, frame.session), frame.session)
+        return session
 
     def _numbered(self, number: int, item: v2.ResetItem | v2.StepItem[Any], operation: Operation) -> None:
         session = self._sessions.get(item.session)
