@@ -7,8 +7,6 @@ that know all frames.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import msgspec
 
 
@@ -34,7 +32,7 @@ class Result(msgspec.Struct, forbid_unknown_fields=True):
     done: bool
 
 
-class Step(msgspec.Struct, forbid_unknown_fields=True):
+class Step(msgspec.Struct, tag_field="type", tag="step", forbid_unknown_fields=True):
     """A request to take a step, without a limit of its own.
 
     Attributes:
@@ -42,7 +40,6 @@ class Step(msgspec.Struct, forbid_unknown_fields=True):
     """
 
     id: int
-    type: Literal["step"]
     session: str
     seq: int
     data: msgspec.Raw
@@ -56,11 +53,10 @@ class StepItem(msgspec.Struct, forbid_unknown_fields=True):
     data: msgspec.Raw
 
 
-class StepMany(msgspec.Struct, forbid_unknown_fields=True):
+class StepMany(msgspec.Struct, tag_field="type", tag="step_many", forbid_unknown_fields=True):
     """A request to take a step in each of several sessions."""
 
     id: int
-    type: Literal["step_many"]
     items: list[StepItem]
 
 
@@ -82,5 +78,4 @@ class Results(msgspec.Struct):
 answer = msgspec.json.Decoder(Answer).decode
 result = msgspec.json.Decoder(Result).decode
 results = msgspec.json.Decoder(Results).decode
-step = msgspec.json.Decoder(Step).decode
-step_many = msgspec.json.Decoder(StepMany).decode
+steps = msgspec.json.Decoder(Step | StepMany).decode
