@@ -7,7 +7,12 @@ that know all frames.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
+
+Id = Annotated[int, msgspec.Meta(ge=0)]
+Seq = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class Answer(msgspec.Struct):
@@ -39,9 +44,9 @@ class Step(msgspec.Struct, tag_field="type", tag="step", forbid_unknown_fields=T
         data: The action as text.
     """
 
-    id: int
+    id: Id
     session: str
-    seq: int
+    seq: Seq
     data: msgspec.Raw
 
 
@@ -49,14 +54,14 @@ class StepItem(msgspec.Struct, forbid_unknown_fields=True):
     """One step of several."""
 
     session: str
-    seq: int
+    seq: Seq
     data: msgspec.Raw
 
 
 class StepMany(msgspec.Struct, tag_field="type", tag="step_many", forbid_unknown_fields=True):
     """A request to take a step in each of several sessions."""
 
-    id: int
+    id: Id
     items: list[StepItem]
 
 
