@@ -33,13 +33,14 @@ def main(fd: int, modes: list[str]) -> None:
 
 def serve(listener: socket.socket, modes: list[str]) -> None:
     status = b"503 Busy" if "busy" in modes else b"200 OK"
-    body = b'{"status":"sick"}' if "sick" in modes else b"<html>" if "garbled" in modes else HEALTHY
+    health = b'{"status":"sick"}' if "sick" in modes else b"<html>" if "garbled" in modes else HEALTHY
     if "mute" in modes:
         signal.pause()
     while True:
         connection, _ = listener.accept()
         with connection:
-            connection.recv(65536)
+            request = connection.recv(65536)
+            body = b'{"active_sessions":0}' if request.startswith(b"GET /capacity") else health
             head = b"HTTP/1.1 %b\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % (status, len(body))
             connection.sendall(head + body)
         if "stuck" in modes:

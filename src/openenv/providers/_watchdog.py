@@ -39,7 +39,9 @@ PR_SET_CHILD_SUBREAPER = 36
 _OURS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ)
 
 
-def main(control: int, program: int, handed_on: list[int], groups: list[str], deaf: bool, command: list[str]) -> int:
+def main(
+    control: int, program: int, handed_on: list[int], groups: list[str], deaf: bool, command: list[str]
+) -> int:
     """Run the command and watch over it; return the exit code for this process.
 
     Args:

@@ -21,6 +21,7 @@ from typing import Any, ClassVar, Self, TypeVar
 
 from openenv.errors import ProviderError, ProviderNotReadyError, ProviderStartError, SnapshotError
 from openenv.providers.background import finish, in_thread
+from openenv.providers.guardian import Guardian
 from openenv.providers.ownership import OwnedResource, Ownership
 from openenv.providers.readiness import wait_until_healthy
 from openenv.providers.redaction import redact
@@ -39,6 +40,7 @@ ErrorT = TypeVar("ErrorT", bound=ProviderError)
 # to be stopped when the program ends, unless its servers end with it anyway.
 _running: weakref.WeakValueDictionary[int, Provider] = weakref.WeakValueDictionary()
 _kept: dict[int, Provider] = {}
+_guardian = Guardian()
 
 
 class Provider(ABC):
@@ -339,6 +341,8 @@ class Provider(ABC):
             _running[id(self)] = self
             if not self.ends_with_its_last_reference:
                 _kept[id(self)] = self
+            if self.outlives_program:
+                _guardian.watch(self._ownership.name, self._gc_arguments())
             try:
                 self._urls = self._call(launch)
                 return self.base_url
@@ -356,8 +360,15 @@ class Provider(ABC):
             self._call(shutdown)
             self._owner = None
             self._urls = []
+            if self._ownership is not None:
+                _guardian.forget(self._ownership.name)
             _running.pop(id(self), None)
             _kept.pop(id(self), None)
+
+    def _gc_arguments(self) -> list[str]:
+        """Return what tells `openenv gc` where the servers are."""
+        where = [argument for pair in self.where().items() for argument in ("--where", "=".join(pair))]
+        return ["--provider", registered_name(type(self)), *where]
 
     def _is_ours(self) -> bool:
         """Whether this process has started it; a fork holds a mere copy, and must not end what it copied."""
@@ -401,3 +412,9 @@ def _stop_all() -> None:
             provider.stop()
         except Exception as error:  # the next one is to be stopped all the same
             _logger.warning("%s could not be stopped at exit: %s", type(provider).__name__, error)
+    _guardian.leave()
+
+
+def registered_name(cls: type[Provider]) -> str:
+    """Return the name under which another process finds a class: that of the registry, else `module:class`."""
+    return cls.kind or f"{cls.__module__}:{cls.__qualname__}"

@@ -216,7 +216,9 @@ def _bound(host: str, port: int) -> socket.socket:
         return bound_to(host, port)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise PortTakenError(f"Port {port} of {host} is taken; choose another, or none for a free one.") from error
+            raise PortTakenError(
+                f"Port {port} of {host} is taken; choose another, or none for a free one."
+            ) from error
         raise ProviderStartError(f"{host}:{port} cannot be listened on: {error.strerror or error}.") from error
 
 

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from threading import Event
-from typing import TYPE_CHECKING
+from typing import Any
 
 from openenv.protocol.address import place
 
-if TYPE_CHECKING:
-    import httpx
-
-__all__ = ["wait_until_healthy"]
+__all__ = ["Probe", "wait_until_healthy"]
 
 FIRST_PAUSE_S = 0.01
 LONGEST_PAUSE_S = 0.25
@@ -49,9 +47,9 @@ def wait_until_healthy(
 def _wait_for_one(url: str, *, end: float, check_alive: Callable[[], None], interrupted: Event) -> str | None:
     problem = "it was not asked, the time was up before"
     pause = FIRST_PAUSE_S
-    with _client(url) as client:
+    with closing(Probe(url)) as probe:
         while (left := end - time.monotonic()) > 0 and not interrupted.is_set():
-            found = _ask(client, min(left, ATTEMPT_S))
+            found = probe.health(min(left, ATTEMPT_S))
             if found is None:
                 return None
             problem = found
@@ -61,36 +59,58 @@ def _wait_for_one(url: str, *, end: float, check_alive: Callable[[], None], inte
     return problem
 
 
-def _client(url: str) -> httpx.Client:
-    import httpx
+class Probe:
+    """Asks one server how it is, over a connection that is kept.
 
-    url, file = place(url)
-    host = httpx.URL(url).host
-    return httpx.Client(
-        transport=httpx.HTTPTransport(uds=file) if file is not None else None,
-        base_url=url,
-        # Loading the certificates takes longer than many a server's start; plain HTTP needs none.
-        verify=url.startswith("https:"),
-        # A proxy of the surroundings cannot reach this machine's own loopback addresses.
-        trust_env=not (host == "localhost" or host == "::1" or host.startswith("127.")),
-    )
+    Args:
+        url: Its base URL.
+    """
 
+    def __init__(self, url: str) -> None:
+        import httpx
 
-def _ask(client: httpx.Client, timeout_s: float) -> str | None:
-    """Return None if the server says that it is healthy, else what it says or why it does not."""
-    import httpx
+        url, file = place(url)
+        host = httpx.URL(url).host
+        self._client = httpx.Client(
+            transport=httpx.HTTPTransport(uds=file) if file is not None else None,
+            base_url=url,
+            # Loading the certificates takes longer than many a server's start; plain HTTP needs none.
+            verify=url.startswith("https:"),
+            # A proxy of the surroundings cannot reach this machine's own loopback addresses.
+            trust_env=not (host == "localhost" or host == "::1" or host.startswith("127.")),
+        )
 
-    try:
-        response = client.get("/health", timeout=timeout_s)
-        if response.status_code != httpx.codes.OK:
-            return f"GET /health answers {response.status_code}"
-        answer = response.json()
-    except httpx.TimeoutException:
-        return "GET /health is not answered"
-    except httpx.HTTPError as error:
-        return f"GET /health fails: {error}"
-    except ValueError:
-        return "GET /health answers something that is not JSON"
-    if not isinstance(answer, dict) or answer.get("status") != "healthy":
-        return f"GET /health answers {answer!r:.100}"
-    return None
+    def health(self, timeout_s: float) -> str | None:
+        """Return None if the server says that it is healthy, else what it says or why it does not."""
+        answer, problem = self._get("/health", timeout_s)
+        if problem is not None:
+            return problem
+        if not isinstance(answer, dict) or answer.get("status") != "healthy":
+            return f"GET /health answers {answer!r:.100}"
+        return None
+
+    def sessions(self, timeout_s: float) -> int | None:
+        """Return how many sessions the server holds, or None if it does not tell."""
+        answer, _ = self._get("/capacity", timeout_s)
+        held = answer.get("active_sessions") if isinstance(answer, dict) else None
+        return held if isinstance(held, int) else None
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+    def _get(self, path: str, timeout_s: float) -> tuple[Any, str | None]:
+        """Return what a route answers, or why there is no answer."""
+        import httpx
+
+        try:
+            response = self._client.get(path, timeout=timeout_s)
+            if response.status_code != httpx.codes.OK:
+                return None, f"GET {path} answers {response.status_code}"
+            return response.json(), None
+        except httpx.TimeoutException:
+            return None, f"GET {path} is not answered"
+        except (httpx.HTTPError, RuntimeError) as error:  # the latter if it was closed meanwhile
+            return None, f"GET {path} fails: {error}"
+        except ValueError:
+            return None, f"GET {path} answers something that is not JSON"

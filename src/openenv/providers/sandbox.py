@@ -142,7 +142,9 @@ class SandboxProvider(LocalProvider):
         """Start the server's process inside of the layers."""
         package = visible.package_of(self.what())
         search_path = visible.search_path(self._python_path())
-        holding = self._holding([*visible.of_interpreter(self.python), *search_path, *([package] if package else [])])
+        holding = self._holding(
+            [*visible.of_interpreter(self.python), *search_path, *([package] if package else [])]
+        )
         self.layers = holding.layers
         level = logging.WARNING if self.layers.weaknesses else logging.INFO
         _logger.log(level, "%s: %s", self.ownership.name, self.layers)
@@ -244,7 +246,9 @@ def _existing(option: str, paths: Sequence[str | os.PathLike[str]]) -> tuple[str
     found = tuple(os.path.abspath(path) for path in paths)
     missing = [path for path in found if not os.path.exists(path)]
     if missing:
-        raise ConfigurationError(f"{option}: {', '.join(missing)} does not exist; make it first or correct the path.")
+        raise ConfigurationError(
+            f"{option}: {', '.join(missing)} does not exist; make it first or correct the path."
+        )
     return found
 
 
