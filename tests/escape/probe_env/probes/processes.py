@@ -46,8 +46,7 @@ def by_descriptor(pid):
 
 def trace(pid):
     """Attach without stopping it."""
-    call("ptrace", 0x4206, pid, 0, 0)  # PTRACE_SEIZE
-    call("ptrace", 17, pid, 0, 0)
+    call("ptrace", 0x4206, pid, 0, 0)  # PTRACE_SEIZE; it ends with this process
     return pid
 
 

@@ -18,6 +18,9 @@ PROBES = Path(__file__).resolve().parents[1] / "probes"
 
 
 class Probing(Environment[Attempt, Outcome, State]):
+    # Runs in the server's process, which has the listening socket; else sessions get processes of their own.
+    SUPPORTS_CONCURRENT_SESSIONS = True
+
     def reset(self) -> Outcome:
         return Outcome(reached=f"pid {os.getpid()}, uid {os.getuid()}")
 
