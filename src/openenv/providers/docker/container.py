@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from openenv.errors import NameTakenError, ProviderStartError
-from openenv.providers.docker.engine import is_lost, told
+from openenv.providers.docker.engine import closed_at_last, is_lost, told
 from openenv.providers.log_tail import LogTail
 from openenv.providers.ownership import PREFIX, Ownership
 
@@ -117,7 +117,7 @@ def follow_log(container: Container, place: str) -> LogTail:
 
 def _blocks(stream: Any) -> Iterator[bytes]:
     # It may break off in many ways; whatever comes no more is no more.
-    with contextlib.suppress(Exception):
+    with contextlib.suppress(Exception), closed_at_last(stream):
         yield from stream
 
 

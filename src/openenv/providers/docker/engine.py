@@ -10,7 +10,7 @@ import contextlib
 import errno
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from openenv import settings
 from openenv.errors import (
@@ -27,7 +27,7 @@ from openenv.errors import (
 if TYPE_CHECKING:
     from docker import DockerClient
 
-__all__ = ["address", "connect", "is_lost", "is_timeout", "told"]
+__all__ = ["address", "closed_at_last", "connect", "is_lost", "is_timeout", "told"]
 
 DEFAULT_SOCKET = "/var/run/docker.sock"
 
@@ -133,6 +133,18 @@ def told(doing: str, where: str) -> Iterator[None]:
         if isinstance(error, OpenEnvError):
             raise
         raise _of_connection(error, where) from error
+
+
+@contextlib.contextmanager
+def closed_at_last(stream: Any) -> Iterator[Any]:
+    """Close what a stream of the SDK has open when it has been read; `close` of the stream itself only cuts it."""
+    try:
+        yield stream
+    finally:
+        response = getattr(stream, "_response", None)
+        if response is not None:
+            with contextlib.suppress(Exception):
+                response.close()
 
 
 def is_lost(error: BaseException | None) -> bool:
