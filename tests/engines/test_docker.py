@@ -1,10 +1,10 @@
 """The contract of providers against a real Docker engine, in each way a container is reached."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
-import httpx
 import pytest
-from tests.engines.dock import build_toy, containers
+from tests.engines.dock import containers
 
 from openenv.providers import LocalDockerProvider, Provider
 from openenv.testing import ProviderContract
@@ -16,7 +16,7 @@ DYING = ["python3", "-I", "-S", "-c", "print('the weights are missing', flush=Tr
 class DockerContract(ProviderContract):
     """What the cases below have in common."""
 
-    options: dict = {}
+    options: ClassVar[dict] = {}
 
     @pytest.fixture(autouse=True)
     def _engine(self, docker_engine, toy_image) -> None:
@@ -47,19 +47,19 @@ class TestWithoutNetwork(DockerContract):
 class TestBridge(DockerContract):
     """A network, and a port that the engine publishes on the loopback."""
 
-    options = {"network": "bridge"}
+    options: ClassVar = {"network": "bridge"}
 
 
 class TestReplicas(DockerContract):
     """Three containers of one provider."""
 
-    options = {"replicas": 3}
+    options: ClassVar = {"replicas": 3}
 
 
 class TestWithoutPython(DockerContract):
     """An image whose first process is coreutils' timeout, for it hides its Python from the search path."""
 
-    options = {"network": "bridge"}
+    options: ClassVar = {"network": "bridge"}
 
     def make_provider(self, **more) -> LocalDockerProvider:
         command = more.pop("command", ["python3", "-I", "-S", "/srv/toy_server.py", "8000"])

@@ -51,4 +51,4 @@ class Server(ThreadingHTTPServer):
 
 
 print("secret:", os.environ.get("API_TOKEN"), flush=True)
-Server(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+Server(("0.0.0.0", int(sys.argv[1])), Handler).serve_forever()
