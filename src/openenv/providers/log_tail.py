@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from io import IOBase
 from typing import IO
 
-__all__ = ["LogTail"]
+__all__ = ["LogTail", "as_shown"]
 
 KEPT_BYTES = 256 * 1024
 _BLOCK = 64 * 1024
@@ -56,7 +56,7 @@ class LogTail:
             content = content.partition(b"\n")[2]
         wanted = min(lines, self._lines)
         found = content.decode("utf-8", "replace").rstrip("\n").split("\n")
-        return "\n".join(map(_as_shown, found[-wanted:])) if wanted > 0 else ""
+        return "\n".join(map(as_shown, found[-wanted:])) if wanted > 0 else ""
 
     def finish(self, timeout_s: float) -> None:
         """Wait until the pipe has been read to its end, which comes when no process holds it any more."""
@@ -70,6 +70,7 @@ def _blocks(pipe: IOBase) -> Iterator[bytes]:
             yield block
 
 
-def _as_shown(line: str) -> str:
+def as_shown(line: str) -> str:
+    """Return a line without what would act on a terminal."""
     # A progress bar writes its line again and again; what a terminal would show is the last time.
     return _CONTROLS.sub("", line.rstrip("\r").rpartition("\r")[2])
