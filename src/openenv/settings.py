@@ -7,6 +7,8 @@
 | `OPENENV_MAX_MESSAGE_SIZE_MB` | largest message in either direction, MiB | 100 |
 | `MAX_CONCURRENT_ENVS` | sessions of a server, where the program does not say | by environment |
 | `ENABLE_WEB_INTERFACE` | serve the page to play on | off |
+| `OPENENV_EGRESS` | `deny`: servers refuse themselves outgoing connections | none |
+| `OPENENV_CACHE` | folder for what can be made again, such as the environments of uv | `~/.cache/openenv` |
 | `OPENENV_RUN` | name of this run, on all that providers make | random |
 | `KUBECONFIG` | files that say how to reach a Kubernetes cluster | `~/.kube/config` |
 | `KUBERNETES_SERVICE_HOST`, `KUBERNETES_SERVICE_PORT` | the cluster this program runs in; it sets them | none |
@@ -15,6 +17,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from openenv.errors import ConfigurationError
 
@@ -50,6 +53,21 @@ def client_mode() -> str:
 def web_interface() -> bool:
     """Return whether the page to play on is wanted."""
     return os.environ.get("ENABLE_WEB_INTERFACE", "").lower() in ("1", "true", "yes", "on")
+
+
+def egress_denied() -> bool:
+    """Return whether servers are to refuse themselves outgoing connections."""
+    text = os.environ.get("OPENENV_EGRESS", "").lower()
+    if text not in ("", "allow", "deny"):  # a slip must not open what was meant to be shut
+        raise ConfigurationError(f"OPENENV_EGRESS={text!r} is neither 'deny' nor 'allow'")
+    return text == "deny"
+
+
+def cache_folder() -> Path:
+    """Return the folder for what can be made again; it need not be there."""
+    if given := os.environ.get("OPENENV_CACHE"):
+        return Path(given).absolute()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute() / "openenv"
 
 
 def run() -> str:
