@@ -11,9 +11,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from echo_env import EchoAction, EchoEnv
 from tests.servers import wait_until
 
+from echo_env import EchoAction, EchoEnv
 from openenv.errors import (
     ConfigurationError,
     EngineUnavailableError,
@@ -86,7 +86,11 @@ def lost(provider: RayProvider) -> str:
 def program(*arguments: str) -> Iterator[subprocess.Popen[str]]:
     """Run a program in a process group of its own, which is killed at the end."""
     with subprocess.Popen(
-        [sys.executable, *arguments], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, start_new_session=True
+        [sys.executable, *arguments],
+        stdout=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
     ) as running:
         try:
             yield running
@@ -170,7 +174,13 @@ def test_no_cluster_is_told_at_once():
         "try: R('echo_env', address='127.0.0.1:9').start()\n"
         "except E as error: print(error)\n"
     )
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE_S, env={**os.environ, "PYTHONPATH": PATHS})
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        env={**os.environ, "PYTHONPATH": PATHS},
+    )
     assert "No Ray cluster listens at 127.0.0.1:9" in ran.stdout, ran.stderr
     assert issubclass(EngineUnavailableError, ProviderStartError)
 
