@@ -8,6 +8,8 @@
 | `MAX_CONCURRENT_ENVS` | sessions of a server, where the program does not say | by environment |
 | `ENABLE_WEB_INTERFACE` | serve the page to play on | off |
 | `OPENENV_RUN` | name of this run, on all that providers make | random |
+| `KUBECONFIG` | files that say how to reach a Kubernetes cluster | `~/.kube/config` |
+| `KUBERNETES_SERVICE_HOST`, `KUBERNETES_SERVICE_PORT` | the cluster this program runs in; it sets them | none |
 """
 
 from __future__ import annotations
@@ -53,6 +55,17 @@ def web_interface() -> bool:
 def run() -> str:
     """Return the name of this run, empty if it has none."""
     return os.environ.get("OPENENV_RUN", "")
+
+
+def kubeconfig() -> str:
+    """Return the paths of the kubeconfig files, separated as on PATH; empty if none was set."""
+    return os.environ.get("KUBECONFIG", "")
+
+
+def kubernetes_service() -> tuple[str, str] | None:
+    """Return host and port of the API of the cluster this program runs in, or None outside one."""
+    host = os.environ.get("KUBERNETES_SERVICE_HOST", "")
+    return (host, os.environ.get("KUBERNETES_SERVICE_PORT", "") or "443") if host else None
 
 
 def inherited_environment() -> dict[str, str]:
