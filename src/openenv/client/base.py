@@ -287,7 +287,11 @@ class EnvClient(Faces, Generic[ActionT, ObservationT, StateT]):
         client._core.source = replace(Source.of(cls), image=image)
         client._core.start_options = kwargs
         if not inside_loop():  # nobody can await it, so the container is to be there when this returns
-            client._call(client._connected)
+            try:
+                client._call(client._connected)
+            except BaseException:
+                client.close()
+                raise
         return client
 
     # --- for a wire form of one's own ------------------------------------------------------------

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from openenv.errors import ProviderStartError
-from openenv.providers.process import LOOPBACK, ProcessProvider
+from openenv.providers.local import LOOPBACK
+from openenv.providers.process import ProcessProvider
 
 __all__ = ["EnvironmentActor", "Order", "Status"]
 
