@@ -12,10 +12,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from echo_env import EchoAction, EchoEnv
 from tests.engines.reach import Swarm
 from tests.servers import wait_until
 
+from echo_env import EchoAction, EchoEnv
 from openenv.errors import (
     ConfigurationError,
     EngineUnavailableError,
