@@ -1,4 +1,4 @@
-"""A trainer to be killed: it starts servers in a swarm and tells where: `swarm_driver.py IMAGE REPLICAS LIFETIME_S`."""
+"""A trainer to be killed: `swarm_driver.py IMAGE REPLICAS LIFETIME_S` starts servers in a swarm and tells where."""
 
 import sys
 import threading
