@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from openenv.providers.sandbox import SandboxProvider
     from openenv.providers.source import Source
     from openenv.providers.spellings import ContainerProvider, RuntimeProvider
+    from openenv.providers.swarm import DockerSwarmProvider
     from openenv.providers.uv import UVProvider
 
 __all__ = [
     "ContainerProvider",
+    "DockerSwarmProvider",
     "KubernetesProvider",
     "LocalDockerProvider",
     "ProcessProvider",
@@ -41,6 +43,7 @@ __all__ = [
 
 _HOMES = {
     "ContainerProvider": "spellings",
+    "DockerSwarmProvider": "swarm",
     "LocalDockerProvider": "docker",
     "KubernetesProvider": "kubernetes",
     "ProcessProvider": "process",

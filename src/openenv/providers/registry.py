@@ -22,6 +22,7 @@ _BUILT_IN = {
     "kubernetes": "openenv.providers.kubernetes:KubernetesProvider",
     "process": "openenv.providers.process:ProcessProvider",
     "sandbox": "openenv.providers.sandbox:SandboxProvider",
+    "swarm": "openenv.providers.swarm:DockerSwarmProvider",
     "uv": "openenv.providers.uv:UVProvider",
 }
 

@@ -1,5 +1,10 @@
 """Old path of the providers; they live in `openenv.providers`."""
 
-from openenv.core.containers.runtime.providers import ContainerProvider, LocalDockerProvider, RuntimeProvider
+from openenv.core.containers.runtime.providers import (
+    ContainerProvider,
+    DockerSwarmProvider,
+    LocalDockerProvider,
+    RuntimeProvider,
+)
 
-__all__ = ["ContainerProvider", "LocalDockerProvider", "RuntimeProvider"]
+__all__ = ["ContainerProvider", "DockerSwarmProvider", "LocalDockerProvider", "RuntimeProvider"]

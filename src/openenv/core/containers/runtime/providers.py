@@ -1,5 +1,5 @@
 """Old path of the providers; they live in `openenv.providers`."""
 
-from openenv.providers import ContainerProvider, LocalDockerProvider, RuntimeProvider
+from openenv.providers import ContainerProvider, DockerSwarmProvider, LocalDockerProvider, RuntimeProvider
 
-__all__ = ["ContainerProvider", "LocalDockerProvider", "RuntimeProvider"]
+__all__ = ["ContainerProvider", "DockerSwarmProvider", "LocalDockerProvider", "RuntimeProvider"]
