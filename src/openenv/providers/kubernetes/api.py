@@ -39,7 +39,7 @@ CONNECT_S = 10.0
 PAUSES_S = (0.2, 0.5, 1.0, 2.0)
 WATCH_S = 240
 AT_ONCE = 16
-UNAUTHORIZED, FORBIDDEN, NOT_FOUND, CONFLICT, INVALID, TOO_MANY = 401, 403, 404, 409, 422, 429
+BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, CONFLICT, INVALID, TOO_MANY = 400, 401, 403, 404, 409, 422, 429
 PAGE = "docs/providers/kubernetes.md has the whole role"
 
 Object = dict[str, Any]
@@ -253,7 +253,7 @@ def _refusal(status: int, message: str, server: str) -> ProviderError:
         return ProviderStartError(f"The cluster does not admit it: {message}")
     if status == NOT_FOUND and "namespaces" in message:
         return ProviderStartError(f"{message}. Make it by `kubectl create namespace`, or name another one.")
-    if status == INVALID:
+    if status in (BAD_REQUEST, INVALID):
         return ProviderStartError(f"The cluster finds an option invalid: {message}")
     return EngineUnavailableError(f"The cluster at {server} answers {status}: {message}")
 
