@@ -1,4 +1,4 @@
-"""The last lines that a process wrote, kept in bounded memory.
+"""The last lines that a process or a container wrote, kept in bounded memory.
 
 One daemon thread empties the pipe at all times and only appends blocks of bytes: a flood of output costs the
 trainer no work per line and never makes the writer wait. Lines are made when somebody asks for them.
@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import re
 import threading
+from collections.abc import Iterable, Iterator
+from io import IOBase
 from typing import IO
 
 __all__ = ["LogTail", "as_shown"]
@@ -24,11 +26,12 @@ class LogTail:
     """Reads a pipe to its end and remembers what came last: at most `lines` lines, at most 512 KiB.
 
     Args:
-        pipe: The read end; it belongs to this object from now on and is closed at its end.
+        pipe: The read end, which belongs to this object from now on and is closed at its end; or blocks of bytes,
+            as a network connection gives them.
         lines: How many lines are remembered.
     """
 
-    def __init__(self, pipe: IO[bytes], *, lines: int) -> None:
+    def __init__(self, pipe: IO[bytes] | Iterable[bytes], *, lines: int) -> None:
         self._lines = lines
         self._content = bytearray()
         self._cut = False
@@ -36,15 +39,13 @@ class LogTail:
         self._reader = threading.Thread(target=self._read, args=(pipe,), name="openenv-log", daemon=True)
         self._reader.start()
 
-    def _read(self, pipe: IO[bytes]) -> None:
-        with pipe:
-            descriptor = pipe.fileno()
-            while block := os.read(descriptor, _BLOCK):
-                with self._lock:
-                    self._content += block
-                    if len(self._content) > 2 * KEPT_BYTES - _BLOCK:
-                        del self._content[:-KEPT_BYTES]
-                        self._cut = True
+    def _read(self, pipe: IO[bytes] | Iterable[bytes]) -> None:
+        for block in _blocks(pipe) if isinstance(pipe, IOBase) else pipe:
+            with self._lock:
+                self._content += block
+                if len(self._content) > 2 * KEPT_BYTES - _BLOCK:
+                    del self._content[:-KEPT_BYTES]
+                    self._cut = True
 
     def tail(self, lines: int) -> str:
         """Return the last lines, oldest first, without control characters."""
@@ -60,6 +61,13 @@ class LogTail:
     def finish(self, timeout_s: float) -> None:
         """Wait until the pipe has been read to its end, which comes when no process holds it any more."""
         self._reader.join(timeout_s)
+
+
+def _blocks(pipe: IOBase) -> Iterator[bytes]:
+    with pipe:
+        descriptor = pipe.fileno()
+        while block := os.read(descriptor, _BLOCK):
+            yield block
 
 
 def as_shown(line: str) -> str:
