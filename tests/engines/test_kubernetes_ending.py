@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import yaml
 from tests.engines.cluster import HEALTHY, PATIENCE_S, Place, until
 
 from openenv.errors import EngineUnavailableError
@@ -81,6 +82,19 @@ class Trainer:
 
 def test_a_program_that_ends_takes_its_pods_along(pods: Place):
     with Trainer(pods, "ends") as trainer:
+        assert trainer.process.wait(PATIENCE_S) == 0
+        assert trainer.left() == ""
+
+
+def test_a_program_that_ends_finds_a_cluster_that_has_a_name(pods: Place, tmp_path):
+    """Looking a name up takes a thread, which the standard library refuses a program at its end."""
+    with open(pods.cluster.kubeconfig) as file:
+        config = yaml.safe_load(file)
+    cluster = config["clusters"][0]["cluster"]
+    cluster["server"] = f"https://localhost:{httpx.URL(cluster['server']).port}"
+    cluster["tls-server-name"] = "kubernetes.default.svc"
+    (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config))
+    with Trainer(pods, "ends", kubeconfig=str(tmp_path / "kubeconfig")) as trainer:
         assert trainer.process.wait(PATIENCE_S) == 0
         assert trainer.left() == ""
 
