@@ -8,6 +8,7 @@
 | `MAX_CONCURRENT_ENVS` | sessions of a server, where the program does not say | by environment |
 | `ENABLE_WEB_INTERFACE` | serve the page to play on | off |
 | `OPENENV_RUN` | name of this run, on all that providers make | random |
+| `AZURE_SUBSCRIPTION_ID` | subscription that the provider `aca` uses, where it is not told | none |
 """
 
 from __future__ import annotations
@@ -53,6 +54,11 @@ def web_interface() -> bool:
 def run() -> str:
     """Return the name of this run, empty if it has none."""
     return os.environ.get("OPENENV_RUN", "")
+
+
+def azure_subscription() -> str:
+    """Return the id of the Azure subscription to use, empty if there is none."""
+    return os.environ.get("AZURE_SUBSCRIPTION_ID", "")
 
 
 def inherited_environment() -> dict[str, str]:

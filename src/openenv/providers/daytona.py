@@ -131,7 +131,7 @@ class DaytonaProvider(HostedProvider):
             except daytona.DaytonaConflictError:
                 return self._own(name)
 
-    def _serve(self, name: str, handle: Any, source: Source) -> Hosted:
+    def _serve(self, name: str, handle: Any, source: Source) -> list[Hosted]:
         import daytona
 
         with self._speaking(f"start the server in {name}"):
@@ -139,7 +139,7 @@ class DaytonaProvider(HostedProvider):
             order = daytona.SessionExecuteRequest(command=self._command_for(source), run_async=True)
             started = handle.process.execute_session_command(SESSION, order, timeout=int(ASK_S))
             link = handle.get_preview_link(self.port, request_timeout=ASK_S)
-        return Hosted(name, link.url.rstrip("/"), (handle, started.cmd_id), {TOKEN_HEADER: link.token})
+        return [Hosted(name, link.url.rstrip("/"), (handle, started.cmd_id), {TOKEN_HEADER: link.token})]
 
     def _made_nothing(self, error: OpenEnvError) -> bool:
         from urllib3.exceptions import NewConnectionError

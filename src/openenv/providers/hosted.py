@@ -85,8 +85,8 @@ class HostedProvider(Provider):
         """Create a sandbox of this name and return what `_serve` wants to know; an own one of the name is taken."""
 
     @abstractmethod
-    def _serve(self, name: str, handle: Any, source: Source) -> Hosted:
-        """Start the server in a sandbox that was created, if creating it has not done so."""
+    def _serve(self, name: str, handle: Any, source: Source) -> Sequence[Hosted]:
+        """Start what servers belong into something that was created, if creating it has not done so."""
 
     @abstractmethod
     def _made_nothing(self, error: OpenEnvError) -> bool:
@@ -104,6 +104,10 @@ class HostedProvider(Provider):
     def _tail(self, hosted: Hosted, lines: int) -> str:
         """Return the last lines of a server."""
 
+    def _count(self) -> int:
+        """Return how many things are to be created; one for each replica, unless the service groups them."""
+        return self.replicas
+
     def _secrets(self) -> Mapping[str, str]:
         """Return what must not show up in errors, under names that say so."""
         return self.env_vars
@@ -114,8 +118,9 @@ class HostedProvider(Provider):
         """Create the sandboxes, several at a time, and return their URLs."""
         self._was_ready, self._next_check, self._hosted = False, 0.0, ()
         self._logs = [""] * self.replicas
-        self._names = [f"{self.ownership.name}-{number}" for number in range(self.replicas)]
-        self._hosted = _at_once(lambda name: self._host(name, source), list(self._names))
+        self._names = [f"{self.ownership.name}-{number}" for number in range(self._count())]
+        groups = _at_once(lambda name: self._host(name, source), list(self._names))
+        self._hosted = [hosted for group in groups for hosted in group]
         return [hosted.url for hosted in self._hosted]
 
     def shutdown(self) -> None:
@@ -159,7 +164,7 @@ class HostedProvider(Provider):
         """Return an error with the log's last lines; secrets are hidden in both."""
         return super().failure(kind, redact(message, self._secrets()))
 
-    def _host(self, name: str, source: Source) -> Hosted:
+    def _host(self, name: str, source: Source) -> Sequence[Hosted]:
         try:
             handle = self._create(name, source)
         except OpenEnvError as error:
