@@ -16,6 +16,9 @@ OpenEnvError
 │   ├── SequenceError                         SEQUENCE_ERROR
 │   ├── UnsupportedVersionError               UNSUPPORTED_VERSION
 │   ├── InvalidReplyError                     INVALID_REPLY
+│   ├── SnapshotUnsupportedError              SNAPSHOT_UNSUPPORTED
+│   ├── SnapshotNotFoundError                 SNAPSHOT_NOT_FOUND
+│   ├── SnapshotLimitError                    SNAPSHOT_LIMIT
 │   ├── SerializationError (ValueError)       SERIALIZATION_ERROR
 │   └── SessionError                          SESSION_ERROR
 │       ├── SessionCapacityError              CAPACITY_REACHED
@@ -33,6 +36,7 @@ OpenEnvError
     │   ├── OutOfSpaceError
     │   └── PortTakenError
     ├── ProviderNotReadyError (TimeoutError)
+    ├── ImageBuildError
     ├── LeaseTimeoutError (TimeoutError)      no warm environment came free in time
     ├── ReplicaLostError                      a server that ran has ended by itself
     └── SnapshotError                         a state could not be kept, found or brought back
@@ -267,6 +271,28 @@ class InvalidReplyError(RequestError):
     """The server's answer is not what this client's types say; the two are of different versions."""
 
 
+@_carries("SNAPSHOT_UNSUPPORTED")
+class SnapshotUnsupportedError(RequestError):
+    """The state of this episode can not be kept or forked; the message says why, and what to do about it."""
+
+    retryable = False
+
+
+@_carries("SNAPSHOT_NOT_FOUND")
+class SnapshotNotFoundError(RequestError):
+    """There is no snapshot of this id: it was dropped, has expired, ended with its session, or is elsewhere."""
+
+    cause = Cause.SESSION_LOST
+    retryable = False
+
+
+@_carries("SNAPSHOT_LIMIT")
+class SnapshotLimitError(RequestError):
+    """The server keeps as many snapshots as it may, or as many bytes of them."""
+
+    cause = Cause.CAPACITY
+
+
 @_carries("SESSION_ERROR")
 class SessionError(RequestError):
     """A session could not be made, found or kept."""
@@ -350,6 +376,12 @@ class EngineUnavailableError(ProviderStartError, ConnectionError):
     """There is no engine, it does not answer, or it does not let us in."""
 
     code = "ENGINE_UNAVAILABLE"
+
+
+class ImageBuildError(ProviderError):
+    """An image could not be built, named or pushed."""
+
+    code = "IMAGE_BUILD_FAILED"
 
 
 class ImageNotFoundError(ProviderStartError):

@@ -22,7 +22,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema
 
 from openenv import values
-from openenv.outcomes import Cause, Outcome, Status
+from openenv.outcomes import ORDINARY, Cause, Outcome, Status
 
 __all__ = [
     "Action",
@@ -246,7 +246,11 @@ class State(Settled, Model):
     elapsed_time: float | None = None
 
 
-_set = object.__setattr__
+_new = object.__new__
+# The three slots of every model, set past `BaseModel.__setattr__`, which looks for them among the fields.
+_set_fields_set = BaseModel.__dict__["__pydantic_fields_set__"].__set__
+_set_extra = BaseModel.__dict__["__pydantic_extra__"].__set__
+_set_private = BaseModel.__dict__["__pydantic_private__"].__set__
 
 ObservationT_co = TypeVar("ObservationT_co", covariant=True)
 
@@ -297,24 +301,19 @@ class StepResult(Settled, Model, Generic[ObservationT_co]):
         metadata: dict[str, Any] | None = None,
     ) -> StepResult[Any]:
         """Build a result of values that have been validated already; several times as fast as the constructor."""
-        self = cls.__new__(cls)
-        _set(
-            self,
-            "__dict__",
-            {
-                "observation": observation,
-                "reward": reward,
-                "done": done,
-                "terminated": done and not truncated,
-                "truncated": truncated,
-                "outcome": Outcome.of(done, truncated, reward is not None),
-                "info": info or {},
-                "metadata": metadata or {},
-            },
-        )
-        _set(self, "__pydantic_fields_set__", _all_fields(cls))
-        _set(self, "__pydantic_extra__", None)
-        _set(self, "__pydantic_private__", None)
+        self = _new(cls)
+        fields = self.__dict__
+        fields["observation"] = observation
+        fields["reward"] = reward
+        fields["done"] = done
+        fields["terminated"] = done and not truncated
+        fields["truncated"] = truncated
+        fields["outcome"] = ORDINARY[done, truncated, reward is not None]
+        fields["info"] = info or {}
+        fields["metadata"] = metadata or {}
+        _set_fields_set(self, _all_fields(cls))
+        _set_extra(self, None)
+        _set_private(self, None)
         return self
 
     def __init__(
@@ -373,6 +372,8 @@ class EnvironmentMetadata(Settled, Model):
         version: The version of the environment package.
         author: Who wrote it.
         documentation_url: Where its documentation is.
+        capabilities: What can be done with its episodes, as far as the server that serves it can: `snapshot`,
+            `restore`, `fork`, `reseed`.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -383,6 +384,49 @@ class EnvironmentMetadata(Settled, Model):
     version: str | None = None
     author: str | None = None
     documentation_url: str | None = None
+    capabilities: list[str] = Field(default_factory=list)
+
+
+class SnapshotInfo(Settled, Model):
+    """What a server says of a snapshot it keeps.
+
+    Attributes:
+        snapshot_id: Its id, which `restore` and `drop_snapshot` take.
+        episode_id: The episode it was taken in; None if it was taken where there was none.
+        step_count: How many steps that had.
+        size: Bytes it takes; None for a process that is kept, whose memory is shared with others.
+        age_s: Seconds since it was taken.
+        expires_s: Seconds until it is dropped, unless it is used.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
+    snapshot_id: str
+    episode_id: str | None = None
+    step_count: int = 0
+    size: int | None = None
+    age_s: float = 0.0
+    expires_s: float = 0.0
+
+
+class EpisodePoint(Settled, Model):
+    """The point in an episode at which a session stands after a restore or a fork.
+
+    Attributes:
+        episode_id: The id that the episode has from here on.
+        parent_id: The id of the episode it was forked from; None where it is that episode.
+        seed: What the episode was reset with.
+        step_count: Steps taken up to here.
+        done: Whether the episode is over.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
+    episode_id: str | None = None
+    parent_id: str | None = None
+    seed: int | None = None
+    step_count: int = 0
+    done: bool = False
 
 
 class CodeExecResult(Model):

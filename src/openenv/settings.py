@@ -9,6 +9,8 @@
 | `ENABLE_WEB_INTERFACE` | serve the page to play on | off |
 | `OPENENV_RUN` | name of this run, on all that providers make | random |
 | `AZURE_SUBSCRIPTION_ID` | subscription that the provider `aca` uses, where it is not told | none |
+| `KUBECONFIG` | files that say how to reach a Kubernetes cluster | `~/.kube/config` |
+| `KUBERNETES_SERVICE_HOST`, `KUBERNETES_SERVICE_PORT` | the cluster this program runs in; it sets them | none |
 """
 
 from __future__ import annotations
@@ -59,6 +61,17 @@ def run() -> str:
 def azure_subscription() -> str:
     """Return the id of the Azure subscription to use, empty if there is none."""
     return os.environ.get("AZURE_SUBSCRIPTION_ID", "")
+
+
+def kubeconfig() -> str:
+    """Return the paths of the kubeconfig files, separated as on PATH; empty if none was set."""
+    return os.environ.get("KUBECONFIG", "")
+
+
+def kubernetes_service() -> tuple[str, str] | None:
+    """Return host and port of the API of the cluster this program runs in, or None outside one."""
+    host = os.environ.get("KUBERNETES_SERVICE_HOST", "")
+    return (host, os.environ.get("KUBERNETES_SERVICE_PORT", "") or "443") if host else None
 
 
 def inherited_environment() -> dict[str, str]:

@@ -32,6 +32,7 @@ class Row(NamedTuple):
 
 
 COMMANDS: dict[str, Row] = {
+    "build": Row("openenv.cli.build:build", "Build an environment's container image."),
     "conformance": Row("openenv.cli.conformance:conformance", "Hold a running server against the protocol."),
     "demo": Row("openenv.cli.demo:demo", "Play a few episodes, each environment in its own process."),
     "gc": Row("openenv.cli.gc:gc", "Remove what programs left behind in engines."),

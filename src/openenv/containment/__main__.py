@@ -13,6 +13,7 @@ import sys
 
 def main(arguments: list[str]) -> int:
     """Apply the restrictions and run the command; return only if that could not be done."""
+    from openenv.containment.kernel import end_with_parent
     from openenv.containment.restrictions import EXIT_UNRESTRICTED, Restrictions
 
     if len(arguments) < 3 or arguments[1] != "--":
@@ -21,8 +22,10 @@ def main(arguments: list[str]) -> int:
     # Whoever starts this may have had it ignored, so that namespaces outlive the request to end.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     command = arguments[2:]
+    parent = os.getppid()
     try:
         Restrictions.from_json(arguments[0]).apply()
+        end_with_parent(parent)  # a change of the user id takes it away
     except (OSError, ValueError, TypeError, KeyError) as error:
         print(f"The restrictions could not be applied: {error}", file=sys.stderr)
         return EXIT_UNRESTRICTED

@@ -96,7 +96,9 @@ def unavailable(own_uid: bool) -> str | None:
         return "bubblewrap (bwrap) is not installed"
     isolation = [*_isolation(own_uid), "--unshare-net"]
     try:
-        tried = _run([*isolation, "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "--", bwrap, "--version"])
+        tried = _run(
+            [*isolation, "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "--", bwrap, "--version"]
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"bubblewrap cannot be run: {error}"
     return None if tried.returncode == 0 else f"bubblewrap fails: {tried.stderr.strip()[-300:]}"

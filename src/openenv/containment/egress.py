@@ -7,7 +7,7 @@ seccomp in either case.
 
 from __future__ import annotations
 
-from openenv.containment import landlock, seccomp
+from openenv.containment import landlock
 from openenv.containment.restrictions import Restrictions
 from openenv.errors import IsolationError
 

@@ -6,17 +6,20 @@ changed by the user. None of it reaches across where every sandbox is a user of 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
+import stat
 import struct
 from collections.abc import Iterable
 from pathlib import Path
 
 from openenv.containment.kernel import machine, no_new_privileges, syscall
 
-__all__ = ["become", "drop_capabilities", "fresh", "possible", "reachable"]
+__all__ = ["become", "closed", "drop_capabilities", "fresh", "possible", "threads_of"]
 
 # Above every range that systemd and container engines give out, and positive where somebody takes it for an int.
+_READ, _ENTER = 0o004, 0o001  # for others
 _FIRST, _BITS = 0x7000_0000, 27
 _CAPSET, _VERSION_3 = {"x86_64": 126, "aarch64": 91}, 0x20080522
 _CAN_SETUID = 1 << 7 | 1 << 6
@@ -61,14 +64,39 @@ def drop_capabilities() -> None:
     syscall(_CAPSET[machine()], struct.pack("=Ii", _VERSION_3, 0), bytes(24))
 
 
-def reachable(paths: Iterable[str]) -> str | None:
-    """Return the first folder on the way to any of the paths that a foreign user may not enter, None if none is."""
+def closed(paths: Iterable[str], *, with_parents: bool) -> str | None:
+    """Return the first of some files and folders that a foreign user may not read or enter; None if there is none.
+
+    Args:
+        paths: Where to look.
+        with_parents: Whether the way to them counts, too.
+    """
     for path in paths:
+        if not os.path.exists(path):
+            continue
         found = Path(path)
-        for folder in (found, *found.parents):
-            if folder.is_dir() and not folder.stat().st_mode & 0o001:
+        needed = _READ | _ENTER if found.is_dir() else _READ
+        if _mode(found) & needed != needed:
+            return path
+        for folder in found.parents if with_parents else ():
+            if not _mode(folder) & _ENTER:
                 return str(folder)
     return None
+
+
+def threads_of(uid: int) -> int:
+    """Return how many processes and threads of a user there are, which is what the limit of processes counts."""
+    count = 0
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                if entry.stat().st_uid == uid:
+                    count += os.stat(f"/proc/{entry.name}/task").st_nlink - 2
+    return count
+
+
+def _mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
 
 
 def _effective_capabilities() -> int:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import signal
 import sys
 
+PR_SET_PDEATHSIG = 1
 PR_SET_NO_NEW_PRIVS = 38
 
 
@@ -34,6 +36,20 @@ def no_new_privileges() -> None:
         OSError: It is refused.
     """
     syscall(_PRCTL[machine()], PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+
+
+def end_with_parent(parent: int) -> None:
+    """Have this process killed as soon as its parent ends.
+
+    Args:
+        parent: The parent's process id; if it is another one by now, this process ends at once.
+
+    Raises:
+        OSError: It is refused.
+    """
+    syscall(_PRCTL[machine()], PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def machine() -> str:

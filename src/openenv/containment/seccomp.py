@@ -192,9 +192,7 @@ def _condition(condition: Condition, then: list[_Instruction]) -> list[_Instruct
             for index, value in enumerate(condition.values)
         ]
         return [*start, *tests, *then]
-    tests = [
-        _Instruction(_IF_EQUAL, value, if_true=after - index) for index, value in enumerate(condition.values)
-    ]
+    tests = [_Instruction(_IF_EQUAL, value, if_true=after - index) for index, value in enumerate(condition.values)]
     return [*start, *tests, _Instruction(_JUMP, past), *then]
 
 

@@ -158,6 +158,30 @@ async def _resolved(value: Any) -> Any:
     return await value if inspect.isawaitable(value) else value
 
 
+@runtime_checkable
+class KeepsState(Protocol):
+    """An environment whose episodes can be kept and brought back: it has both of these, sync or async.
+
+    With them its episodes can be kept, restored and forked however it is served. A rubric with `state_dict` and
+    `load_state_dict` is kept along with it.
+    """
+
+    def get_state(self) -> Any:
+        """Return all that makes up the episode, the states of random generators among it.
+
+        Text, bytes, plain values, arrays, or a model of pydantic. It is written down at once, so it may refer to
+        what changes later.
+        """
+
+    def set_state(self, value: Any) -> Any:
+        """Go on from what `get_state` returned, on this or another instance.
+
+        Args:
+            value: The same value; of the type that the parameter is annotated with, where it is. What is not
+                annotated comes as JSON has it: a list in place of a tuple.
+        """
+
+
 class Message(TypedDict):
     """One message of a conversation."""
 

@@ -44,6 +44,12 @@ class WSErrorCode(StrEnum):
     """The session cannot be used; the socket is closed."""
     SESSION_NOT_FOUND = "SESSION_NOT_FOUND"
     """No session has this id."""
+    SNAPSHOT_UNSUPPORTED = "SNAPSHOT_UNSUPPORTED"
+    """The episode's state can not be kept or forked (version 2). Nothing was executed."""
+    SNAPSHOT_NOT_FOUND = "SNAPSHOT_NOT_FOUND"
+    """No snapshot has this id (version 2). Nothing was executed."""
+    SNAPSHOT_LIMIT = "SNAPSHOT_LIMIT"
+    """No room for another snapshot (version 2). Nothing was executed."""
 
 
 class ServerMode(StrEnum):

@@ -66,6 +66,11 @@ ANSWERS: dict[int, dict[str, str | None]] = {
         "close": "closed",
         "cancel": "cancelled",
         "ping": "pong",
+        "snapshot": "snapshotted",
+        "restore": "restored",
+        "fork": "forked",
+        "snapshots": "snapshots",
+        "drop": "dropped",
     },
 }
 """What answers a request that goes well; one that does not is answered by `error`."""

@@ -10,20 +10,28 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from openenv.providers.base import Provider
+    from openenv.providers.docker import LocalDockerProvider
+    from openenv.providers.kubernetes import KubernetesProvider
     from openenv.providers.pool import ProviderPool, WarmMetrics
     from openenv.providers.process import ProcessProvider
     from openenv.providers.redaction import redact
     from openenv.providers.registry import available, get_provider, provider_class
+    from openenv.providers.sandbox import SandboxProvider
     from openenv.providers.source import Source
     from openenv.providers.spellings import ContainerProvider, RuntimeProvider
+    from openenv.providers.uv import UVProvider
 
 __all__ = [
     "ContainerProvider",
+    "KubernetesProvider",
+    "LocalDockerProvider",
     "ProcessProvider",
     "Provider",
     "ProviderPool",
     "RuntimeProvider",
+    "SandboxProvider",
     "Source",
+    "UVProvider",
     "WarmMetrics",
     "available",
     "get_provider",
@@ -33,12 +41,16 @@ __all__ = [
 
 _HOMES = {
     "ContainerProvider": "spellings",
+    "LocalDockerProvider": "docker",
+    "KubernetesProvider": "kubernetes",
     "ProcessProvider": "process",
     "Provider": "base",
     "ProviderPool": "pool",
     "RuntimeProvider": "spellings",
+    "SandboxProvider": "sandbox",
     "Source": "source",
     "WarmMetrics": "pool",
+    "UVProvider": "uv",
     "available": "registry",
     "get_provider": "registry",
     "provider_class": "registry",

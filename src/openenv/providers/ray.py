@@ -261,7 +261,9 @@ class RayProvider(Provider):
     def _no_place(self, ray: ModuleType, missing: int) -> str:
         asked = {"CPU": self.num_cpus, "memory": self.memory or 0, **self.resources}
         free = ray.available_resources()
-        room = ", ".join(f"{key}: {value:g} asked, {free.get(key, 0):g} free" for key, value in asked.items() if value)
+        room = ", ".join(
+            f"{key}: {value:g} asked, {free.get(key, 0):g} free" for key, value in asked.items() if value
+        )
         return (
             f"Ray has not brought up {missing} of {self.replicas} actors within the create budget of "
             f"{self.create_timeout_s:g} s. Of each is asked and in the whole cluster is free: {room or 'nothing'}. "
@@ -296,7 +298,9 @@ class RayProvider(Provider):
         """Let those actors that have a server end it, and keep its last words."""
         names = list(self._actors)
         asked = {self._actors[name].stop.remote(): names.index(name) for name in self._started}
-        done, _ = ray.wait(list(asked), num_returns=len(asked), timeout=self.stop_grace_s + KILL_S) if asked else ([], [])
+        done, _ = (
+            ray.wait(list(asked), num_returns=len(asked), timeout=self.stop_grace_s + KILL_S) if asked else ([], [])
+        )
         for reference in done:
             try:
                 self._logs[asked[reference]] = ray.get(reference)

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from openenv.errors import ProviderStartError
-from openenv.providers.process import LOOPBACK, ProcessProvider
+from openenv.providers.local import LOOPBACK
+from openenv.providers.process import ProcessProvider
 
 __all__ = ["EnvironmentActor", "Order", "Status"]
 
@@ -71,7 +72,8 @@ class EnvironmentActor:
             ProviderStartError: No process could be made.
         """
         host = self._host()
-        self._provider = ProcessProvider(self._target(), host=host, **self._order.process)
+        self._provider = ProcessProvider(self._target(), **self._order.process)
+        self._provider.address = (host, 0)
         return self._provider.start()
 
     def status(self) -> Status:

@@ -32,9 +32,7 @@ def imported() -> ModuleType:
     try:
         import ray
     except ImportError as error:
-        raise ConfigurationError(
-            f"The provider 'ray' needs Ray: pip install 'openenv[ray]' ({error})."
-        ) from error
+        raise ConfigurationError(f"The provider 'ray' needs Ray: pip install 'openenv[ray]' ({error}).") from error
     module: ModuleType = ray
     return module
 

@@ -18,7 +18,11 @@ __all__ = ["available", "get_provider", "provider_class"]
 ENTRY_POINTS = "openenv.providers"
 
 _BUILT_IN = {
+    "docker": "openenv.providers.docker:LocalDockerProvider",
+    "kubernetes": "openenv.providers.kubernetes:KubernetesProvider",
     "process": "openenv.providers.process:ProcessProvider",
+    "sandbox": "openenv.providers.sandbox:SandboxProvider",
+    "uv": "openenv.providers.uv:UVProvider",
 }
 
 

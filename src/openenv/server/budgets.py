@@ -18,6 +18,8 @@ class Budgets(BaseModel):
         reset: One reset.
         step: One step. A request may ask for less by `timeout_s`, never for more.
         state: Reading the state.
+        snapshot: What a snapshot, a restore or a fork asks of the environment.
+        snapshot_lease: Kept without being used, for a snapshot.
         idle: Without a request, while a client is attached. A session that is busy is not idle.
         lifetime: From being opened to being ended, whatever it does.
         lease: Kept for a client whose connection is lost.
@@ -31,11 +33,23 @@ class Budgets(BaseModel):
     reset: Seconds = Field(default=None, gt=0)
     step: Seconds = Field(default=None, gt=0)
     state: Seconds = Field(default=60.0, gt=0)
+    snapshot: Seconds = Field(default=60.0, gt=0)
+    snapshot_lease: float = Field(default=3600.0, gt=0)
     idle: Seconds = Field(default=None, gt=0)
     lifetime: Seconds = Field(default=None, gt=0)
     lease: float = Field(default=60.0, gt=0)
     unattached: float = Field(default=900.0, gt=0)
     queue: float = Field(default=0.0, ge=0)
+
+    @property
+    def set_state(self) -> Seconds:
+        """That of a snapshot, as for all that has to do with one."""
+        return self.snapshot
+
+    @property
+    def reseed(self) -> Seconds:
+        """Likewise."""
+        return self.snapshot
 
     def of(self, verb: str) -> Seconds:
         """Return the budget of `create`, `reset`, `step` or `state`."""

@@ -9,13 +9,16 @@ from __future__ import annotations
 import inspect
 import logging
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
+
+import msgspec
 
 from openenv.environment.adapter import Adapter
 from openenv.errors import EnvironmentFactoryError, ExecutionError, RequestError
-from openenv.models import Observation, State
+from openenv.models import State
 from openenv.protocol import encoding
 from openenv.protocol.formats import JSON, Format
 from openenv.values import text_of
@@ -54,9 +57,14 @@ class StepOp:
 
 @dataclass(slots=True)
 class StateOp:
-    """Read the state; `known` is what the server has counted itself."""
+    """Read the state; `known` is what the server has counted itself.
+
+    Attributes:
+        forked: The episode is a fork of another, whose id the environment still tells: `known` has the right one.
+    """
 
     known: dict[str, Any]
+    forked: bool = False
     verb: str = field(default="state", init=False)
 
     def bind(self, adapter: Adapter) -> Callable[[], Any]:
@@ -64,13 +72,31 @@ class StateOp:
         return adapter.state
 
 
-Operation = ResetOp | StepOp | StateOp
+class StateCall(ABC):
+    """What is asked of an environment beside its three verbs; see `server.state_calls`.
+
+    Attributes:
+        verb: The method that is called.
+    """
+
+    __slots__ = ()
+    verb: ClassVar[str]
+
+    @abstractmethod
+    def bind(self, adapter: Adapter) -> Callable[[], Any]:
+        """Return the call it stands for."""
+
+    @abstractmethod
+    def finish(self, returned: Any) -> Answer:
+        """Return the answer that what the method returned stands for."""
+
+
+Operation = ResetOp | StepOp | StateOp | StateCall
 
 _ANY_STEP = StepOp(None)
 
 
-@dataclass(slots=True)
-class Reply:
+class Reply(msgspec.Struct):
     """The answer to one request: encoded data of the given kind, or the error it stands for."""
 
     kind: str
@@ -87,7 +113,6 @@ class Reply:
         return encoding.frame(self.kind, self.data)
 
 
-@dataclass(slots=True)
 class Answer(Reply):
     """What an operation came to; `error` is set if it was executed, but its answer has no form on the wire.
 
@@ -169,18 +194,21 @@ class Host:
             returned = self._step(action)
         except BaseException as error:
             return self._report("step", error)
-        if self.format is JSON and isinstance(returned, Observation):
-            data = encoding.plain_observation(returned)
-            if data is not None:
-                return Answer("observation", data, None, returned.done)
+        data = encoding.plain_observation(returned) if self.format is JSON else None
+        if data is not None:
+            return Answer("observation", data, None, returned.done)
         return self.finish(_ANY_STEP, returned)
 
     def finish(self, operation: Operation, returned: Any) -> Answer | RequestError:
         """Return the answer that what the environment returned stands for. Never raises."""
         try:
             if isinstance(operation, StateOp):
+                if operation.forked:
+                    returned = _renamed(returned, operation.known.get("episode_id"))
                 data = self.format.pack_state(_completed(returned, operation.known))
                 return Answer("state", data, episode_id=_episode_id(returned))
+            if isinstance(operation, StateCall):
+                return operation.finish(returned)
             result = self.adapter.result(returned)
             if isinstance(operation, ResetOp) and operation.notice:
                 result.info = {**result.info, "warnings": [operation.notice, *result.info.get("warnings", ())]}
@@ -198,6 +226,15 @@ def _episode_id(state: Any) -> str | None:
     """Return the id that a state tells, if it tells one."""
     found = state.get("episode_id") if isinstance(state, dict) else getattr(state, "episode_id", None)
     return found if isinstance(found, str) and found else None
+
+
+def _renamed(state: Any, episode_id: Any) -> Any:
+    """Return the state of a forked episode under the id that this has."""
+    if isinstance(state, dict):
+        return {**state, "episode_id": episode_id} if "episode_id" in state else state
+    if isinstance(state, State):
+        return state.model_copy(update={"episode_id": episode_id})
+    return state
 
 
 def _completed(state: Any, known: dict[str, Any]) -> Any:

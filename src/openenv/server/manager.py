@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from openenv.environment.adapter import describe_class
 from openenv.environment.base import Environment
+from openenv.environment.keeping import StateKeeper
 from openenv.errors import (
     RequestError,
     SessionCapacityError,
@@ -24,13 +25,16 @@ from openenv.errors import (
 from openenv.models import EnvironmentMetadata
 from openenv.protocol.messages import ConcurrencyConfig, ServerCapacityStatus, SessionListing
 from openenv.server.budgets import Budgets
+from openenv.server.copying import with_capabilities
 from openenv.server.given import is_safe
 from openenv.server.runner import Factory, LocalRunner, Runner
 from openenv.server.sessions import CLOSED, STOPPED, Session
 from openenv.server.slots import Slots
+from openenv.server.snapshots import SnapshotLimits, Snapshots
 from openenv.server.threads import ThreadPool
 from openenv.server.worker.forks import ForkServer
 from openenv.server.worker.runner import WorkerRunner
+from openenv.server.worker.twins import CAN_FORK
 
 ENDS_KEPT = 1024
 """Ended sessions whose reason is remembered, for a client that asks for one later."""
@@ -55,9 +59,11 @@ class SessionManager:
         expose_errors: Tell clients the class and message of an environment's exceptions.
         name: What `describe` calls the environment, if not by its own name.
         clock: Tells the time in seconds; leases and idle times are measured by it.
+        snapshots: How many snapshots it keeps.
 
     Attributes:
         slots: Counts the sessions; shared with other processes if the server is several.
+        snapshots: Those it keeps.
     """
 
     def __init__(
@@ -72,6 +78,7 @@ class SessionManager:
         strict: bool = False,
         expose_errors: bool = True,
         clock: Callable[[], float] = time.monotonic,
+        snapshots: SnapshotLimits | None = None,
     ) -> None:
         self.config = config
         self.slots = Slots()
@@ -79,6 +86,9 @@ class SessionManager:
         budgets = budgets or Budgets()
         self.budgets = (
             budgets.model_copy(update={"idle": config.session_timeout}) if config.session_timeout else budgets
+        )
+        self.snapshots = Snapshots(
+            snapshots or SnapshotLimits(), self.budgets.snapshot_lease, lambda: self.slots, clock
         )
         self._factory = factory
         self._name = name
@@ -120,8 +130,53 @@ class SessionManager:
 
     def _begin(self, attached: bool = True, on_end: Callable[[RequestError], None] | None = None) -> Session:
         """Make a session in a slot that has been taken."""
+        session = self._make(attached, on_end, None)
+        session.open()
+        return session
+
+    def take_slots(self, count: int) -> None:
+        """Take slots for forks.
+
+        Raises:
+            SessionCapacityError: There are not so many.
+        """
+        since = time.monotonic_ns()
+        for taken in range(count):
+            if not self.slots.take(self.config.max_concurrent_envs, since):
+                error = self._full(count)
+                self.give_slots(taken)
+                raise error
+
+    def give_slots(self, count: int) -> None:
+        """Give slots back in which no session was made."""
+        for _ in range(count):
+            self.slots.give()
+        self._admit()
+
+    def make_fork(self, parent: Session, runner: Runner | None, on_end: Callable[[RequestError], None]) -> Session:
+        """Make a session for a fork of another, in a slot that has been taken.
+
+        Args:
+            parent: The other.
+            runner: Keeps the fork of its environment; without it a new environment is constructed.
+            on_end: Called if the session ends.
+        """
+        session = self._make(True, on_end, runner)
+        session.use(parent.format)
+        if runner is None:
+            session.open()
+        return session
+
+    def _make(
+        self, attached: bool, on_end: Callable[[RequestError], None] | None, runner: Runner | None
+    ) -> Session:
         session = Session(
-            self._runner, self._gone, budgets=self.budgets, session_id=self.slots.new_id(), clock=self._clock
+            self._runner,
+            self._gone,
+            budgets=self.budgets,
+            session_id=self.slots.new_id(),
+            runner=runner,
+            clock=self._clock,
         )
         self.attach(session, on_end)
         self._sessions[session.id] = session
@@ -130,7 +185,6 @@ class SessionManager:
             self._unattached.add(session.id)
         if not attached or self.budgets.idle is not None or self.budgets.lifetime is not None:
             self._watch_over(session)
-        session.open()
         return session
 
     def refuse_more_than_fit(self, count: int, *, waiting: bool = False) -> None:
@@ -255,9 +309,14 @@ class SessionManager:
         """Return what the environment says about itself; asks an instance where the class overrides it."""
         if self._metadata is None:
             overridden = getattr(self._factory, "get_metadata", None) is not Environment.get_metadata
-            metadata = await self._ask_instance() if overridden else describe_class(self._factory)
+            metadata = await self._ask_instance() if overridden else self._describe_class()
             self._metadata = metadata.model_copy(update={"name": self._name}) if self._name else metadata
         return self._metadata
+
+    def _describe_class(self) -> EnvironmentMetadata:
+        keeper = StateKeeper(self._factory)
+        copies = "state" if keeper.keeps else "fork" if CAN_FORK and self._forks is not None else ""
+        return with_capabilities(describe_class(self._factory), copies, keeper.reseeds)
 
     async def _ask_instance(self) -> EnvironmentMetadata:
         for session in self.sessions():
@@ -270,7 +329,7 @@ class SessionManager:
         try:
             if (error := await started) is not None:
                 raise error
-            return runner.metadata()
+            return with_capabilities(runner.metadata(), runner.copies, runner.reseeds)
         finally:
             runner.close(lambda: None)
 
@@ -306,6 +365,7 @@ class SessionManager:
     async def close(self, grace_s: float = CLOSE_GRACE_S) -> None:
         """Stop, and wait until the environments are closed, for the grace time at most."""
         self.stop()
+        self.snapshots.close()
         if self._holding:
             self._all_gone = asyncio.Event()
             with contextlib.suppress(TimeoutError):
@@ -321,6 +381,7 @@ class SessionManager:
     def _ended(self, session: Session, reason: RequestError, tell: Callable[[RequestError], None] | None) -> None:
         """Forget an ended session; its slot stays taken until its environment is closed or the grace is over."""
         self._sessions.pop(session.id, None)
+        self.snapshots.session_ended(session.id)
         if reason is not CLOSED:
             self._ends[session.id] = reason
             if len(self._ends) > ENDS_KEPT:

@@ -119,6 +119,14 @@ class Outlet(Listener):
             self._waiting = None
             self._write(frame)
 
+    def settle(self) -> None:
+        """Between requests: let the thread go that would have written the next report."""
+        with self._lock:
+            timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+            timer.join()
+
     def __call__(self, report: Report) -> None:
         """Take a report. May be called on any thread."""
         if not self._wanted:

@@ -4,13 +4,51 @@ from __future__ import annotations
 
 import time
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from openenv.errors import RequestError
 from openenv.server.host import Operation, Reply
 
+if TYPE_CHECKING:
+    from openenv.server.runner import Runner
+    from openenv.server.sessions import Session
+    from openenv.server.snapshots import Point
+
 OnReply = Callable[[Reply], None]
+
+
+@dataclass
+class Copied:
+    """What an operation came to, once the session's own environment is not needed any more.
+
+    Attributes:
+        reply: The answer; None if it is given later.
+        error: Why it failed instead.
+        point: Where the session stands now, if that has changed.
+        runner: The environment that takes the place of the session's own.
+    """
+
+    reply: Reply | None = None
+    error: RequestError | None = None
+    point: Point | None = None
+    runner: Runner | None = None
+
+
+Done = Callable[[Copied], bool]
+"""Returns whether the request was still waited for; if not, what was made is to be undone."""
+
+
+class CopyOperation(ABC):
+    """Something that takes more than a call of the environment; see `server.copying`."""
+
+    verb: ClassVar[str]
+
+    @abstractmethod
+    def begin(self, session: Session, runner: Runner, request: Request, done: Done) -> None:
+        """Begin; `done` is called once, on the loop."""
 
 
 @dataclass(slots=True, eq=False)
@@ -27,7 +65,7 @@ class Request:
         number: Its id on that connection.
     """
 
-    operation: Operation | None
+    operation: Operation | CopyOperation | None
     reply: OnReply
     known: Reply | None = None
     given: Reply | None = None
@@ -50,9 +88,10 @@ class Request:
 
 @dataclass(slots=True)
 class Episode:
-    """One episode, as the server counts it."""
+    """One episode, as the server counts it; `parent_id` is that of the one it was forked from."""
 
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     seed: int | None = None
     started: float = field(default_factory=time.monotonic)
     steps: int = 0
+    parent_id: str | None = None

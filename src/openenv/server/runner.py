@@ -19,9 +19,11 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, Protocol
 
+from openenv.environment.keeping import StateKeeper
 from openenv.errors import RequestCancelledError, RequestError
 from openenv.models import EnvironmentMetadata
 from openenv.protocol.formats import Format
+from openenv.server import state_calls
 from openenv.server.host import Answer, Host, Operation, Reporter
 from openenv.server.progress import Relay, Tell
 from openenv.server.threads import Done, Thread, ThreadPool
@@ -44,6 +46,13 @@ class Runner(Protocol):
 
     allows_step_without_reset: bool
 
+    copies: str
+    """How its state can be had, once it is there: `state` (it tells it), `fork` (its process can be forked), or
+    not at all: empty."""
+
+    reseeds: bool
+    """Whether it takes a new seed in the middle of an episode, once it is there."""
+
     def start(self, done: OnStarted) -> None:
         """Construct the environment."""
 
@@ -52,6 +61,14 @@ class Runner(Protocol):
 
     def step_now(self) -> Callable[[Any], Answer | RequestError | None] | None:
         """Return what takes a step on the spot, for an environment that never blocks; else None."""
+
+    def fork(self, label: str, done: Callable[[Any, RequestError | None], None]) -> None:
+        """Fork the environment as it is, where `copies` says so.
+
+        Args:
+            label: What log lines call the session of the fork.
+            done: Called with the runner of the fork, or with why there is none.
+        """
 
     def use(self, format_: Format) -> None:
         """Encode answers in this format from now on."""
@@ -80,6 +97,8 @@ class LocalRunner:
 
     environment_type = ""
     allows_step_without_reset = False
+    copies = ""
+    reseeds = False
 
     def __init__(
         self,
@@ -147,6 +166,10 @@ class LocalRunner:
             self.host is not None and "step" in self._inline and "step" not in self.host.adapter.shape.coroutines
         )
         return self.host.step_now if direct and self.host is not None else None
+
+    def fork(self, label: str, done: Callable[[Any, RequestError | None], None]) -> None:
+        """See `Runner.fork`: what shares a process can not be."""
+        raise AssertionError("nobody asks for it, for `copies` never says so")
 
     def use(self, format_: Format) -> None:
         """See `Runner.use`."""
@@ -258,11 +281,13 @@ class LocalRunner:
         shape = host.adapter.shape
         self.environment_type = shape.cls.__name__
         self.allows_step_without_reset = host.adapter.allows_step_without_reset
+        keeper = StateKeeper(host.adapter.environment)
+        self.copies, self.reseeds = "state" if keeper.keeps else "", keeper.reseeds
         if getattr(shape.cls, "NON_BLOCKING", False):
-            self._inline = frozenset(("reset", "step", "state", "close"))
+            self._inline = frozenset(("reset", "step", "state", "close", *state_calls.VERBS))
         else:
             # Reading the state of an async environment must not race with it from another thread.
-            reads = {"state"} if {"reset", "step"} & shape.coroutines else set()
+            reads = {"state", *state_calls.VERBS} if {"reset", "step"} & shape.coroutines else set()
             self._inline = shape.coroutines | reads
         affine = getattr(shape.cls, "REQUIRES_SINGLE_THREAD_EXECUTOR", False)
         return bool(affine) and not self._inline >= {"reset", "step", "state", "close"}

@@ -14,6 +14,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from enum import Enum
 from functools import partial
 from typing import Any
@@ -31,9 +32,11 @@ from openenv.models import EnvironmentMetadata
 from openenv.protocol.formats import JSON, Format
 from openenv.protocol.messages import SessionInfo, SessionListing
 from openenv.server.budgets import Budgets
+from openenv.server.copying import Forking, with_capabilities
 from openenv.server.host import Answer, Operation, Reply, ResetOp, StateOp, StepOp
-from openenv.server.requests import Episode, OnReply, Request
+from openenv.server.requests import Copied, CopyOperation, Episode, OnReply, Request
 from openenv.server.runner import Runner
+from openenv.server.snapshots import Point
 
 
 class Phase(Enum):
@@ -54,10 +57,13 @@ STOPPED = SessionLost("The server is shutting down")
 """The reason of a session whose server is stopped in good order."""
 
 _NOT_RESET = "This session has no episode yet: call reset() before step()"
+_NOTHING_TO_COPY = "This session has no episode that could be kept or forked: call reset() first"
 _EPISODE_ENDED = "The episode has ended: call reset() to start the next one"
 
 # What is refused in which phase. What is not here is legal; a broken session is refused with what broke it.
 _REFUSED: dict[tuple[str, Phase], Callable[[], RequestError]] = {
+    ("snapshot", Phase.READY): lambda: NotResetError(_NOTHING_TO_COPY),
+    ("fork", Phase.READY): lambda: NotResetError(_NOTHING_TO_COPY),
     ("step", Phase.READY): lambda: NotResetError(_NOT_RESET),
     ("step", Phase.ENDED): lambda: EpisodeEndedError(_EPISODE_ENDED),
 }
@@ -76,6 +82,7 @@ class Session:
         on_gone: Called once, when the environment is closed and nothing is left.
         budgets: How long things may take.
         session_id: Its id; made up if not given.
+        runner: Keeps its environment already; by default one is made.
         clock: Tells the time in seconds.
 
     Attributes:
@@ -87,6 +94,7 @@ class Session:
         on_end: Called if it ends, with the reason.
         holder: The connection that holds it, if that is of version 2.
         lease_until: Monotonic time until which it lives with nobody attached; None while somebody is.
+        forkings: Forks of it that are coming up.
     """
 
     def __init__(
@@ -96,6 +104,7 @@ class Session:
         *,
         budgets: Budgets | None = None,
         session_id: str | None = None,
+        runner: Runner | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._clock = clock
@@ -112,7 +121,7 @@ class Session:
         self.format: Format = JSON
         self._budgets = budgets or Budgets()
         self._make_runner = make_runner
-        self._runner = make_runner(self.id)
+        self._runner = runner or make_runner(self.id)
         self._on_gone = on_gone
         self._queue: deque[Request] = deque()
         self._current: Request | None = None
@@ -124,6 +133,7 @@ class Session:
         self._numbered: Request | None = None
         self._kept: Reply | None = None
         self._leaving = 0
+        self.forkings: set[Forking] = set()
         self._now: Callable[[Any], Answer | RequestError | None] | None = None
 
     # --- what can be asked -----------------------------------------------------------------------
@@ -157,7 +167,7 @@ class Session:
         """Give an answer that is known already, when its turn comes."""
         return self.submit(Request(None, reply, known=known))
 
-    def numbered(self, seq: int, operation: Operation, reply: OnReply) -> Request | None:
+    def numbered(self, seq: int, operation: Operation | CopyOperation, reply: OnReply) -> Request | None:
         """Run a state-changing request under a sequence number, at most once.
 
         The last number again gets the kept answer, or the running request's when it is there.
@@ -244,6 +254,8 @@ class Session:
         self._clear_timer()
         for request in unanswered:
             request.answer(Reply.failed(self._ended, self.format))
+        for forking in list(self.forkings):
+            forking.abandon(self._ended)
         if self.on_end is not None:
             self.on_end(self._ended)
         if self._busy:
@@ -258,7 +270,10 @@ class Session:
 
     def metadata(self) -> EnvironmentMetadata | None:
         """Return what the environment says about itself, once it is there."""
-        return self._runner.metadata() if self._runner.environment_type else None
+        runner = self._runner
+        if not runner.environment_type:
+            return None
+        return with_capabilities(runner.metadata(), runner.copies, runner.reseeds)
 
     def info(self) -> SessionInfo:
         """Return how the session stands."""
@@ -325,7 +340,7 @@ class Session:
         verb = operation.verb
         if self.phase is Phase.BROKEN:
             assert self._fault is not None
-            if verb != "reset":
+            if verb not in ("reset", "restore"):
                 request.answer(Reply.failed(self._fault, self.format))
                 return
             self._queue.appendleft(request)
@@ -337,6 +352,10 @@ class Session:
             return
         if isinstance(operation, StateOp):
             operation.known = self._known()
+            operation.forked = self.episode is not None and self.episode.parent_id is not None
+        elif isinstance(operation, CopyOperation):
+            self._copy(request, operation)
+            return
         self._busy = True
         self._current = request
         seconds = self._budget(operation)
@@ -364,7 +383,7 @@ class Session:
         request.answer(reply)
         self._pump()
 
-    def _reply(self, operation: Operation, answer: Answer | RequestError) -> Reply:
+    def _reply(self, operation: Operation | CopyOperation, answer: Answer | RequestError) -> Reply:
         if isinstance(answer, RequestError):
             if isinstance(operation, ResetOp):
                 self.phase, self.episode = Phase.READY, None  # nothing may be stepped that was not reset
@@ -394,6 +413,61 @@ class Session:
             return {}
         elapsed = round(time.monotonic() - episode.started, 6)
         return {"episode_id": episode.id, "step_count": episode.steps, "elapsed_time": elapsed}
+
+    # --- kept, put back, forked ------------------------------------------------------------------
+
+    def point(self) -> Point:
+        """Return where it stands."""
+        elapsed = time.monotonic() - self.episode.started if self.episode is not None else 0.0
+        return Point(replace(self.episode) if self.episode is not None else None, self.phase, elapsed)
+
+    def nowhere(self) -> Point:
+        """Return where it stands if there is no episode."""
+        return Point(None, Phase.READY)
+
+    def stand_at(self, point: Point) -> None:
+        """Stand where another session stood, or this one; the environment does already."""
+        self.episode, self.phase = point.episode, point.phase
+        self._now = self._runner.step_now() if self._budgets.step is None else None
+
+    def packed(self, kind: str, data: dict[str, Any]) -> Reply:
+        """Return an answer of plain values."""
+        return Reply(kind, self.format.pack(data, kind))
+
+    def is_waited_for(self, request: Request) -> bool:
+        """Return whether a request is running; not if the session has ended, or given up on its environment."""
+        return self._current is request
+
+    def _copy(self, request: Request, operation: CopyOperation) -> None:
+        self._busy = True
+        self._current = request
+        seconds = self._budgets.snapshot
+        if seconds is not None:
+            self._timer = asyncio.get_running_loop().call_later(seconds, self._over_budget, "snapshot", seconds)
+        operation.begin(self, self._runner, request, partial(self._copied, self._runner, request))
+
+    def _copied(self, runner: Runner, request: Request, copied: Copied) -> bool:
+        """Go on; return whether the request was still waited for."""
+        if runner is not self._runner or self._current is not request:
+            self._leave(runner)
+            return False
+        self._clear_timer()
+        self._busy = False
+        self._current = None
+        self.last_activity = self._clock()
+        if copied.runner is not None:
+            self._leave(runner)
+            self._runner = copied.runner
+            self._runner.use(self.format)
+        if copied.point is not None:
+            self.stand_at(copied.point)
+        if copied.error is not None:
+            assert request.operation is not None
+            request.answer(self._reply(request.operation, copied.error))
+        elif copied.reply is not None:
+            request.answer(copied.reply)
+        self._pump()
+        return True
 
     # --- numbers ---------------------------------------------------------------------------------
 
@@ -437,10 +511,10 @@ class Session:
             request.answer(Reply.failed(fault, self.format))
         self._pump()
 
-    def _replace_environment(self, reset: Operation) -> None:
-        assert isinstance(reset, ResetOp)
+    def _replace_environment(self, operation: Operation | CopyOperation) -> None:
         assert self._fault is not None
-        reset.notice = f"This is a new environment: the one before is gone ({self._fault.message})"
+        if isinstance(operation, ResetOp):
+            operation.notice = f"This is a new environment: the one before is gone ({self._fault.message})"
         if self._fault.code == "ENVIRONMENT_DIED":
             self._leave(self._runner)
         self._runner = self._make_runner(self.id)

@@ -27,7 +27,7 @@ from openenv.errors import (
 if TYPE_CHECKING:
     from docker import DockerClient
 
-__all__ = ["address", "connect", "is_gone", "is_lost", "told"]
+__all__ = ["address", "connect", "is_lost", "is_timeout", "told"]
 
 DEFAULT_SOCKET = "/var/run/docker.sock"
 
@@ -51,8 +51,7 @@ _MEANINGS: tuple[tuple[tuple[str, ...], type[OpenEnvError], str], ...] = (
     (
         ("bind source path does not exist", "mounts denied", "is not shared from the host", "statfs"),
         ConfigurationError,
-        "The engine does not see this machine's files. A container without a network is reached through a folder "
-        "of this machine: give network='bridge', and no volumes of this machine.",
+        "The engine does not see this machine's files: give network='bridge', and no volumes of this machine.",
     ),
     (
         ("no such image", "image not known", "pull access denied", "manifest unknown", "repository does not exist"),
@@ -119,20 +118,21 @@ def told(doing: str, where: str) -> Iterator[None]:
     """
     import docker.errors
     import requests
+    import urllib3
 
     try:
         yield
     except docker.errors.APIError as error:
         raise _of_answer(error, doing) from error
-    except (docker.errors.DockerException, requests.RequestException, OSError) as error:
+    except (
+        docker.errors.DockerException,
+        requests.RequestException,
+        urllib3.exceptions.HTTPError,
+        OSError,
+    ) as error:
         if isinstance(error, OpenEnvError):
             raise
         raise _of_connection(error, where) from error
-
-
-def is_gone(error: BaseException | None) -> bool:
-    """Return whether an error of `told` came of an engine that no longer knows what it was asked about."""
-    return getattr(error, "status_code", None) == 404
 
 
 def is_lost(error: BaseException | None) -> bool:
@@ -162,7 +162,7 @@ def _of_connection(error: Exception, where: str) -> EngineUnavailableError:
         )
     elif number == errno.ECONNREFUSED:
         why = "the engine is not running. Start it"
-    elif _is_timeout(error):
+    elif is_timeout(error):
         why = "it does not answer in time. Look at the engine's own log, or give it longer by create_timeout_s"
     else:
         why = f"the connection broke: {error}. Look at the engine's own log, and start it if it has ended"
@@ -186,5 +186,6 @@ def _errno(error: BaseException) -> int | None:
     return next((one.errno for one in _causes(error) if isinstance(one, OSError) and one.errno), None)
 
 
-def _is_timeout(error: BaseException) -> bool:
+def is_timeout(error: BaseException) -> bool:
+    """Return whether an error came of an answer that took too long."""
     return any(isinstance(one, TimeoutError) or "timed out" in str(one).lower() for one in _causes(error))

@@ -13,11 +13,14 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from openenv.errors import RequestError
+from openenv.environment.keeping import StateKeeper
+from openenv.errors import RequestError, SnapshotUnsupportedError
 from openenv.protocol.formats import FORMATS
 from openenv.protocol.unions import wire_type
+from openenv.server import state_calls
 from openenv.server.host import Answer, Host, Operation, Reporter, ResetOp, StateOp, StepOp
 from openenv.server.progress import Outlet, Report
+from openenv.server.worker.forking import fork_worker
 from openenv.server.worker.messages import packed, packed_raw, receive
 from openenv.values import reason
 
@@ -39,11 +42,14 @@ def work(connection: socket.socket, factory: Callable[[], Any], action: TypeAdap
     except BaseException as error:
         connection.sendall(packed({"error": report.factory(error).to_wire(), "log": report.take()}))
         return
+    keeper = StateKeeper(host.adapter.environment)
     connection.sendall(
         packed(
             {
                 "type": host.adapter.shape.cls.__name__,
                 "allows_step_without_reset": host.adapter.allows_step_without_reset,
+                "keeps_state": keeper.keeps,
+                "reseeds": keeper.reseeds,
                 "metadata": host.adapter.metadata().model_dump(),
             }
         )
@@ -90,6 +96,12 @@ def _serve(
         if message["verb"] == "use":
             host.format = FORMATS[message["format"]]
             continue
+        if message["verb"] == "fork":
+            _fork(connection, outlet, runner)
+            continue
+        if message["verb"] == "be":  # what was forked is told whose it is now
+            report.label = message["label"]
+            continue
         outlet.begin(message.get("progress", False))
         try:
             operation = _operation(message, action)
@@ -105,6 +117,21 @@ def _serve(
             if answer.episode_id is not None:
                 message["episode_id"] = answer.episode_id
             outlet.answer(packed_raw(message))
+
+
+def _fork(connection: socket.socket, outlet: Outlet, runner: asyncio.Runner) -> None:
+    """Fork, and say so; the fork says nothing, and waits for what it is to be."""
+    outlet.settle()
+    try:
+        pid = fork_worker(connection, getattr(runner, "_loop", None))  # asking it for its loop would make one
+    except RequestError as refused:
+        outlet.answer(packed({"error": refused.to_wire()}))
+    except OSError as error:
+        refusal = SnapshotUnsupportedError(f"The environment's process can not be forked now: {reason(error)}")
+        outlet.answer(packed({"error": refusal.to_wire()}))
+    else:
+        if pid != 0:
+            outlet.answer(packed({"forked": pid}))
 
 
 def _answer(host: Host, operation: Operation, report: Reporter, runner: asyncio.Runner) -> Answer | RequestError:
@@ -126,7 +153,9 @@ def _operation(message: dict[str, Any], action: TypeAdapter[Any]) -> Operation:
         reset = ResetOp(message["seed"], message["episode_id"], message["options"])
         reset.notice = message["notice"]
         return reset
-    return StateOp(message["known"])
+    if verb == "state":
+        return StateOp(message["known"], message["forked"])
+    return state_calls.told(message)
 
 
 def action_adapter(action: Any) -> TypeAdapter[Any]:

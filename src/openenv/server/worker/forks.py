@@ -11,12 +11,13 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from openenv.models import Observation, State
 from openenv.protocol.client_codec import ClientCodec
 from openenv.protocol.unions import members
-from openenv.server.worker.messages import Frames, packed
+from openenv.server.worker.messages import ADOPT, FORK, Frames, packed
 from openenv.server.worker.target import Target
 
 Forked = Callable[[int, str | None], None]
@@ -28,17 +29,21 @@ class ForkServer:
     Args:
         target: The environment's class or factory.
         action: Its action type.
+
+    Attributes:
+        started: How often the process has been started.
     """
 
     def __init__(self, target: Target, action: Any) -> None:
         self._target = target
         self._action = action
+        self.started = 0
         self.codec = ClientCodec(action, Observation, State)
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._frames = Frames()
         self._ready = False
-        self._waiting: deque[tuple[socket.socket, int, Forked]] = deque()
+        self._waiting: deque[_Birth | _Adoption] = deque()
         self._forking: deque[Forked] = deque()
         self._exits: dict[int, Callable[[int], None]] = {}
 
@@ -52,9 +57,23 @@ class ForkServer:
         """
         if self._process is None:
             self._start()
-        self._waiting.append((connection, output, done))
+        self._waiting.append(_Birth(connection, output, done))
         if self._ready:
             self._send_waiting()
+
+    def adopt(self, pid: int, started: int, done: Forked) -> None:
+        """Have the fork server take in a worker that was forked by another.
+
+        Args:
+            pid: The worker.
+            started: What `started` was when that was asked to fork.
+            done: Called with its pid, or with 0 and why it was not taken in.
+        """
+        if self._process is None or started != self.started:
+            done(0, "The fork server died")
+            return
+        self._waiting.append(_Adoption(pid, done))
+        self._send_waiting()
 
     def on_exit(self, pid: int, told: Callable[[int], None]) -> None:
         """Call a function with the exit status when a worker has ended: negative for a signal."""
@@ -65,6 +84,7 @@ class ForkServer:
         self._drop("The server is shutting down")
 
     def _start(self) -> None:
+        self.started += 1
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         self._process = subprocess.Popen(
@@ -104,8 +124,8 @@ class ForkServer:
             self._message(message)
 
     def _message(self, message: dict[str, Any]) -> None:
-        if "forked" in message:
-            self._forking.popleft()(message["forked"], None)
+        if "forked" in message or "adopted" in message:
+            self._forking.popleft()(message.get("forked") or message["adopted"], None)
             self._send_waiting()
         elif "exited" in message:
             told = self._exits.pop(message["exited"], None)
@@ -121,15 +141,13 @@ class ForkServer:
         """Ask for as many forks as there is room for. Whoever waits here may be who the fork server waits for."""
         assert self._socket is not None
         while self._waiting:
-            connection, output, done = self._waiting[0]
             try:
-                socket.send_fds(self._socket, [b"f"], [connection.fileno(), output])
+                self._waiting[0].send(self._socket)
             except OSError:  # it is full, and the next answer makes room; or broken, as reading is about to tell
                 return
-            self._waiting.popleft()
-            self._forking.append(done)
-            connection.close()
-            os.close(output)
+            sent = self._waiting.popleft()
+            self._forking.append(sent.done)
+            sent.drop()
 
     def _drop(self, why: str) -> None:
         process, self._process = self._process, None
@@ -147,15 +165,44 @@ class ForkServer:
         waiting, self._waiting = self._waiting, deque()
         forking, self._forking = self._forking, deque()
         exits, self._exits = self._exits, {}
-        for connection, output, done in waiting:
-            connection.close()
-            os.close(output)
-            done(0, why)
+        for one in waiting:
+            one.drop()
+            one.done(0, why)
         for done in forking:
             done(0, why)
         for pid, told in exits.items():  # a fork server that was killed could not take its workers along
             kill(pid)
             told(-signal.SIGKILL)
+
+
+@dataclass
+class _Birth:
+    """A worker that the fork server is to be asked for."""
+
+    connection: socket.socket
+    output: int
+    done: Forked
+
+    def send(self, server: socket.socket) -> None:
+        socket.send_fds(server, [FORK], [self.connection.fileno(), self.output])
+
+    def drop(self) -> None:
+        self.connection.close()
+        os.close(self.output)
+
+
+@dataclass
+class _Adoption:
+    """A worker that the fork server is to take in."""
+
+    pid: int
+    done: Forked
+
+    def send(self, server: socket.socket) -> None:
+        server.send(ADOPT + self.pid.to_bytes(4))
+
+    def drop(self) -> None:
+        """There is nothing that was given away."""
 
 
 def kill(pid: int) -> None:

@@ -1,5 +1,8 @@
 """A process that has imported an environment and forks a worker for each session.
 
+A worker may be forked in the middle of an episode too; it forks itself then (`forking`), and is taken in here, so
+that all workers end the same way.
+
 It is started with `python -m openenv.server.worker.forkserver FD`, where FD is a socket to the server. It has no
 threads and no event loop, so that forking it is safe. When the server hangs up, by whatever way, all workers are
 killed with their process groups.
@@ -18,7 +21,8 @@ import traceback
 from typing import Any
 
 from openenv.server.worker.child import action_adapter, become_worker, work
-from openenv.server.worker.messages import packed, receive
+from openenv.server.worker.forking import adopt_orphans
+from openenv.server.worker.messages import ADOPT, packed, receive
 from openenv.server.worker.target import Target
 
 
@@ -29,6 +33,7 @@ def main() -> None:
     options = receive(server)
     if options is None:
         return
+    adopt_orphans()
     sys.path[:] = options["path"]
     try:
         factory = Target(**options["target"]).load()
@@ -73,12 +78,26 @@ def _serve(server: socket.socket, factory: Any, adapter: Any) -> None:
                 os.killpg(pid, signal.SIGKILL)
 
 
+def _adopt(server: socket.socket, pid: int, workers: set[int]) -> None:
+    """Take in a worker that was forked by another; say so, and how it has ended if it has already."""
+    workers.add(pid)
+    server.sendall(packed({"adopted": pid}))
+    try:
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:  # it was killed before anybody knew of it
+        workers.discard(pid)
+        server.sendall(packed({"exited": pid, "status": -signal.SIGKILL}))
+
+
 def _fork_one(
     server: socket.socket, signals: tuple[int, int], factory: Any, adapter: Any, workers: set[int]
 ) -> bool:
     request, descriptors, _, _ = socket.recv_fds(server, 1, 2)
     if not request:
         return False
+    if request == ADOPT:
+        _adopt(server, int.from_bytes(server.recv(4, socket.MSG_WAITALL)), workers)
+        return True
     connection, output = socket.socket(fileno=descriptors[0]), descriptors[1]
     pid = os.fork()
     if pid == 0:

@@ -10,6 +10,9 @@ import msgspec
 
 from openenv.protocol.formats import MSGPACK, unpack
 
+FORK, ADOPT = b"f", b"a"
+"""What the fork server is asked: to fork a worker, whose lines come along; to take one in, whose pid follows."""
+
 _LENGTH = struct.Struct("!I")
 
 

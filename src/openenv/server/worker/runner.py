@@ -7,18 +7,23 @@ import logging
 import os
 import signal
 import socket
-from typing import Any, cast
+from collections import deque
+from typing import TYPE_CHECKING, Any, cast
 
 from openenv.errors import EnvironmentDiedError, EnvironmentFactoryError, InvalidRequestError, RequestError
 from openenv.models import EnvironmentMetadata
 from openenv.protocol.client_codec import ClientCodec
 from openenv.protocol.formats import Format
-from openenv.server.host import Answer, Operation, ResetOp, StepOp
+from openenv.server.host import Answer, Operation, ResetOp, StateOp, StepOp
 from openenv.server.progress import Relay, Tell
 from openenv.server.runner import OnAnswer, OnClosed, OnStarted
 from openenv.server.worker.forks import ForkServer, kill
 from openenv.server.worker.messages import Frames, packed
+from openenv.server.worker.twins import CAN_FORK, Fork, OnFork
 from openenv.values import reason
+
+if TYPE_CHECKING:
+    from openenv.server.state_calls import Told
 
 CLOSE_GRACE_S = 5.0
 """Seconds a worker has to close its environment before it is killed."""
@@ -51,7 +56,9 @@ class WorkerRunner(asyncio.Protocol):
     ) -> None:
         self.environment_type = ""
         self.allows_step_without_reset = False
-        self._forks = forks
+        self.copies = ""
+        self.reseeds = False
+        self.forks = forks
         self._codec = codec
         self._options = {"strict": strict, "expose_errors": expose_errors, "label": label}
         self._metadata: EnvironmentMetadata | None = None
@@ -67,23 +74,29 @@ class WorkerRunner(asyncio.Protocol):
         self._on_closed: list[OnClosed] = []
         self._hung_up = False
         self._unwanted = False
+        self._is_fork = False
+        self._on_fork: deque[Fork] = deque()
 
     # --- what a session asks -----------------------------------------------------------------------------
 
     def start(self, done: OnStarted) -> None:
         """See `Runner.start`."""
         self._on_started = done
+        ours, theirs, output = self.lines()
+        self.forks.fork(theirs, output, lambda pid, why: self._forked(ours, pid, why))
+
+    def lines(self) -> tuple[socket.socket, socket.socket, int]:
+        """Return our and the worker's end of its socket, and the worker's end of its output."""
         ours, theirs = socket.socketpair()
         self._output_fd, output = os.pipe()
         os.set_blocking(self._output_fd, False)
-        loop = asyncio.get_running_loop()
-        loop.add_reader(self._output_fd, self._more_output)
-        self._forks.fork(theirs, output, lambda pid, why: self._forked(ours, pid, why))
+        asyncio.get_running_loop().add_reader(self._output_fd, self._more_output)
+        return ours, theirs, output
 
     def run(self, operation: Operation, done: OnAnswer, progress: Tell | None = None) -> None:
         """See `Runner.run`."""
         if self._transport is None or self._hung_up:
-            done(self._death())
+            done(self.death())
             return
         try:
             frame = packed({**self._message(operation), "progress": progress is not None})
@@ -100,6 +113,50 @@ class WorkerRunner(asyncio.Protocol):
 
     def step_now(self) -> None:
         """See `Runner.step_now`."""
+
+    def fork(self, label: str, done: OnFork) -> None:
+        """See `Runner.fork`."""
+        twin = WorkerRunner(
+            self.forks,
+            self._codec,
+            strict=bool(self._options["strict"]),
+            expose_errors=bool(self._options["expose_errors"]),
+            label=label,
+        )
+        twin.environment_type, twin._metadata = self.environment_type, self._metadata
+        twin.allows_step_without_reset = self.allows_step_without_reset
+        twin.copies, twin.reseeds = self.copies, self.reseeds
+        twin._is_fork = True
+        self._on_fork.append(Fork(self, twin, done))
+        if len(self._on_fork) == 1:
+            self._on_fork[0].begin()
+
+    # --- what a fork needs -------------------------------------------------------------------------------
+
+    @property
+    def transport(self) -> asyncio.Transport | None:
+        """The line to the worker, unless it has hung up."""
+        return None if self._hung_up or self._transport is None or self._transport.is_closing() else self._transport
+
+    def is_next(self, fork: Fork) -> bool:
+        """Return whether this is the fork that is to be made, or being made."""
+        return bool(self._on_fork) and self._on_fork[0] is fork
+
+    def next_fork(self) -> None:
+        """One fork has been made, or refused."""
+        self._on_fork.popleft()
+        if self._on_fork:
+            asyncio.get_running_loop().call_soon(self._on_fork[0].begin_if_next)
+
+    def take_in(self, ours: socket.socket, pid: int, started: int, done: OnStarted) -> None:
+        """Become the runner of a worker that was forked by another."""
+        self._on_started = done
+        self.forks.adopt(pid, started, lambda pid, why: self._forked(ours, pid, why))
+
+    def drop(self) -> None:
+        """There is no worker."""
+        self._close_output()
+        self._status, self._hung_up = 0, True
 
     def use(self, format_: Format) -> None:
         """See `Runner.use`."""
@@ -156,7 +213,9 @@ class WorkerRunner(asyncio.Protocol):
                 "options": operation.options,
                 "notice": operation.notice,
             }
-        return {"verb": "state", "known": operation.known}
+        if isinstance(operation, StateOp):
+            return {"verb": "state", "known": operation.known, "forked": operation.forked}
+        return cast("Told", operation).to_message()
 
     def _forked(self, ours: socket.socket, pid: int, why: str | None) -> None:
         if why is not None:
@@ -167,7 +226,7 @@ class WorkerRunner(asyncio.Protocol):
             self._maybe_gone()
             return
         self._pid = pid
-        self._forks.on_exit(pid, self._exited)
+        self.forks.on_exit(pid, self._exited)
         if self._unwanted:
             self.stop()
         ours.setblocking(False)
@@ -177,7 +236,11 @@ class WorkerRunner(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Tell the worker what it is for."""
         self._transport = cast("asyncio.Transport", transport)
-        self._transport.write(packed(self._options))
+        if self._is_fork:
+            self._transport.write(packed({"verb": "be", "label": self._options["label"]}))
+            self._finish_start(None)
+        else:
+            self._transport.write(packed(self._options))
         if self._on_closed:  # given up while it was being forked
             self._transport.write(packed({"verb": "close"}))
 
@@ -188,6 +251,8 @@ class WorkerRunner(asyncio.Protocol):
                 logger.error("%s", message["log"])
             if self._on_started is not None:
                 self._begin(message)
+            elif self._on_fork and self._on_fork[0].is_asked:
+                self._on_fork[0].answered(message)
             elif "progress" in message:
                 if message["progress"] is not None:
                     self._relay.take(message["progress"])
@@ -207,6 +272,8 @@ class WorkerRunner(asyncio.Protocol):
             return
         self.environment_type = message["type"]
         self.allows_step_without_reset = message["allows_step_without_reset"]
+        self.copies = "state" if message["keeps_state"] else "fork" if CAN_FORK else ""
+        self.reseeds = message["reseeds"]
         self._metadata = EnvironmentMetadata.model_validate(message["metadata"])
         self._finish_start(None)
 
@@ -228,10 +295,12 @@ class WorkerRunner(asyncio.Protocol):
             return
         self._close_output()
         if self._on_started is not None:
-            self._finish_start(EnvironmentFactoryError(f"The worker ended while starting. {self._death().message}"))
+            self._finish_start(EnvironmentFactoryError(f"The worker ended while starting. {self.death().message}"))
         if self._on_answer is not None:
             done, self._on_answer = self._on_answer, None
-            done(self._death())
+            done(self.death())
+        while self._on_fork:
+            self._on_fork.popleft().failed(self.death())
         self._maybe_gone()
 
     def _maybe_gone(self) -> None:
@@ -267,7 +336,8 @@ class WorkerRunner(asyncio.Protocol):
             asyncio.get_running_loop().remove_reader(descriptor)
             os.close(descriptor)
 
-    def _death(self) -> EnvironmentDiedError:
+    def death(self) -> EnvironmentDiedError:
+        """Return the error that says how the worker has ended."""
         status = self._status
         if status is None:
             how = "is gone"

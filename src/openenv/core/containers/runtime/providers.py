@@ -1,5 +1,5 @@
-"""Old path of the base classes of providers; they live in `openenv.providers`."""
+"""Old path of the providers; they live in `openenv.providers`."""
 
-from openenv.providers import ContainerProvider, RuntimeProvider
+from openenv.providers import ContainerProvider, LocalDockerProvider, RuntimeProvider
 
-__all__ = ["ContainerProvider", "RuntimeProvider"]
+__all__ = ["ContainerProvider", "LocalDockerProvider", "RuntimeProvider"]
