@@ -1,7 +1,7 @@
 """A double of what the provider `aca` asks of Azure: session pools of the resource manager, and their data plane.
 
-What a pool may hold is what the models of Azure's own SDK define. A session begins with the first request that names it,
-and is a `ProcessProvider`; requests come in through a gate that wants a token and an identifier.
+What a pool may hold is what the models of Azure's own SDK define. A session begins with the first request that
+names it, and is a `ProcessProvider`; requests come in through a gate that wants a token and an identifier.
 """
 
 import re
@@ -29,7 +29,10 @@ class Credential:
         self._broken = broken
 
     def get_token(self, *scopes: str, **options: Any) -> AccessToken:
-        known = {"https://dynamicsessions.io/.default": SESSIONS, "https://management.azure.com/.default": MANAGEMENT}
+        known = {
+            "https://dynamicsessions.io/.default": SESSIONS,
+            "https://management.azure.com/.default": MANAGEMENT,
+        }
         return AccessToken("wrong" if self._broken else known[scopes[0]], 4102444800)
 
 

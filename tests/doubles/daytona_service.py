@@ -1,7 +1,7 @@
 """A double of Daytona's HTTP API, which really starts the servers it is told to.
 
-What a request may hold is what the models of Daytona's own SDK define. A sandbox is a `ProcessProvider`; its preview URL
-is a gate that wants the sandbox's token. A minute of a time to live lasts `minute_s` seconds.
+What a request may hold is what the models of Daytona's own SDK define. A sandbox is a `ProcessProvider`; its
+preview URL is a gate that wants the sandbox's token. A minute of a time to live lasts `minute_s` seconds.
 """
 
 import itertools

@@ -4,8 +4,9 @@ import asyncio
 
 import httpx
 import pytest
-from echo_env import EchoAction, EchoEnv
 from tests.servers import wait_until
+
+from echo_env import EchoAction, EchoEnv
 
 pytest.importorskip("azure.mgmt.appcontainers", reason="Azure's SDK is not installed: pip install 'openenv[aca]'")
 
@@ -26,7 +27,12 @@ PATIENCE_S = 30.0
 
 
 @pytest.fixture
-def service(monkeypatch):
+def service(azure_service):
+    return azure_service
+
+
+@pytest.fixture
+def azure_service(monkeypatch):
     monkeypatch.delenv("AZURE_SUBSCRIPTION_ID", raising=False)
     service = AzureService()
     service.images["odd:unready"] = "tests.engines.odd_servers:unready"
@@ -83,7 +89,9 @@ async def test_clients_reset_and_step_through_the_relay(make, service):
     properties = pool.order["properties"]
     assert properties["sessionNetworkConfiguration"] == {"status": "EgressDisabled"}
     assert properties["secrets"] == [{"name": "my-token", "value": "abcdef"}]
-    assert properties["environmentId"].endswith("/resourceGroups/rl/providers/Microsoft.App/managedEnvironments/lab")
+    assert properties["environmentId"].endswith(
+        "/resourceGroups/rl/providers/Microsoft.App/managedEnvironments/lab"
+    )
     (container,) = properties["customContainerTemplate"]["containers"]
     assert container["env"] == [{"name": "A", "value": "b"}, {"name": "MY_TOKEN", "secretRef": "my-token"}]
     assert container["resources"] == {"cpu": 1.0, "memory": "2Gi"}
@@ -136,7 +144,7 @@ def test_a_create_that_takes_too_long_names_its_budget_and_is_deleted(make, serv
 async def test_a_start_that_is_cancelled_has_deleted_its_pool(make, service):
     provider = make()
     starting = asyncio.create_task(provider.astart())
-    while not service.pools:  # noqa: ASYNC110 - the service has no event to wait for
+    while not service.pools:
         await asyncio.sleep(0.005)
     starting.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -4,8 +4,9 @@ import asyncio
 
 import httpx
 import pytest
-from echo_env import EchoAction, EchoEnv
 from tests.servers import wait_until
+
+from echo_env import EchoAction, EchoEnv
 
 pytest.importorskip("daytona", reason="Daytona's SDK is not installed: pip install 'openenv[daytona]'")
 
@@ -29,7 +30,12 @@ ECHO = "openenv serve echo_env --host 0.0.0.0 --port 8000"
 
 
 @pytest.fixture
-def service(monkeypatch):
+def service(daytona_service):
+    return daytona_service
+
+
+@pytest.fixture
+def daytona_service(monkeypatch):
     for name in ("DAYTONA_API_KEY", "DAYTONA_API_URL", "DAYTONA_TARGET"):
         monkeypatch.delenv(name, raising=False)
     service = DaytonaService()
@@ -171,7 +177,7 @@ def test_a_create_whose_answer_was_lost_finds_its_own_sandbox(make, service):
 async def test_a_start_that_is_cancelled_has_deleted_its_sandbox(make, service):
     provider = make()
     starting = asyncio.create_task(provider.astart())
-    while not service.sandboxes:  # noqa: ASYNC110 - the service has no event to wait for
+    while not service.sandboxes:
         await asyncio.sleep(0.005)
     starting.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from echo_env import EchoAction, EchoEnv
 from tests.servers import wait_until
 
+from echo_env import EchoAction, EchoEnv
 from openenv.errors import (
     ConfigurationError,
     EngineUnavailableError,
@@ -21,13 +21,10 @@ from openenv.errors import (
     ProviderStartError,
     ReplicaLostError,
 )
-from openenv.providers import Source
+from openenv.providers import RayProvider, Source, ray_cluster
 from openenv.testing import ProviderContract
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'openenv[ray]'")
-
-from openenv.providers import ray_cluster
-from openenv.providers.ray import RayProvider
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -90,7 +87,11 @@ def lost(provider: RayProvider) -> str:
 def program(*arguments: str) -> Iterator[subprocess.Popen[str]]:
     """Run a program in a process group of its own, which is killed at the end."""
     with subprocess.Popen(
-        [sys.executable, *arguments], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, start_new_session=True
+        [sys.executable, *arguments],
+        stdout=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
     ) as running:
         try:
             yield running
@@ -174,7 +175,13 @@ def test_no_cluster_is_told_at_once():
         "try: R('echo_env', address='127.0.0.1:9').start()\n"
         "except E as error: print(error)\n"
     )
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE_S, env={**os.environ, "PYTHONPATH": PATHS})
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        env={**os.environ, "PYTHONPATH": PATHS},
+    )
     assert "No Ray cluster listens at 127.0.0.1:9" in ran.stdout, ran.stderr
     assert issubclass(EngineUnavailableError, ProviderStartError)
 
@@ -191,6 +198,7 @@ def test_an_actor_that_is_killed_takes_its_server_along_and_is_a_lost_replica(ma
         ray.kill(ray.get_actor(actors_of(provider)[0], ray_cluster.NAMESPACE))
         assert re.search(r"replica \d is lost.*died", lost(provider))
         assert wait_until(lambda: [is_up(each) for each in provider.urls].count(False) == 1, within_s=PATIENCE_S)
+
 
 def test_a_node_that_is_killed_is_a_lost_replica(make, ray_cluster):
     node = ("-m", "ray.scripts.scripts", "start", "--block", "--num-cpus=1", '--resources={"doomed":1}')

@@ -9,11 +9,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from openenv.providers.aca import ACASandboxProvider
     from openenv.providers.base import Provider
+    from openenv.providers.daytona import DaytonaProvider
     from openenv.providers.docker import LocalDockerProvider
     from openenv.providers.kubernetes import KubernetesProvider
     from openenv.providers.pool import ProviderPool, WarmMetrics
     from openenv.providers.process import ProcessProvider
+    from openenv.providers.ray import RayProvider
     from openenv.providers.redaction import redact
     from openenv.providers.registry import available, get_provider, provider_class
     from openenv.providers.sandbox import SandboxProvider
@@ -22,12 +25,15 @@ if TYPE_CHECKING:
     from openenv.providers.uv import UVProvider
 
 __all__ = [
+    "ACASandboxProvider",
     "ContainerProvider",
+    "DaytonaProvider",
     "KubernetesProvider",
     "LocalDockerProvider",
     "ProcessProvider",
     "Provider",
     "ProviderPool",
+    "RayProvider",
     "RuntimeProvider",
     "SandboxProvider",
     "Source",
@@ -40,12 +46,15 @@ __all__ = [
 ]
 
 _HOMES = {
+    "ACASandboxProvider": "aca",
     "ContainerProvider": "spellings",
+    "DaytonaProvider": "daytona",
     "LocalDockerProvider": "docker",
     "KubernetesProvider": "kubernetes",
     "ProcessProvider": "process",
     "Provider": "base",
     "ProviderPool": "pool",
+    "RayProvider": "ray",
     "RuntimeProvider": "spellings",
     "SandboxProvider": "sandbox",
     "Source": "source",

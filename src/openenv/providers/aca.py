@@ -1,8 +1,8 @@
 """Environment servers in dynamic sessions of Azure Container Apps, through Azure's management SDK.
 
-A start is one session pool of its own, whose sessions run the environment's image in Hyper-V sandboxes; a replica is one
-session. A session is told by a query parameter and wants an Entra token, which no base URL can say, so a relay on this
-machine's loopback adds both. The sessions' longest life is the pool's, and Azure ends them then.
+A start is one session pool of its own, whose sessions run the environment's image in Hyper-V sandboxes; a replica
+is one session. A session is told by a query parameter and wants an Entra token, which no base URL can say, so a
+relay on this machine's loopback adds both. The pool says how long a session may live, and Azure ends it then.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class ACASandboxProvider(HostedProvider):
 
     ```python
     provider = ACASandboxProvider(
-        image="lab.azurecr.io/echo-env:1.0", resource_group="rl", environment="rl-environment", location="westeurope"
+        image="lab.azurecr.io/echo-env:1.0", resource_group="rl", environment="lab", location="westeurope"
     )
     async with EchoEnv.with_provider(provider) as env: ...
     ```
@@ -60,20 +60,20 @@ class ACASandboxProvider(HostedProvider):
         environment: The Container Apps environment, by name in that group or by resource id.
         location: Azure region.
         subscription_id: By default `AZURE_SUBSCRIPTION_ID`.
-        credential: A credential of `azure.identity`; by default its `DefaultAzureCredential`, which reads the `AZURE_...`
-            variables, a managed identity, or the login of the `az` command line.
+        credential: A credential of `azure.identity`; by default its `DefaultAzureCredential`, which takes the
+            `AZURE_...` variables, a managed identity, or the login of the `az` command line.
         command: What starts the server, for a shell; None starts what the image starts by itself.
         port: Where the server listens in its session.
         replicas: Sessions to start.
         cpu: Cores of each session.
         memory: Memory of each, such as `1Gi`.
         network: Whether sessions may reach the internet.
-        ready_sessions: Sessions that Azure keeps started, for a faster first answer; they cost as if they were used.
+        ready_sessions: Sessions that Azure keeps started, for a faster first answer; they cost as if in use.
         env_vars: Environment variables of the servers; those with a secret's name are kept as secrets of the pool.
         management_url: Where Azure's resource manager is; for other clouds.
         ready_timeout_s: Seconds until all servers must be healthy.
         create_timeout_s: Seconds until Azure must have made the pool.
-        lifetime_s: Seconds a session may live, then Azure ends it. The pool without sessions is left to `openenv gc`.
+        lifetime_s: Seconds a session may live, then Azure ends it. The empty pool is left to `openenv gc`.
     """
 
     kind = "aca"
@@ -135,13 +135,15 @@ class ACASandboxProvider(HostedProvider):
     def _create(self, name: str, source: Source) -> Any:
         pool = self._pool(source)
         with _told(f"make the session pool {name}", self.env_vars):
-            making = self._azure.pools.begin_create_or_update(self.resource_group, name, pool, **self._azure.options)
+            making = self._azure.pools.begin_create_or_update(
+                self.resource_group, name, pool, **self._azure.options
+            )
             making.wait(self.create_timeout_s)
             if making.done():
                 return making.result()
         raise ProviderStartError(
-            f"Azure did not make the session pool {name} within the create budget of {self.create_timeout_s:g} s. If it "
-            "needs longer, set create_timeout_s of the provider."
+            f"Azure did not make the session pool {name} within the create budget of {self.create_timeout_s:g} s. "
+            "If it needs longer, set create_timeout_s of the provider."
         )
 
     def _serve(self, name: str, handle: Any, source: Source) -> list[Hosted]:
@@ -246,7 +248,9 @@ class ACASandboxProvider(HostedProvider):
                 scale_configuration=models.ScaleConfiguration(
                     max_concurrent_sessions=self.replicas, ready_session_instances=self.ready_sessions
                 ),
-                secrets=[models.SessionPoolSecret(name=_secret_ref(n), value=self.env_vars[n]) for n in sorted(secret)],
+                secrets=[
+                    models.SessionPoolSecret(name=_secret_ref(n), value=self.env_vars[n]) for n in sorted(secret)
+                ],
                 dynamic_pool_configuration=models.DynamicPoolConfiguration(lifecycle_configuration=lifecycle),
                 custom_container_template=models.CustomContainerTemplate(
                     containers=[container], ingress=models.SessionIngress(target_port=self.port)
@@ -303,7 +307,9 @@ class _Azure:
             except ResourceNotFoundError:
                 return
         if not deleting.done():
-            raise ProviderError(f"Azure has not deleted the session pool {name} within {DELETE_S:g} s; stop() again.")
+            raise ProviderError(
+                f"Azure has not deleted the session pool {name} within {DELETE_S:g} s; stop() again."
+            )
 
 
 def _models() -> Any:
@@ -337,8 +343,8 @@ def _kind_of(error: Any) -> tuple[type[ProviderError], str]:
         return EngineUnavailableError, "Is Azure's resource manager reachable (management_url)?"
     if isinstance(error, ClientAuthenticationError) or status in (401, 403):
         return EngineUnavailableError, (
-            "Log in with 'az login', or set AZURE_CLIENT_ID, AZURE_TENANT_ID and AZURE_CLIENT_SECRET, and see which roles "
-            "the account has."
+            "Log in with 'az login', or set AZURE_CLIENT_ID, AZURE_TENANT_ID and AZURE_CLIENT_SECRET, and see "
+            "which roles the account has."
         )
     if status == 429 or _NO_ROOM.search(str(error)):
         return OutOfSpaceError, "Delete session pools (openenv gc), or have the quota raised."

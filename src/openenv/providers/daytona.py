@@ -38,9 +38,12 @@ REFUSALS = (400, 401, 403, 404, 422)
 """Answers to a create after which there is no sandbox."""
 ENDED = ("stopped", "destroyed", "destroying", "stopping", "error", "archived", "archiving", "build_failed")
 
-_NO_ROOM = re.compile(r"quota|limit exceeded|limit reached|exceeds? (the )?(maximum|limit)|insufficient", re.IGNORECASE)
+_NO_ROOM = re.compile(
+    r"quota|limit exceeded|limit reached|exceeds? (the )?(maximum|limit)|insufficient", re.IGNORECASE
+)
 _NO_IMAGE = re.compile(
-    r"snapshot.*not found|manifest unknown|pull access denied|(image|repository).*(not found|not exist)", re.IGNORECASE
+    r"snapshot.*not found|manifest unknown|pull access denied|(image|repository).*(not found|not exist)",
+    re.IGNORECASE,
 )
 
 
@@ -61,8 +64,8 @@ class DaytonaProvider(HostedProvider):
         replicas: Sandboxes to start.
         resources: `cpu` (cores), `memory` (GiB), `disk` (GiB), `gpu`; with an image only.
         network: Whether the sandbox may reach the internet.
-        auto_stop_minutes: Minutes without a request to the sandbox's own API after which Daytona deletes it. Requests
-            to the server do not count, so 0, which never does it, is the default.
+        auto_stop_minutes: Minutes without a request to the sandbox's own API after which Daytona deletes it.
+            Requests to the server do not count, so 0, which never does it, is the default.
         env_vars: Environment variables of the server.
         api_key: Daytona's API key; by default `DAYTONA_API_KEY`.
         api_url: Where Daytona's API is; by default `DAYTONA_API_URL`, else Daytona's own service.

@@ -1,8 +1,8 @@
 """What providers on a service's machines have in common: each server is a sandbox that the service keeps.
 
-A sandbox is called by the name of its start and its number, so that a create which was sent twice finds its own work and
-everything can be deleted by name, whatever became of the answer to its create. The service itself ends it when its
-lifetime is over.
+A sandbox is called by the name of its start and its number, so that a create which was sent twice finds its own
+work and everything can be deleted by name, whatever became of the answer to its create. The service itself ends it
+when its lifetime is over.
 """
 
 from __future__ import annotations
@@ -198,8 +198,8 @@ class HostedProvider(Provider):
             return self.command
         if source.package is None:
             raise ConfigurationError(
-                f"{self._name} does not know how the server is started in its sandbox; give it a command, such as "
-                f"command='openenv serve echo_env --host 0.0.0.0 --port {self.port}', or start it by with_provider()."
+                f"{self._name} does not know how the server is started in its sandbox; give it one: "
+                f"command='openenv serve echo_env --host 0.0.0.0 --port {self.port}', or use with_provider()."
             )
         return f"openenv serve {source.package} --host 0.0.0.0 --port {self.port}"
 

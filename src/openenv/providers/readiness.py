@@ -51,9 +51,7 @@ def wait_until_healthy(
     return None
 
 
-def _wait_for_one(
-    probe: Probe, *, end: float, check_alive: Callable[[], None], interrupted: Event
-) -> str | None:
+def _wait_for_one(probe: Probe, *, end: float, check_alive: Callable[[], None], interrupted: Event) -> str | None:
     problem = "it was not asked, the time was up before"
     pause = FIRST_PAUSE_S
     while (left := end - time.monotonic()) > 0 and not interrupted.is_set():

@@ -1,7 +1,7 @@
 """A loopback port in front of a service that wants more in each request than a base URL can say.
 
-Each connection carries one request, or one WebSocket: the head is rewritten, everything else is passed on as it is. So
-nothing of HTTP but the head has to be understood. Whoever may connect to this machine's loopback may use it.
+Each connection carries one request, or one WebSocket: the head is rewritten, everything else is passed on as it is.
+So nothing of HTTP but the head has to be understood. Whoever may connect to this machine's loopback may use it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Relay:
     Args:
         url: Base URL of the service.
         query: What is added to each request's query.
-        headers: Tells the headers that are added to a request; called in a thread for each, so tokens may be renewed.
+        headers: Tells the headers that are added to a request; called for each, so tokens may be renewed.
     """
 
     def __init__(self, url: str, *, query: Mapping[str, str], headers: Callable[[], Mapping[str, str]]) -> None:
