@@ -10,6 +10,7 @@
 | `OPENENV_EGRESS` | `deny`: servers refuse themselves outgoing connections | none |
 | `OPENENV_CACHE` | folder for what can be made again, such as the environments of uv | `~/.cache/openenv` |
 | `OPENENV_RUN` | name of this run, on all that providers make | random |
+| `AZURE_SUBSCRIPTION_ID` | subscription that the provider `aca` uses, where it is not told | none |
 | `KUBECONFIG` | files that say how to reach a Kubernetes cluster | `~/.kube/config` |
 | `KUBERNETES_SERVICE_HOST`, `KUBERNETES_SERVICE_PORT` | the cluster this program runs in; it sets them | none |
 """
@@ -73,6 +74,11 @@ def cache_folder() -> Path:
 def run() -> str:
     """Return the name of this run, empty if it has none."""
     return os.environ.get("OPENENV_RUN", "")
+
+
+def azure_subscription() -> str:
+    """Return the id of the Azure subscription to use, empty if there is none."""
+    return os.environ.get("AZURE_SUBSCRIPTION_ID", "")
 
 
 def kubeconfig() -> str:

@@ -100,7 +100,9 @@ class Uv:
         with self._made_once(folder) as missing:
             if missing:
                 self._run([git, "clone", "--quiet", "--no-checkout", url, str(folder)], f"fetch {url}")
-                self._run([git, "-C", str(folder), "checkout", "--quiet", "--detach", commit], f"find {ref} in {url}")
+                self._run(
+                    [git, "-C", str(folder), "checkout", "--quiet", "--detach", commit], f"find {ref} in {url}"
+                )
         project = folder / inner
         if not (project / "pyproject.toml").is_file():
             raise ConfigurationError(f"{text} is no project: there is no pyproject.toml in {inner or 'it'}.")
