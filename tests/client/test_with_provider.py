@@ -232,7 +232,8 @@ def test_two_processes_end_with_an_error_in_the_body():
 # --- from_docker_image --------------------------------------------------------------------------
 
 
-def test_an_image_without_an_engine_is_refused_with_what_to_start(monkeypatch):
+def test_an_image_without_an_engine_is_refused_and_the_client_closed(monkeypatch):
+    pytest.importorskip("docker")
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
     with pytest.raises(EngineUnavailableError, match="Start Docker or Podman"):
         CounterEnv.from_docker_image("counter-env:latest")

@@ -5,6 +5,7 @@ starts the engines, runs the tests and ends the engines; with Docker running, `p
 enough for the Docker tests.
 """
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from typing import TypeVar
 
 import pytest
 from tests.engines import counts, reach
+from tests.engines.cluster import Place, until
 from tests.engines.dock import build_toy
 from tests.engines.images import build_image
 
@@ -73,6 +75,20 @@ def swarm(docker_engine: reach.Docker) -> reach.Swarm:
 def kubernetes() -> reach.Kubernetes:
     """A Kubernetes node."""
     return required(reach.kubernetes())
+
+
+@pytest.fixture(scope="session")
+def pods(
+    kubernetes: reach.Kubernetes, docker_engine: reach.Docker, echo_image: str, worker_id: str
+) -> Iterator[Place]:
+    """A namespace of the Kubernetes cluster, whose node has the image of the echo environment."""
+    kubernetes.load(echo_image, docker_engine)
+    namespace = f"openenv-tests-{worker_id}-{os.getpid()}"
+    kubernetes.kubectl("create", "namespace", namespace)
+    # Pods are refused until the namespace has its service account.
+    until(lambda: "default" in kubernetes.kubectl("-n", namespace, "get", "serviceaccounts"), "a service account")
+    yield Place(kubernetes, namespace, echo_image)
+    kubernetes.kubectl("delete", "namespace", namespace, timeout_s=120)
 
 
 @pytest.fixture(scope="session")
