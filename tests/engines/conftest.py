@@ -5,6 +5,7 @@ starts the engines, runs the tests and ends the engines; with Docker running, `p
 enough for the Docker tests.
 """
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ from typing import TypeVar
 
 import pytest
 from tests.engines import counts, reach
+from tests.engines.cluster import Place, until
+from tests.engines.dock import build_toy
 from tests.engines.images import build_image
 
 HERE = Path(__file__).parent
@@ -75,6 +78,20 @@ def kubernetes() -> reach.Kubernetes:
 
 
 @pytest.fixture(scope="session")
+def pods(
+    kubernetes: reach.Kubernetes, docker_engine: reach.Docker, echo_image: str, worker_id: str
+) -> Iterator[Place]:
+    """A namespace of the Kubernetes cluster, whose node has the image of the echo environment."""
+    kubernetes.load(echo_image, docker_engine)
+    namespace = f"openenv-tests-{worker_id}-{os.getpid()}"
+    kubernetes.kubectl("create", "namespace", namespace)
+    # Pods are refused until the namespace has its service account.
+    until(lambda: "default" in kubernetes.kubectl("-n", namespace, "get", "serviceaccounts"), "a service account")
+    yield Place(kubernetes, namespace, echo_image)
+    kubernetes.kubectl("delete", "namespace", namespace, timeout_s=120)
+
+
+@pytest.fixture(scope="session")
 def bubblewrap() -> Path:
     """The program `bwrap`, which can make namespaces here."""
     return required(reach.bubblewrap())
@@ -102,3 +119,9 @@ def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         if not address:
             pytest.fail(f"The Ray cluster did not start:\n{log.read_text()[-2000:]}")
         yield address
+
+
+@pytest.fixture(scope="session")
+def toy_image(docker_engine: reach.Docker) -> str:
+    """The name of an image of a server that is up in no time, for tests of what holds servers."""
+    return build_toy(docker_engine)

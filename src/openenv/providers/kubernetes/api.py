@@ -23,7 +23,7 @@ from openenv.providers.kubernetes.access import ClusterAccess
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["Api", "ForbiddenError", "path_of"]
+__all__ = ["Api", "ForbiddenError", "NoAnswerError", "path_of"]
 
 HOMES = {
     "events": "api/v1",
@@ -39,7 +39,16 @@ CONNECT_S = 10.0
 PAUSES_S = (0.2, 0.5, 1.0, 2.0)
 WATCH_S = 240
 AT_ONCE = 16
-UNAUTHORIZED, FORBIDDEN, NOT_FOUND, CONFLICT, INVALID, TOO_MANY = 401, 403, 404, 409, 422, 429
+BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, CONFLICT, GONE, INVALID, TOO_MANY = (
+    400,
+    401,
+    403,
+    404,
+    409,
+    410,
+    422,
+    429,
+)
 PAGE = "docs/providers/kubernetes.md has the whole role"
 
 Object = dict[str, Any]
@@ -47,6 +56,10 @@ Object = dict[str, Any]
 
 class ForbiddenError(EngineUnavailableError):
     """The cluster knows us and does not allow it."""
+
+
+class NoAnswerError(EngineUnavailableError):
+    """What was asked for may have been done or not."""
 
 
 def path_of(kind: str, namespace: str | None, name: str = "", part: str = "") -> str:
@@ -143,7 +156,9 @@ class Api:
     async def watch(
         self, kind: str, namespace: str, *, since: str, selector: str
     ) -> AsyncIterator[tuple[str, Object]]:
-        """Yield what happens to things: `ADDED`, `MODIFIED` or `DELETED`, and the thing. Ends after minutes.
+        """Yield what happens to things: `ADDED`, `MODIFIED` or `DELETED`, and the thing.
+
+        It ends after minutes, or when the cluster no longer remembers `since`; look anew and watch again.
 
         Args:
             kind: Such as `pods`.
@@ -152,7 +167,7 @@ class Api:
             selector: Labels.
 
         Raises:
-            EngineUnavailableError: The connection was lost or the cluster no longer remembers `since`.
+            EngineUnavailableError: The connection was lost.
         """
         import httpx
 
@@ -175,13 +190,15 @@ class Api:
         try:
             answer = await self._http.send(request, stream=True)
             try:
+                if answer.status_code == GONE:
+                    return
                 if not answer.is_success:
                     await answer.aread()
                     self._content(answer)
                 async for line in answer.aiter_lines():
                     event = json.loads(line)
                     if event["type"] == "ERROR":
-                        raise EngineUnavailableError(f"The cluster ended a watch: {event['object'].get('message')}")
+                        return
                     yield event["type"], event["object"]
             finally:
                 await answer.aclose()
@@ -220,8 +237,8 @@ class Api:
             await asyncio.sleep(pause)
         raise AssertionError("not reached")
 
-    def _unavailable(self, error: Exception) -> EngineUnavailableError:
-        return EngineUnavailableError(
+    def _unavailable(self, error: Exception) -> NoAnswerError:
+        return NoAnswerError(
             f"The Kubernetes cluster at {self.access.server} does not answer: "
             f"{str(error) or type(error).__name__}. See whether `kubectl version` reaches it with the "
             "same kubeconfig and context."
@@ -253,9 +270,9 @@ def _refusal(status: int, message: str, server: str) -> ProviderError:
         return ProviderStartError(f"The cluster does not admit it: {message}")
     if status == NOT_FOUND and "namespaces" in message:
         return ProviderStartError(f"{message}. Make it by `kubectl create namespace`, or name another one.")
-    if status == INVALID:
+    if status in (BAD_REQUEST, INVALID):
         return ProviderStartError(f"The cluster finds an option invalid: {message}")
-    return EngineUnavailableError(f"The cluster at {server} answers {status}: {message}")
+    return NoAnswerError(f"The cluster at {server} answers {status}: {message}")
 
 
 def _is_final(error: Exception) -> bool:

@@ -93,3 +93,4 @@ async def _end_what_goes_on() -> None:
     for task in left:
         task.cancel()
     await asyncio.gather(*left, return_exceptions=True)
+    await asyncio.sleep(0)  # connections that were aborted are closed in the next round

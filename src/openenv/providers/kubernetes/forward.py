@@ -92,15 +92,17 @@ class Forward:
         from websockets.exceptions import WebSocketException
 
         try:
-            async with await self._dial() as remote:
-                out = asyncio.create_task(_send(reader, remote))
-                back = asyncio.create_task(self._receive(remote, writer))
-                try:
-                    await asyncio.wait((out, back), return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    out.cancel()
-                    back.cancel()
-                    await asyncio.gather(out, back, return_exceptions=True)
+            remote = await self._dial()
+            out = asyncio.create_task(_send(reader, remote))
+            back = asyncio.create_task(self._receive(remote, writer))
+            try:
+                await asyncio.wait((out, back), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                out.cancel()
+                back.cancel()
+                # Without a good-bye: one side has gone, and nobody is to wait for the other.
+                remote.transport.abort()
+                await asyncio.gather(out, back, return_exceptions=True)
         except (WebSocketException, TimeoutError) as error:
             # The one who connected sees a closed connection, as if the server itself were away.
             _logger.debug("%s cannot be reached by the cluster's API: %s", self._pod, error)

@@ -310,6 +310,11 @@ class KubernetesProvider(ContainerProvider):
         except TroubleError as error:
             self._suspect = error.trouble.pod
             raise self.failure(error.trouble.error, error.trouble.message) from None
+        except ProviderError as error:
+            shown = redact(str(error), self.env_vars)
+            if shown == str(error):
+                raise
+            raise type(error)(shown) from None  # the cluster has repeated what it found invalid
 
     def _access(self, replicas: int, port: int) -> str:
         access = self.access

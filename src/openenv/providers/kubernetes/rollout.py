@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from openenv.errors import OutOfSpaceError, ProviderError, ProviderNotReadyError, ProviderStartError
 from openenv.providers.kubernetes import manifests
-from openenv.providers.kubernetes.api import Api, Object
+from openenv.providers.kubernetes.api import Api, NoAnswerError, Object
 from openenv.providers.kubernetes.forward import Forward
 from openenv.providers.kubernetes.logs import merged_log
 from openenv.providers.kubernetes.manifests import PodOptions
@@ -85,6 +85,7 @@ class Rollout:
         self._plan = plan
         self._name = plan.ownership.name
         self._creating: asyncio.Task[list[Object]] | None = None
+        self._is_refused = False
         self._watching: asyncio.Task[None] | None = None
         self._forwards: list[Forward] = []
         self.watch = PodWatch(api, plan.namespace, manifests.selector(self._name), tell)
@@ -100,6 +101,7 @@ class Rollout:
         # Its end is waited for even if this is cancelled: what is being created could not be deleted.
         self._creating = asyncio.create_task(self._create())
         services = await asyncio.shield(self._creating)
+        await self.watch.look()  # here, a permission that is missing ends the start
         self._watching = asyncio.create_task(self.watch.run())
         await self._until_running()
         return await self._addresses(services)
@@ -115,6 +117,8 @@ class Rollout:
         if self._creating is None:
             return ""
         await asyncio.wait([self._creating])
+        if self._is_refused:  # what has this name, if anything has, is somebody else's
+            return ""
         log = ""
         with contextlib.suppress(ProviderError, TimeoutError):
             log = await asyncio.wait_for(self.log(LINES_KEPT), LOG_S)
@@ -146,7 +150,13 @@ class Rollout:
 
     async def _create(self) -> list[Object]:
         plan, create = self._plan, self._api.create
-        job = await create("jobs", plan.namespace, manifests.anchor(plan.ownership, plan.lifetime_s))
+        try:
+            job = await create("jobs", plan.namespace, manifests.anchor(plan.ownership, plan.lifetime_s))
+        except NoAnswerError:
+            raise
+        except ProviderError:
+            self._is_refused = True
+            raise
         of = (plan.ownership, job, plan.options)
         if plan.network_policy:  # before there is anything it applies to
             await create("networkpolicies", plan.namespace, manifests.network_policy(*of))

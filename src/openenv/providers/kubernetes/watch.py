@@ -60,7 +60,7 @@ class PodWatch:
         lost = False
         while True:
             try:
-                since = await self._look()
+                since = await self.look()
                 if lost:
                     self._tell("The Kubernetes cluster answers again.")
                 lost = False
@@ -69,7 +69,7 @@ class PodWatch:
                 if not lost:
                     self._tell(f"The pods cannot be watched for the moment: {error}")
                 lost = True
-                await asyncio.sleep(AGAIN_S)
+            await asyncio.sleep(AGAIN_S)
 
     async def changed(self, timeout_s: float) -> None:
         """Wait until something has changed since the last call, or the time is over."""
@@ -79,8 +79,12 @@ class PodWatch:
             pass
         self._changed.clear()
 
-    async def _look(self) -> str:
-        """Read the state of all pods and return the version of that."""
+    async def look(self) -> str:
+        """Read the state of all pods and return the version of that.
+
+        Raises:
+            EngineUnavailableError: The cluster does not answer, or does not let us look.
+        """
         listed = await self._api.list("pods", self._namespace, labelSelector=self._selector)
         pods = [Pod(body) for body in listed["items"]]
         for index in self.pods.keys() - {pod.index for pod in pods}:
