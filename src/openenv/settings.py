@@ -6,6 +6,7 @@
 | `OPENENV_CLIENT_MODE` | the same, for clients | `simulation` |
 | `OPENENV_MAX_MESSAGE_SIZE_MB` | largest message in either direction, MiB | 100 |
 | `MAX_CONCURRENT_ENVS` | sessions of a server, where the program does not say | by environment |
+| `OPENENV_LINGER` | stay awake for a moment where a frame is about to come, see `openenv.protocol.lingering` | on |
 | `ENABLE_WEB_INTERFACE` | serve the page to play on | off |
 """
 
@@ -47,6 +48,12 @@ def client_mode() -> str:
 def web_interface() -> bool:
     """Return whether the page to play on is wanted."""
     return os.environ.get("ENABLE_WEB_INTERFACE", "").lower() in ("1", "true", "yes", "on")
+
+
+def lingers() -> bool:
+    """Return whether to stay awake where a frame is about to come; never with one processor for both sides."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return usable > 1 and os.environ.get("OPENENV_LINGER", "").lower() not in ("0", "false", "no", "off")
 
 
 def inherited_environment() -> dict[str, str]:
