@@ -1,7 +1,7 @@
 """From the call to the first observation in a container, and what a step costs by each way into it.
 
-It takes the image `echo-env:latest` (`openenv build envs/echo_env`). Where there is no engine or no such image it says
-so and measures nothing.
+It takes the image `echo-env:latest` (`openenv build envs/echo_env`). Where there is no engine or no such image it
+says so and measures nothing.
 """
 
 from __future__ import annotations
