@@ -1,4 +1,4 @@
-"""The contract against Podman, which speaks Docker's API on a socket of its own; skipped where it is not installed."""
+"""The contract against Podman, which speaks Docker's API on a socket of its own; skipped where it is not there."""
 
 import shutil
 import subprocess
