@@ -79,9 +79,7 @@ def test_an_engine_that_does_not_answer_is_told_with_the_budget(tmp_path, make):
     with socket.socket(socket.AF_UNIX) as mute:
         mute.bind(path)
         mute.listen()
-        start_fails(
-            make(base_url=f"unix://{path}", create_timeout_s=1), EngineUnavailableError, "create_timeout_s"
-        )
+        start_fails(make(base_url=f"unix://{path}", create_timeout_s=1), EngineUnavailableError, "create_timeout_s")
 
 
 def test_an_engine_whose_socket_this_user_may_not_use_is_told(monkeypatch, make):
