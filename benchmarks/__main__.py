@@ -32,6 +32,7 @@ NAMES = (
     "open_1000",
     "sessions_10k",
     "cost_per_session",
+    "docker_start",
 )
 RESULTS = Path(__file__).with_name("RESULTS.md")
 _NARROWEST = 150  # columns that the table needs to have a line for each figure

@@ -103,6 +103,8 @@ def kubernetes_service() -> tuple[str, str] | None:
     """Return host and port of the API of the cluster this program runs in, or None outside one."""
     host = os.environ.get("KUBERNETES_SERVICE_HOST", "")
     return (host, os.environ.get("KUBERNETES_SERVICE_PORT", "") or "443") if host else None
+
+
 def lingers() -> bool:
     """Return whether to stay awake where a frame is about to come; never with one processor for both sides."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

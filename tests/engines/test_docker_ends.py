@@ -1,5 +1,6 @@
 """Whatever ends the program or the engine, the containers end, and nothing stays behind."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -15,12 +16,13 @@ from tests.engines.dock import containers
 from tests.engines.reach import Docker
 from tests.servers import wait_until
 
-from openenv.errors import EngineUnavailableError, ProviderError
+from openenv.errors import EngineUnavailableError, OutOfSpaceError, ProviderError
 from openenv.providers import LocalDockerProvider
 from openenv.providers.ownership import PREFIX
 
 PATIENCE_S = 60.0
 BRIDGE = "openenv-test0"
+DISK = "800m"
 
 PROGRAM = """
 import json, sys
@@ -109,7 +111,7 @@ def test_what_an_engine_has_is_listed_and_removed_by_any_program(docker_engine, 
 
 @pytest.fixture
 def own_engine(tmp_path_factory, docker_engine, toy_image) -> Iterator[tuple[Docker, subprocess.Popen]]:
-    """An engine that a test may kill, with the toy image in it."""
+    """An engine that a test may kill, on a small disk of its own, with the toy image in it."""
     if os.geteuid() != 0 or shutil.which("dockerd") is None:
         pytest.skip("starting an engine needs root and dockerd")
     home = tmp_path_factory.mktemp("engine")
@@ -125,6 +127,10 @@ def own_engine(tmp_path_factory, docker_engine, toy_image) -> Iterator[tuple[Doc
         "--ip-forward=false",
         "--ip-masq=false",
     ]
+    (home / "data").mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "openenv-test", str(home / "data")]
+    if subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("a disk for a second engine cannot be made here")
     subprocess.run(["ip", "link", "add", BRIDGE, "type", "bridge"], check=True)
     subprocess.run(["ip", "addr", "add", "10.213.7.1/24", "dev", BRIDGE], check=True)
     with (home / "log").open("w") as log:
@@ -143,6 +149,7 @@ def own_engine(tmp_path_factory, docker_engine, toy_image) -> Iterator[tuple[Doc
             process.kill()
         _end_containerd(home)
         subprocess.run(["ip", "link", "del", BRIDGE], check=True)
+        subprocess.run(["umount", "--lazy", str(home / "data")], check=True)
 
 
 def _answers(url: str) -> bool:
@@ -178,3 +185,17 @@ def test_an_engine_that_is_killed_is_told_at_once_and_what_ran_there_ends(own_en
         assert provider.urls  # it counts as running, for the engine may come back with it
         assert not Path(f"/proc/{pid}").exists()
         provider._end(lambda: None)  # this engine does not come back
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(own_engine, toy_image):
+    engine, _ = own_engine
+    root = Path(engine.info()["DockerRootDir"])
+    with (root / "filler").open("wb") as filler, contextlib.suppress(OSError):
+        while True:
+            filler.write(b"x" * 1_000_000)
+            filler.flush()
+    provider = LocalDockerProvider(toy_image, base_url=engine.url)
+    with pytest.raises(OutOfSpaceError, match="openenv gc"), provider:
+        pass
+    (root / "filler").unlink()
+    assert containers(engine, provider) == []

@@ -79,9 +79,7 @@ def test_an_engine_that_does_not_answer_is_told_with_the_budget(tmp_path, make):
     with socket.socket(socket.AF_UNIX) as mute:
         mute.bind(path)
         mute.listen()
-        start_fails(
-            make(base_url=f"unix://{path}", create_timeout_s=0.3), EngineUnavailableError, "create_timeout_s"
-        )
+        start_fails(make(base_url=f"unix://{path}", create_timeout_s=1), EngineUnavailableError, "create_timeout_s")
 
 
 def test_an_engine_whose_socket_this_user_may_not_use_is_told(monkeypatch, make):
@@ -158,7 +156,7 @@ def test_an_image_with_neither_python_nor_timeout_needs_no_lifetime(make):
 
 def test_a_server_without_health_is_told_with_what_it_answers(make):
     command = ["python3", "-m", "http.server", "8000", "--bind", "127.0.0.1", "--directory", "/srv"]
-    error = start_fails(make(command=command, ready_timeout_s=3), ProviderNotReadyError, "GET /health answers 404")
+    error = start_fails(make(command=command, ready_timeout_s=15), ProviderNotReadyError, "GET /health answers 404")
     assert "/health" in error.log_tail
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.engines.reach import Docker
+from tests.snippets import pages
 
 from openenv.errors import ConnectionFailedError
 from openenv.providers import LocalDockerProvider
@@ -80,3 +81,14 @@ def test_the_old_path_has_the_same_class():
     from openenv.core.containers.runtime.providers import LocalDockerProvider as Older
 
     assert Old is Older is LocalDockerProvider
+
+
+@pytest.mark.parametrize("name", ["one_line.py", "replicas.py", "forks.py"])
+def test_the_programs_of_the_page_on_docker_run(image, name, tmp_path):
+    page = ROOT / "docs" / "providers" / "docker.md"
+    (block,) = (one for one in pages.blocks(page) if one.file == name)
+    printed = pages.run(block, tmp_path)
+    assert block.printed == printed[: len(block.printed)]
+    for one in LocalDockerProvider.owned({}):
+        if one.kind == "image":
+            LocalDockerProvider.remove(one)

@@ -28,7 +28,7 @@ from openenv.errors import (
 if TYPE_CHECKING:
     from docker import DockerClient
 
-__all__ = ["address", "closed_at_last", "connect", "is_lost", "is_timeout", "knock", "told"]
+__all__ = ["address", "closed_at_last", "connect", "is_lost", "is_timeout", "told"]
 
 DEFAULT_SOCKET = "/var/run/docker.sock"
 KNOCK_S = 5.0
@@ -100,13 +100,12 @@ def connect(base_url: str | None = None, *, timeout_s: float = 60.0) -> DockerCl
     where = address(base_url)
     environment = settings.inherited_environment()
     with told("be reached", where):
-        knock(where)
         if base_url is None and environment.get("DOCKER_HOST"):  # with the certificates the variables name
             return docker.from_env(environment=environment, timeout=timeout_s, version="auto")  # type: ignore[arg-type]
         return docker.DockerClient(base_url=where, timeout=timeout_s, version="auto")  # type: ignore[arg-type]
 
 
-def knock(where: str) -> None:
+def _knock(where: str) -> None:
     """Raise OSError if nobody listens at an address that is a Unix domain socket.
 
     The SDK would tell as much, and leave a socket open.
@@ -135,6 +134,7 @@ def told(doing: str, where: str) -> Iterator[None]:
     import urllib3
 
     try:
+        _knock(where)
         yield
     except docker.errors.APIError as error:
         raise _of_answer(error, doing) from error

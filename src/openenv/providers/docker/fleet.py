@@ -249,7 +249,7 @@ class Fleet:
 
     def _how(self, ended: Exit | None) -> str:
         if ended is None:
-            return "cannot be reached: its relay has ended"
+            return "has ended or cannot be reached any more; the engine does not tell how"
         if ended.out_of_memory:
             return (
                 f"was killed: out of memory, limit {self.plan.options.memory}. Set memory=... of the provider, or "

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from openenv.errors import OpenEnvError
-from openenv.providers.docker.engine import closed_at_last, is_timeout, knock, told
+from openenv.providers.docker.engine import closed_at_last, is_timeout, told
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -123,7 +123,6 @@ class Watch:
 
     def _listen(self, again: bool) -> None:
         if again:
-            knock(self._where)
             self._look_again()
         # Since the beginning: an event between two connections is not missed, and one seen twice does no harm.
         self._stream = self._client.events(
