@@ -6,8 +6,13 @@
 | `OPENENV_CLIENT_MODE` | the same, for clients | `simulation` |
 | `OPENENV_MAX_MESSAGE_SIZE_MB` | largest message in either direction, MiB | 100 |
 | `MAX_CONCURRENT_ENVS` | sessions of a server, where the program does not say | by environment |
+| `OPENENV_MAX_SNAPSHOTS` | snapshots a process of a server keeps | 64 |
+| `OPENENV_MAX_SNAPSHOTS_MB` | size of all states among them, MiB | 256 |
 | `ENABLE_WEB_INTERFACE` | serve the page to play on | off |
+| `OPENENV_EGRESS` | `deny`: servers refuse themselves outgoing connections | none |
+| `OPENENV_CACHE` | folder for what can be made again, such as the environments of uv | `~/.cache/openenv` |
 | `OPENENV_RUN` | name of this run, on all that providers make | random |
+| `AZURE_SUBSCRIPTION_ID` | subscription that the provider `aca` uses, where it is not told | none |
 | `KUBECONFIG` | files that say how to reach a Kubernetes cluster | `~/.kube/config` |
 | `KUBERNETES_SERVICE_HOST`, `KUBERNETES_SERVICE_PORT` | the cluster this program runs in; it sets them | none |
 """
@@ -15,6 +20,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from openenv.errors import ConfigurationError
 
@@ -37,6 +43,16 @@ def max_concurrent_envs() -> int | None:
     return int(number) or None
 
 
+def snapshot_limits() -> dict[str, float]:
+    """Return how many snapshots a server shall keep, and how many MiB of them, as far as that was set."""
+    found = {"count": "OPENENV_MAX_SNAPSHOTS", "megabytes": "OPENENV_MAX_SNAPSHOTS_MB"}
+    texts = {key: (name, os.environ.get(name, "")) for key, name in found.items()}
+    limits = {key: _number(name, text, 0) for key, (name, text) in texts.items() if text}
+    if limits.get("count", 0) % 1:
+        raise ConfigurationError(f"OPENENV_MAX_SNAPSHOTS={texts['count'][1]!r} is not a whole number")
+    return limits
+
+
 def server_mode() -> str:
     """Return the mode of servers."""
     return os.environ.get("OPENENV_MODE", "") or "simulation"
@@ -52,9 +68,29 @@ def web_interface() -> bool:
     return os.environ.get("ENABLE_WEB_INTERFACE", "").lower() in ("1", "true", "yes", "on")
 
 
+def egress_denied() -> bool:
+    """Return whether servers are to refuse themselves outgoing connections."""
+    text = os.environ.get("OPENENV_EGRESS", "").lower()
+    if text not in ("", "allow", "deny"):  # a slip must not open what was meant to be shut
+        raise ConfigurationError(f"OPENENV_EGRESS={text!r} is neither 'deny' nor 'allow'")
+    return text == "deny"
+
+
+def cache_folder() -> Path:
+    """Return the folder for what can be made again; it need not be there."""
+    if given := os.environ.get("OPENENV_CACHE"):
+        return Path(given).absolute()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute() / "openenv"
+
+
 def run() -> str:
     """Return the name of this run, empty if it has none."""
     return os.environ.get("OPENENV_RUN", "")
+
+
+def azure_subscription() -> str:
+    """Return the id of the Azure subscription to use, empty if there is none."""
+    return os.environ.get("AZURE_SUBSCRIPTION_ID", "")
 
 
 def kubeconfig() -> str:

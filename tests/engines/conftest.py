@@ -16,6 +16,7 @@ from typing import TypeVar
 import pytest
 from tests.engines import counts, reach
 from tests.engines.cluster import Place, until
+from tests.engines.dock import build_toy
 from tests.engines.images import build_image
 
 HERE = Path(__file__).parent
@@ -118,3 +119,9 @@ def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         if not address:
             pytest.fail(f"The Ray cluster did not start:\n{log.read_text()[-2000:]}")
         yield address
+
+
+@pytest.fixture(scope="session")
+def toy_image(docker_engine: reach.Docker) -> str:
+    """The name of an image of a server that is up in no time, for tests of what holds servers."""
+    return build_toy(docker_engine)

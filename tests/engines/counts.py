@@ -16,7 +16,10 @@ ENGINES = {
     "ray_cluster": "Ray",
     "docker_engine": "Docker",
     "bubblewrap": "bubblewrap",
+    "daytona_service": "Daytona*",
+    "azure_service": "Azure*",
 }
+# With a star: the service's own library, against a double of the service.
 NO_ENGINE = "none"
 OUTCOMES = ("passed", "failed", "skipped")
 PROPERTY = "engine"

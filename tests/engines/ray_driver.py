@@ -1,4 +1,4 @@
-"""A program that starts a server in a Ray cluster, tells its address and waits to be killed: `ray_driver.py CLUSTER PATHS`."""
+"""A program that starts a server in Ray, tells where and waits to be killed: `ray_driver.py CLUSTER PATHS`."""
 
 import sys
 import threading

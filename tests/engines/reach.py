@@ -135,11 +135,10 @@ def kubernetes() -> Kubernetes | str:
 
 
 def _how_it_came(told: Path) -> str | None:
-    """Wait until the runner has told how bringing Kubernetes up has ended; return what went wrong."""
+    """Wait until the runner has told how bringing Kubernetes up has ended; return why there is none."""
     end = time.monotonic() + BUILD_S
-    while not told.exists():
-        if time.monotonic() > end:
-            return f"no Kubernetes: it was not up after {BUILD_S:g} s"
+    while not told.exists():  # too late is no reason to skip: on this machine it should have come
+        assert time.monotonic() < end, f"Kubernetes was not up after {BUILD_S:g} s"
         time.sleep(0.2)
     result, _, reason = told.read_text().partition(": ")
     return None if result.strip() == "up" else reason.strip()

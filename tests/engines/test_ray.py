@@ -11,9 +11,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from echo_env import EchoAction, EchoEnv
 from tests.servers import wait_until
 
+from echo_env import EchoAction, EchoEnv
 from openenv.errors import (
     ConfigurationError,
     EngineUnavailableError,
@@ -21,13 +21,10 @@ from openenv.errors import (
     ProviderStartError,
     ReplicaLostError,
 )
-from openenv.providers import Source
+from openenv.providers import RayProvider, Source, ray_cluster
 from openenv.testing import ProviderContract
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'openenv[ray]'")
-
-from openenv.providers import ray_cluster
-from openenv.providers.ray import RayProvider
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -59,6 +56,10 @@ def actors_of(provider: RayProvider) -> list[str]:
     return [resource.id for resource in found if resource.ownership.name == provider.ownership.name]
 
 
+def names_in(cluster: str) -> set[str]:
+    return {resource.ownership.name for resource in RayProvider.owned({"address": cluster})}
+
+
 def is_up(url: str) -> bool:
     try:
         return httpx.get(f"{url}/health", timeout=5.0).is_success
@@ -86,7 +87,11 @@ def lost(provider: RayProvider) -> str:
 def program(*arguments: str) -> Iterator[subprocess.Popen[str]]:
     """Run a program in a process group of its own, which is killed at the end."""
     with subprocess.Popen(
-        [sys.executable, *arguments], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, start_new_session=True
+        [sys.executable, *arguments],
+        stdout=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
     ) as running:
         try:
             yield running
@@ -112,14 +117,14 @@ class TestRayProvider(ProviderContract):
         return actors_of(provider)
 
 
-async def test_replicas_are_spread_over_the_nodes_and_clients_step_in_all_of_them(make):
+def test_replicas_are_spread_over_the_nodes_and_clients_step_in_all_of_them(make):
     provider = make(None, replicas=4)
-    async with EchoEnv.with_provider(provider) as envs:
+    with EchoEnv.with_provider(provider) as envs:
         hosts = {httpx.URL(url).host for url in provider.urls}
         assert len(hosts) == 2, "by loopback on this node, by the node's address on the other"
         for number, env in enumerate(envs):
-            await env.reset()
-            result = await env.step(EchoAction(message=f"to {number}"))
+            env.reset()
+            result = env.step(EchoAction(message=f"to {number}"))
             assert result.observation.echoed_message == f"to {number}"
     assert actors_of(provider) == []
 
@@ -170,7 +175,13 @@ def test_no_cluster_is_told_at_once():
         "try: R('echo_env', address='127.0.0.1:9').start()\n"
         "except E as error: print(error)\n"
     )
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE_S, env={**os.environ, "PYTHONPATH": PATHS})
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        env={**os.environ, "PYTHONPATH": PATHS},
+    )
     assert "No Ray cluster listens at 127.0.0.1:9" in ran.stdout, ran.stderr
     assert issubclass(EngineUnavailableError, ProviderStartError)
 
@@ -184,11 +195,9 @@ def test_a_server_that_ends_is_a_lost_replica(make):
 
 def test_an_actor_that_is_killed_takes_its_server_along_and_is_a_lost_replica(make):
     with make(replicas=2) as provider:
-        url = provider.urls[1]
         ray.kill(ray.get_actor(actors_of(provider)[0], ray_cluster.NAMESPACE))
         assert re.search(r"replica \d is lost.*died", lost(provider))
         assert wait_until(lambda: [is_up(each) for each in provider.urls].count(False) == 1, within_s=PATIENCE_S)
-        assert url
 
 
 def test_a_node_that_is_killed_is_a_lost_replica(make, ray_cluster):
@@ -203,16 +212,14 @@ def test_a_node_that_is_killed_is_a_lost_replica(make, ray_cluster):
         assert actors_of(provider) == []
 
 
-def test_a_program_that_is_killed_leaves_nothing(make, ray_cluster):
-    ray_cluster_before = make()
-    with ray_cluster_before, program(str(HERE / "ray_driver.py"), ray_cluster, PATHS) as running:
+def test_a_program_that_is_killed_leaves_nothing(ray_cluster):
+    with program(str(HERE / "ray_driver.py"), ray_cluster, PATHS) as running:
         url, name = running.stdout.readline().split()
         assert wait_until(lambda: is_up(url), within_s=PATIENCE_S)
-        names = lambda: {resource.ownership.name for resource in RayProvider.owned({"address": ray_cluster})}  # noqa: E731
-        assert name in names()
+        assert name in names_in(ray_cluster)
         running.kill()
         assert wait_until(lambda: not is_up(url), within_s=PATIENCE_S)
-        assert wait_until(lambda: name not in names(), within_s=PATIENCE_S)
+        assert wait_until(lambda: name not in names_in(ray_cluster), within_s=PATIENCE_S)
 
 
 def test_an_actor_ends_itself_when_its_lifetime_is_over(make):

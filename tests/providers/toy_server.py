@@ -28,7 +28,27 @@ def main(fd: int, modes: list[str]) -> None:
         report("grandchild", fork_and_wait())
     if "runaway" in modes:
         report("runaway", fork_and_wait(os.setsid))
+    if "polite" in modes:
+        print("polite", flush=True)
+        signal.signal(signal.SIGTERM, say_goodbye)
+    for mode in modes:
+        name, _, path = mode.partition("=")
+        if name in ("reads", "writes"):
+            print(f"{path}={attempt(name, path)}", flush=True)
     serve(socket.socket(fileno=fd), modes)
+
+
+def say_goodbye(*_) -> None:
+    print("goodbye", flush=True)
+    sys.exit(0)
+
+
+def attempt(what: str, path: str) -> str:
+    try:
+        with open(path, "r" if what == "reads" else "w") as file:
+            return file.read() if what == "reads" else "written" * (file.write("x") == 1)
+    except OSError as error:
+        return str(error)
 
 
 def serve(listener: socket.socket, modes: list[str]) -> None:

@@ -16,13 +16,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, cast
 from typing_extensions import TypeVar as DefaultTypeVar
 
 from openenv import settings
+from openenv.client.copying import Copying
 from openenv.client.core import Core
-from openenv.client.faces import Faces, inside_loop, running_loop
+from openenv.client.faces import inside_loop, running_loop
 from openenv.client.link import Link, LinkOptions, websocket_url
 from openenv.client.progress import OnProgress
+from openenv.client.results import Results
 from openenv.client.session_link import SessionLink
 from openenv.errors import ConfigurationError, InvalidRequestError
-from openenv.models import Action, EnvironmentMetadata, Nothing, Observation, State, StepResult
+from openenv.models import Action, EnvironmentMetadata, EpisodePoint, Nothing, Observation, State, StepResult
 from openenv.protocol.client_codec import ClientCodec, reply_data
 from openenv.protocol.formats import JSON, MSGPACK, Format, Incoming
 from openenv.protocol.generics import type_arguments
@@ -42,7 +44,7 @@ ObservationT = DefaultTypeVar("ObservationT", default=Observation)
 StateT = DefaultTypeVar("StateT", default=State)
 
 
-class EnvClient(Faces, Generic[ActionT, ObservationT, StateT]):
+class EnvClient(Copying, Generic[ActionT, ObservationT, StateT]):
     """A typed client of one environment, holding one session.
 
     ```python
@@ -121,6 +123,7 @@ class EnvClient(Faces, Generic[ActionT, ObservationT, StateT]):
         self._core = Core(_weakly(self._make_link), base_url, provider, Source.of(type(self)))
         self._codec = _codec_of(type(self))
         self._begin(self._core)
+        self._forks = weakref.WeakSet()
         cls = type(self)
         self._typed_payload = cls._step_payload is EnvClient._step_payload
         self._typed_result = cls._parse_result is EnvClient._parse_result
@@ -232,6 +235,7 @@ class EnvClient(Faces, Generic[ActionT, ObservationT, StateT]):
         twin._provider = None
         twin._core = Core(_weakly(twin._make_link), self._core.base_url)
         twin._begin(twin._core)
+        twin._forks = weakref.WeakSet()
         return twin
 
     def sync(self) -> SyncEnvClient[ActionT, ObservationT, StateT]:
@@ -375,8 +379,19 @@ class EnvClient(Faces, Generic[ActionT, ObservationT, StateT]):
         return self
 
     async def _closed(self) -> Nothing:
+        await self._close_forks()
         await self._core.close()
         return Nothing()
+
+    async def _capabilities(self) -> Results[str]:
+        metadata = await self._core.get("/metadata", EnvironmentMetadata, self._options.headers)
+        return Results(metadata.capabilities)
+
+    def _twin(self, link: SessionLink, point: EpisodePoint) -> Self:
+        twin = self.new_session()
+        twin._core.link = link
+        twin.forked_at = point
+        return twin
 
 
 def _weakly(make_link: Callable[[str], Link]) -> Callable[[str], Link]:

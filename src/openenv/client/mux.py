@@ -51,6 +51,7 @@ class Multiplexer:
         self.options = options
         self.format = format
         self.reconnects = 0
+        self.users = 0  # links that share it
         self.limits: v2.Limits | None = None
         self.socket: Socket | None = None
         self.calls = Calls(options.message_timeout_s)
@@ -61,6 +62,7 @@ class Multiplexer:
         self._resuming = False
         self._held: list[int] = []  # calls about the connection that wait until it is back
         self._closing: asyncio.Task[None] | None = None
+        self._leaving: set[asyncio.Task[None]] = set()
         self._heartbeat: asyncio.TimerHandle | None = None
         self._heard = 0.0
         self._closed = False
@@ -111,6 +113,22 @@ class Multiplexer:
         opened = [RemoteSession(one.session, one.token) for one in told]
         self._sessions.update({session.id: session for session in opened})
         return opened
+
+    def hold(self, sessions: list[RemoteSession]) -> None:
+        """Take on sessions that the server has opened on this connection."""
+        for session in sessions:
+            self._sessions.setdefault(session.id, session)
+
+    def held(self, session_id: str) -> RemoteSession:
+        """Return a session of this connection; one that is lost already says so."""
+        lost = SessionLost("The session has ended; reset() starts a new session")
+        return self._sessions.get(session_id) or RemoteSession(session_id, "", begun=True, lost=lost)
+
+    def let_go(self, sessions: list[RemoteSession]) -> None:
+        """End sessions without waiting for it."""
+        closing = self._loop.create_task(self.close_sessions(sessions))
+        self._leaving.add(closing)
+        closing.add_done_callback(self._leaving.discard)
 
     async def close_sessions(self, sessions: list[RemoteSession]) -> None:
         """End sessions; those that are gone already are passed over."""

@@ -199,6 +199,18 @@ class Tenancy:
         """
         if self._portal is not None and not self._portal.is_ours:
             raise OpenEnvError("This client was used before the process was forked; make a new one in the fork")
+        portal = self._begin()
+        if portal.is_this_thread():
+            self.leave()
+            raise OpenEnvError(_WAITS_FOR_ITSELF)
+        return portal
+
+    def stay(self) -> None:
+        """Stay there as long as there is something to close, and no longer; for a tenant that came up there."""
+        self._begin()
+        self.leave()
+
+    def _begin(self) -> Portal:
         with self._lock:
             if self._portal is None:
                 self._portal = Portal.acquire()
@@ -206,11 +218,7 @@ class Tenancy:
                 name = type(client).__name__
                 self._finalizer = weakref.finalize(client, _end, self._portal, self._tenant, self._client, name)
             self._calls += 1
-            portal = self._portal
-        if portal.is_this_thread():
-            self.leave()
-            raise OpenEnvError(_WAITS_FOR_ITSELF)
-        return portal
+            return self._portal
 
     def leave(self) -> None:
         """The call is over. The last one gives the portal back, unless it left something to close."""

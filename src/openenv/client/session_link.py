@@ -6,7 +6,7 @@ from collections.abc import Awaitable
 from typing import Any
 
 from openenv.client.calls import RemoteSession
-from openenv.client.link import Link, LinkOptions, WebSocketLink
+from openenv.client.link import LinkOptions, WebSocketLink
 from openenv.client.mux import Multiplexer, OldServerError
 from openenv.client.progress import OnProgress
 from openenv.errors import SessionLost
@@ -60,6 +60,7 @@ class SessionLink:
             self._old.adopt(error.socket, error.early, error.ended)
             return
         self._mux = mux
+        mux.users += 1
         try:
             [self._session] = await mux.open_sessions(1)
         except BaseException:
@@ -86,9 +87,35 @@ class SessionLink:
             return False
         return await self._mux.cancel(self._session)
 
+    @property
+    def place(self) -> tuple[Multiplexer, RemoteSession] | None:
+        """The connection, and the session on it; None over version 1.
+
+        Raises:
+            SessionLost: It was closed.
+        """
+        if self._old is not None:
+            return None
+        if self._mux is None or self._session is None:
+            raise SessionLost("The connection was closed")
+        return self._mux, self._session
+
+    def sibling(self, session_id: str) -> SessionLink:
+        """Return a link of another session that this connection holds."""
+        assert self._mux is not None
+        link = SessionLink(self.url, self._options, self.format)
+        link._mux, link._session = self._mux, self._mux.held(session_id)
+        self._mux.users += 1
+        return link
+
     async def close(self) -> None:
-        """See `Link.close`."""
-        link: Link | Multiplexer | None = self._old or self._mux
-        self._session = None
-        if link is not None:
-            await link.close()
+        """See `Link.close`. The last link of a connection closes it."""
+        session, self._session = self._session, None
+        if self._old is not None:
+            await self._old.close()
+        elif self._mux is not None and session is not None:
+            self._mux.users -= 1
+            if self._mux.users:
+                await self._mux.close_sessions([session])
+            else:
+                await self._mux.close()

@@ -59,7 +59,7 @@ class Holding:
         self._abi = 0 if "landlock" in without else landlock.abi()
         absent = {name: reason for name, reason in layers.probe().items() if reason is not None}
         absent |= dict.fromkeys(without, "not wanted")
-        named = sorted(set(read) - set(system(network=True)))
+        named = sorted({*read, *write} - set(system(network=True)))
         if "uid" not in absent and (path := identity.closed(named, with_parents="namespaces" in absent)):
             absent["uid"] = f"another user may not read {path}"
         self._active = tuple(name for name in layers.NAMES if name not in absent)

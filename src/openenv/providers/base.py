@@ -58,6 +58,7 @@ class Provider(ABC):
         replicas: How many servers it starts.
         ready_timeout_s: Seconds `wait_for_ready` waits when it is not told otherwise.
         env_vars: Environment variables of the servers; those with a secret's name are hidden in logs.
+        headers: HTTP headers that every request to a server needs, such as a service's token.
         lifetime_s: Seconds after which the engine ends what was started, whether or not this program still lives;
             None for no limit. Providers whose servers end with this program need none.
         kind: The provider's name in the registry, such as `docker`.
@@ -70,6 +71,7 @@ class Provider(ABC):
     replicas: int = 1
     ready_timeout_s: float = 30.0
     env_vars: Mapping[str, str] = MappingProxyType({})
+    headers: Mapping[str, str] = MappingProxyType({})
     lifetime_s: float | None = None
     kind: ClassVar[str] = ""
     capabilities: ClassVar[frozenset[str]] = frozenset()
@@ -124,6 +126,10 @@ class Provider(ABC):
     def read_log(self, lines: int) -> str:
         """Return the last lines the servers wrote, secrets and all; empty if they cannot be read."""
         return ""
+
+    def headers_for(self, url: str) -> Mapping[str, str]:
+        """Return the HTTP headers that requests to one of `urls` need; `headers` unless they differ."""
+        return self.headers
 
     def where(self) -> dict[str, str]:
         """Return how another process reaches the same engine, for `owned`; empty for the usual way."""
@@ -377,7 +383,13 @@ class Provider(ABC):
     def _wait(self, urls: list[str], timeout_s: float | None) -> None:
         budget = self.ready_timeout_s if timeout_s is None else timeout_s
         stopping = self._stopping
-        problem = wait_until_healthy(urls, timeout_s=budget, check_alive=self.check_alive, interrupted=stopping)
+        problem = wait_until_healthy(
+            urls,
+            timeout_s=budget,
+            check_alive=self.check_alive,
+            interrupted=stopping,
+            headers_for=self.headers_for,
+        )
         if problem is None:
             return
         if stopping.is_set():

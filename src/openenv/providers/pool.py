@@ -9,7 +9,7 @@ from __future__ import annotations
 import atexit
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -208,6 +208,10 @@ class LeasedProvider(Provider):
         self.env_vars = self._last.env_vars
         self.replicas = self._last.replicas
         return self._last.urls
+
+    def headers_for(self, url: str) -> Mapping[str, str]:
+        """Return what the provider of the server that is lent says."""
+        return self.headers if self._last is None else self._last.headers_for(url)
 
     def shutdown(self) -> None:
         """Give it back."""

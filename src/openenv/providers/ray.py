@@ -1,8 +1,8 @@
 """Environment servers on the nodes of a Ray cluster.
 
-Each replica is an actor that Ray places by the resources it asks for; it starts the server as a child process on its
-node. Actors are not detached: they end with the program, killed or not, and each ends itself when its lifetime is over.
-A replica that died is reported, never started anew: its episodes are gone, and its address is.
+Each replica is an actor that Ray places by the resources it asks for; it starts the server as a child process on
+its node. Actors are not detached: they end with the program, killed or not, and each ends itself when its lifetime
+is over. A replica that died is reported, never started anew: its episodes are gone, and so is its address.
 """
 
 from __future__ import annotations
@@ -200,8 +200,8 @@ class RayProvider(Provider):
         found = tuple(target for target in (source.folder, source.app) if target)
         if not found:
             raise ConfigurationError(
-                "RayProvider does not know what to serve: give it a target such as RayProvider('echo_env'), or start "
-                "it by with_provider() of a client class whose package has a server."
+                "RayProvider does not know what to serve: give it a target such as RayProvider('echo_env'), or "
+                "start it by with_provider() of a client class whose package has a server."
             )
         return found
 

@@ -1,7 +1,8 @@
 """The connection to a Ray cluster, and the names of our actors in it.
 
-Ray connects a program to one cluster. All providers of a program share that connection, whoever has made it, and none
-of them ends it. An actor's name carries its ownership, for a name is all that Ray tells of another program's actors.
+Ray connects a program to one cluster. All providers of a program share that connection, whoever has made it, and
+none of them ends it. An actor's name carries its ownership: more than the name Ray does not tell of another
+program's actors.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ def connect(address: str | None) -> ModuleType:
     """Return Ray, connected; an existing connection of the program is used.
 
     Args:
-        address: `host:port` of the cluster, `auto` for the one that `RAY_ADDRESS` names or that runs on this machine,
-            `local` to start one here that ends with the program, None for `auto` and else `local`.
+        address: `host:port` of the cluster, `auto` for the one that `RAY_ADDRESS` names or that runs on this
+            machine, `local` to start one here that ends with the program, None for `auto` and else `local`.
 
     Raises:
         EngineUnavailableError: There is no cluster at the address.
@@ -131,5 +132,5 @@ def _check_reachable(address: str | None) -> None:
         socket.create_connection((host, int(port)), timeout=CONNECT_S).close()
     except OSError as error:
         raise EngineUnavailableError(
-            f"No Ray cluster listens at {address}: {error}. Start one with 'ray start --head', or correct the address."
+            f"No Ray cluster listens at {address}: {error}. Start one with 'ray start --head', or correct it."
         ) from error

@@ -7,7 +7,7 @@ one attempt: the request waits in the socket's queue and is answered at the firs
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from threading import Event
 from typing import Any
@@ -23,7 +23,12 @@ ATTEMPT_S = 1.0
 
 
 def wait_until_healthy(
-    urls: Sequence[str], *, timeout_s: float, check_alive: Callable[[], None], interrupted: Event
+    urls: Sequence[str],
+    *,
+    timeout_s: float,
+    check_alive: Callable[[], None],
+    interrupted: Event,
+    headers_for: Callable[[str], Mapping[str, str]] = lambda url: {},
 ) -> str | None:
     """Wait until `GET /health` of every URL answers `{"status": "healthy"}`.
 
@@ -32,30 +37,31 @@ def wait_until_healthy(
         timeout_s: Seconds for all of them together.
         check_alive: Called between attempts; ends the wait by raising.
         interrupted: Ends the wait when it is set.
+        headers_for: Tells the HTTP headers that a URL needs.
 
     Returns:
         None when all are healthy, else what was last wrong.
     """
     end = time.monotonic() + timeout_s
     for url in urls:
-        problem = _wait_for_one(url, end=end, check_alive=check_alive, interrupted=interrupted)
+        with closing(Probe(url, headers_for(url))) as probe:
+            problem = _wait_for_one(probe, end=end, check_alive=check_alive, interrupted=interrupted)
         if problem is not None:
             return problem
     return None
 
 
-def _wait_for_one(url: str, *, end: float, check_alive: Callable[[], None], interrupted: Event) -> str | None:
+def _wait_for_one(probe: Probe, *, end: float, check_alive: Callable[[], None], interrupted: Event) -> str | None:
     problem = "it was not asked, the time was up before"
     pause = FIRST_PAUSE_S
-    with closing(Probe(url)) as probe:
-        while (left := end - time.monotonic()) > 0 and not interrupted.is_set():
-            found = probe.health(min(left, ATTEMPT_S))
-            if found is None:
-                return None
-            problem = found
-            check_alive()
-            interrupted.wait(max(0.0, min(pause, end - time.monotonic())))
-            pause = min(pause * 1.5, LONGEST_PAUSE_S)
+    while (left := end - time.monotonic()) > 0 and not interrupted.is_set():
+        found = probe.health(min(left, ATTEMPT_S))
+        if found is None:
+            return None
+        problem = found
+        check_alive()
+        interrupted.wait(max(0.0, min(pause, end - time.monotonic())))
+        pause = min(pause * 1.5, LONGEST_PAUSE_S)
     return problem
 
 
@@ -64,9 +70,10 @@ class Probe:
 
     Args:
         url: Its base URL.
+        headers: HTTP headers of every request.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, headers: Mapping[str, str] | None = None) -> None:
         import httpx
 
         url, file = place(url)
@@ -74,6 +81,7 @@ class Probe:
         self._client = httpx.Client(
             transport=httpx.HTTPTransport(uds=file) if file is not None else None,
             base_url=url,
+            headers=dict(headers or {}),
             # Loading the certificates takes longer than many a server's start; plain HTTP needs none.
             verify=url.startswith("https:"),
             # A proxy of the surroundings cannot reach this machine's own loopback addresses.

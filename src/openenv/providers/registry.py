@@ -18,10 +18,14 @@ __all__ = ["available", "get_provider", "provider_class"]
 ENTRY_POINTS = "openenv.providers"
 
 _BUILT_IN = {
+    "aca": "openenv.providers.aca:ACASandboxProvider",
+    "daytona": "openenv.providers.daytona:DaytonaProvider",
     "docker": "openenv.providers.docker:LocalDockerProvider",
     "kubernetes": "openenv.providers.kubernetes:KubernetesProvider",
     "process": "openenv.providers.process:ProcessProvider",
+    "ray": "openenv.providers.ray:RayProvider",
     "sandbox": "openenv.providers.sandbox:SandboxProvider",
+    "swarm": "openenv.providers.swarm:DockerSwarmProvider",
     "uv": "openenv.providers.uv:UVProvider",
 }
 

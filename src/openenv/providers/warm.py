@@ -329,7 +329,7 @@ class Shelf:
             finally:
                 with self._changed:
                     self._coming.discard(provider)
-            member = Member(provider, [Probe(url) for url in provider.urls])
+            member = Member(provider, [Probe(url, provider.headers_for(url)) for url in provider.urls])
         except Exception as caught:
             error = caught
         with self._changed:

@@ -23,6 +23,7 @@ from openenv.server.given import as_factory, concurrency, isolation_of
 from openenv.server.manager import SessionManager
 from openenv.server.routes import http, info, websocket
 from openenv.server.slots import Slots
+from openenv.server.snapshots import SnapshotLimits
 from openenv.server.worker.forks import ForkServer
 
 
@@ -44,6 +45,8 @@ class HTTPEnvServer:
         mode: `simulation` (default) or `production`.
         reset_observation_cls: What `reset` returns, where that differs.
         strict: Refuse a seed or other argument that the environment does not declare, instead of warning.
+        snapshots: How many snapshots to keep; by default `OPENENV_MAX_SNAPSHOTS` and `OPENENV_MAX_SNAPSHOTS_MB` if
+            set, else 64 and 256 MiB.
 
     Raises:
         ConfigurationError: The environment can not be served as asked.
@@ -64,6 +67,7 @@ class HTTPEnvServer:
         reset_observation_cls: Any = None,
         isolation: str = "auto",
         strict: bool = False,
+        snapshots: SnapshotLimits | None = None,
     ) -> None:
         if max_concurrent_envs is not None and concurrency_config is not None:
             raise ConfigurationError("Give max_concurrent_envs or concurrency_config, not both")
@@ -96,6 +100,7 @@ class HTTPEnvServer:
             shared=shared,
             strict=strict,
             expose_errors=self.mode is ServerMode.SIMULATION,
+            snapshots=snapshots or SnapshotLimits.model_validate(settings.snapshot_limits()),
         )
         self._shared_environment = env if shared else None
         self._context = ServerContext(
@@ -150,6 +155,7 @@ def create_app(
     budgets: Budgets | None = None,
     isolation: str = "auto",
     strict: bool = False,
+    snapshots: SnapshotLimits | None = None,
 ) -> FastAPI:
     """Return an application that serves an environment.
 
@@ -179,6 +185,7 @@ def create_app(
         mode=mode,
         reset_observation_cls=reset_observation_cls,
         strict=strict,
+        snapshots=snapshots,
     )
 
     @asynccontextmanager

@@ -173,6 +173,7 @@ class Forking:
         self._request = request
         self._done = done
         self._point = session.point()
+        self._names = [asked.manager.slots.new_id() for _ in range(asked.count)]
         self._twins: list[Runner] = []
         self._born: list[Session] = []
         self._missing = 0
@@ -183,7 +184,7 @@ class Forking:
     def begin(self) -> None:
         """Have the environment tell its state, or its process fork itself as often as there are to be forks."""
         if self._runner.copies == "fork":
-            self._runner.fork(self._session.id, self._forked)
+            self._runner.fork(self._names[0], self._forked)
         else:
             self._runner.run(GetState(), self._told)
 
@@ -194,7 +195,7 @@ class Forking:
             return
         self._twins.append(twin)
         if len(self._twins) < self._asked.count:
-            self._runner.fork(self._session.id, self._forked)
+            self._runner.fork(self._names[len(self._twins)], self._forked)
         else:
             self._copied(None, None)
 
@@ -224,8 +225,8 @@ class Forking:
             each.append(Reseed(seed))
         self._missing = 1 + sum(map(len, calls))
         twins: Sequence[Runner | None] = self._twins or [None] * self._asked.count
-        for twin in twins:
-            self._born.append(self._manager.make_fork(self._session, twin, self._child_ended))
+        for name, twin in zip(self._names, twins, strict=True):
+            self._born.append(self._manager.make_fork(self._session, name, twin, self._child_ended))
         for child, asked in zip(list(self._born), calls, strict=True):
             for call in asked:
                 child.submit(Request(call, self._called))

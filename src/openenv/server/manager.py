@@ -130,7 +130,7 @@ class SessionManager:
 
     def _begin(self, attached: bool = True, on_end: Callable[[RequestError], None] | None = None) -> Session:
         """Make a session in a slot that has been taken."""
-        session = self._make(attached, on_end, None)
+        session = self._make(attached, on_end, self.slots.new_id())
         session.open()
         return session
 
@@ -143,9 +143,8 @@ class SessionManager:
         since = time.monotonic_ns()
         for taken in range(count):
             if not self.slots.take(self.config.max_concurrent_envs, since):
-                error = self._full(count)
                 self.give_slots(taken)
-                raise error
+                raise self._full(count)
 
     def give_slots(self, count: int) -> None:
         """Give slots back in which no session was made."""
@@ -153,28 +152,35 @@ class SessionManager:
             self.slots.give()
         self._admit()
 
-    def make_fork(self, parent: Session, runner: Runner | None, on_end: Callable[[RequestError], None]) -> Session:
+    def make_fork(
+        self, parent: Session, session_id: str, runner: Runner | None, on_end: Callable[[RequestError], None]
+    ) -> Session:
         """Make a session for a fork of another, in a slot that has been taken.
 
         Args:
             parent: The other.
+            session_id: Its id.
             runner: Keeps the fork of its environment; without it a new environment is constructed.
             on_end: Called if the session ends.
         """
-        session = self._make(True, on_end, runner)
+        session = self._make(True, on_end, session_id, runner)
         session.use(parent.format)
         if runner is None:
             session.open()
         return session
 
     def _make(
-        self, attached: bool, on_end: Callable[[RequestError], None] | None, runner: Runner | None
+        self,
+        attached: bool,
+        on_end: Callable[[RequestError], None] | None,
+        session_id: str,
+        runner: Runner | None = None,
     ) -> Session:
         session = Session(
             self._runner,
             self._gone,
             budgets=self.budgets,
-            session_id=self.slots.new_id(),
+            session_id=session_id,
             runner=runner,
             clock=self._clock,
         )

@@ -6,8 +6,8 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from openenv.errors import NameTakenError, ProviderStartError
-from openenv.providers.docker.engine import is_lost, told
+from openenv.errors import ConfigurationError, NameTakenError, ProviderStartError
+from openenv.providers.docker.engine import closed_at_last, is_lost, told
 from openenv.providers.log_tail import LogTail
 from openenv.providers.ownership import PREFIX, Ownership
 
@@ -51,22 +51,27 @@ def create(
 
     Raises:
         NameTakenError: Something that is not ours has the name.
+        ConfigurationError: There is no such option.
         ProviderStartError: The engine refuses, see `told`.
     """
-    labels = {**arguments.pop("labels", {}), **ownership.labels()}
+    labels = {**arguments.get("labels", {}), **ownership.labels()}
+    arguments = {name: value for name, value in arguments.items() if name != "labels"}
 
     def once() -> Container:
         with told(f"make a container of {image.name}", place):
-            return client.containers.create(
-                image.id,
-                name=name,
-                labels=labels,
-                entrypoint=[command[0]],
-                command=list(command[1:]),
-                auto_remove=True,
-                use_config_proxy=False,
-                **arguments,
-            )
+            try:
+                return client.containers.create(
+                    image.id,
+                    name=name,
+                    labels=labels,
+                    entrypoint=[command[0]],
+                    command=list(command[1:]),
+                    auto_remove=True,
+                    use_config_proxy=False,
+                    **arguments,
+                )
+            except (TypeError, ValueError) as error:
+                raise ConfigurationError(f"Docker's SDK does not take these options: {error}.") from error
 
     try:
         return _taking_our_own(client, name, ownership, once)
@@ -117,7 +122,7 @@ def follow_log(container: Container, place: str) -> LogTail:
 
 def _blocks(stream: Any) -> Iterator[bytes]:
     # It may break off in many ways; whatever comes no more is no more.
-    with contextlib.suppress(Exception):
+    with contextlib.suppress(Exception), closed_at_last(stream):
         yield from stream
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from openenv import settings
 from openenv.errors import (
@@ -27,9 +28,10 @@ from openenv.errors import (
 if TYPE_CHECKING:
     from docker import DockerClient
 
-__all__ = ["address", "connect", "is_lost", "is_timeout", "told"]
+__all__ = ["address", "closed_at_last", "connect", "is_lost", "is_timeout", "knock", "told"]
 
 DEFAULT_SOCKET = "/var/run/docker.sock"
+KNOCK_S = 5.0
 
 # A part of what the engine says (in lower case), the error it stands for, and what helps.
 _MEANINGS: tuple[tuple[tuple[str, ...], type[OpenEnvError], str], ...] = (
@@ -97,10 +99,22 @@ def connect(base_url: str | None = None, *, timeout_s: float = 60.0) -> DockerCl
         ) from error
     where = address(base_url)
     environment = settings.inherited_environment()
-    with told("reach the engine", where):
+    with told("be reached", where):
+        knock(where)
         if base_url is None and environment.get("DOCKER_HOST"):  # with the certificates the variables name
             return docker.from_env(environment=environment, timeout=timeout_s, version="auto")  # type: ignore[arg-type]
         return docker.DockerClient(base_url=where, timeout=timeout_s, version="auto")  # type: ignore[arg-type]
+
+
+def knock(where: str) -> None:
+    """Raise OSError if nobody listens at an address that is a Unix domain socket.
+
+    The SDK would tell as much, and leave a socket open.
+    """
+    if where.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(KNOCK_S)
+            probe.connect(where.removeprefix("unix://"))
 
 
 @contextlib.contextmanager
@@ -133,6 +147,18 @@ def told(doing: str, where: str) -> Iterator[None]:
         if isinstance(error, OpenEnvError):
             raise
         raise _of_connection(error, where) from error
+
+
+@contextlib.contextmanager
+def closed_at_last(stream: Any) -> Iterator[Any]:
+    """Close what a stream of the SDK has open when it has been read; `close` of the stream itself only cuts it."""
+    try:
+        yield stream
+    finally:
+        response = getattr(stream, "_response", None)
+        if response is not None:
+            with contextlib.suppress(Exception):
+                response.close()
 
 
 def is_lost(error: BaseException | None) -> bool:

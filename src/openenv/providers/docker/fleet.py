@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 from openenv.errors import (
     ConfigurationError,
     IsolationError,
-    ProviderError,
     ProviderStartError,
     ReplicaLostError,
 )
@@ -48,6 +47,7 @@ _logger = logging.getLogger(__name__)
 
 AT_A_TIME = 8
 LAST_WORDS_S = 1.0
+NOT_FOUND = 127  # what an engine's init says of a program that is not there
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -177,15 +177,7 @@ class Fleet:
                     f"The image {self.plan.image.name} has no python3, through which a container without a network "
                     "is reached. Give network='bridge', or put Python 3.8 or later into the image."
                 ) from error
-        try:
-            return self._run(name, self.plan.timeout_process(), {**arguments, "init": True}, None)
-        except NoSuchProgramError as error:
-            if self.plan.lifetime_s is None:
-                raise
-            raise IsolationError(
-                f"The image {self.plan.image.name} has neither python3 nor timeout, so nothing in it can keep the "
-                "lifetime. Give lifetime_s=None, or put one of them into the image."
-            ) from error
+        return self._run(name, self.plan.timeout_process(), {**arguments, "init": True}, None)
 
     def _run(self, name: str, command: list[str], arguments: dict[str, Any], relay: Relay | None) -> Member:
         container = self._made(name, command, arguments)
@@ -209,7 +201,7 @@ class Fleet:
         self._in_doubt[name] = make
         try:
             container = make()
-        except ProviderError as error:
+        except Exception as error:
             if not is_lost(error):
                 del self._in_doubt[name]
             raise
@@ -238,6 +230,11 @@ class Fleet:
                 f"{one.log.tail(1)}. A container without a network is reached through a folder of this machine. "
                 "This engine cannot share one: it runs in another machine (Docker Desktop, a remote engine), or a "
                 "security module forbids it. Give network='bridge'."
+            )
+        if ended is not None and ended.code == NOT_FOUND and "exec timeout failed" in one.log.tail(3):
+            raise IsolationError(
+                f"The image {self.plan.image.name} has neither python3 nor timeout, so nothing in it can keep the "
+                "lifetime. Give lifetime_s=None, or put one of them into the image."
             )
         kind = ReplicaLostError if self.ready else ProviderStartError
         raise kind(self._told(one, ended), log_tail=redact(one.log.tail(20), self.plan.env_vars))

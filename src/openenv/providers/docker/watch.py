@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from openenv.errors import OpenEnvError
-from openenv.providers.docker.engine import is_timeout, told
+from openenv.providers.docker.engine import closed_at_last, is_timeout, knock, told
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -25,6 +25,7 @@ _logger = logging.getLogger(__name__)
 RETRY_S = 1.0
 # The news that memory ran out comes by another way than that of the end, and may come a moment later.
 OOM_S = 0.5
+CLOSE_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,8 @@ class Watch:
         self._followed: set[str] = set()
         self._closed = threading.Event()
         self._stream: Any = None
-        threading.Thread(target=self._run, name="openenv-docker-events", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, name="openenv-docker-events", daemon=True)
+        self._thread.start()
 
     def follow(self, container: str) -> None:
         """Tell of a container's end from now on, and at once if it has ended already."""
@@ -99,6 +101,8 @@ class Watch:
                 stream.close()
             except (OSError, AttributeError):  # it has ended by itself, or is being opened
                 pass
+        if threading.current_thread() is not self._thread:
+            self._thread.join(CLOSE_S)
 
     def _run(self) -> None:
         again = False
@@ -118,16 +122,20 @@ class Watch:
             self._closed.wait(RETRY_S)
 
     def _listen(self, again: bool) -> None:
+        if again:
+            knock(self._where)
+            self._look_again()
         # Since the beginning: an event between two connections is not missed, and one seen twice does no harm.
         self._stream = self._client.events(
             since=1,
             decode=True,
             filters={"type": "container", "label": self._label, "event": ["oom", "die"]},
         )
-        if again:
-            self._look_again()
-        for event in self._stream:
-            self._note(event)
+        with closed_at_last(self._stream) as stream:
+            if self._closed.is_set():  # in the meantime, when there was nothing to cut yet
+                return
+            for event in stream:
+                self._note(event)
 
     def _look_again(self) -> None:
         """Find out what was missed while the engine was away."""

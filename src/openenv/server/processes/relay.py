@@ -139,6 +139,14 @@ class _Answer(msgspec.Struct):
     found: bool = False
 
 
+class _Forks(msgspec.Struct):
+    sessions: list[_Item]
+
+
+class _Forked(msgspec.Struct):
+    data: _Forks
+
+
 @dataclass
 class _Gathering:
     """Answers of several processes to one request.
@@ -148,12 +156,14 @@ class _Gathering:
         missing: How many are to come.
         session: Of a resume.
         found: Of a cancel: whether one has found what is to be cancelled.
+        relay: Of a fork: where the forks are.
     """
 
     kind: str
     missing: int = 1
     session: str = ""
     found: bool = False
+    relay: Relay | None = None
 
 
 class SpreadConnection(MultiplexConnection):
@@ -255,6 +265,8 @@ class SpreadConnection(MultiplexConnection):
             return False
         if head.type == "close":
             del self._away[str(head.session)]
+        if head.type == "fork" and head.id is not None:
+            self._gathered[head.id] = _Gathering("fork", relay=relay)
         relay.send(raw)
         return True
 
@@ -315,6 +327,9 @@ class SpreadConnection(MultiplexConnection):
             del self._gathered[answer.id]
         if gathering.kind == "resume" and answer.type == "error":
             self._away.pop(gathering.session, None)
+        if gathering.relay is not None and answer.type == "forked":
+            forked = self._decode(raw, type=_Forked)
+            self._away |= {fork.session: gathering.relay for fork in forked.data.sessions}
         if gathering.kind == "cancel":
             if gathering.missing:
                 return None
