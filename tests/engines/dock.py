@@ -20,7 +20,7 @@ DOCKERFILE = """\
 FROM python:3.11-slim
 COPY toy_server.py /srv/toy_server.py
 LABEL com.example.kept="yes"
-ENV GREETING="two words and a $sign"
+ENV GREETING="two words and a \\$sign"
 EXPOSE 8000
 CMD ["python3", "-I", "-S", "/srv/toy_server.py", "8000"]
 """

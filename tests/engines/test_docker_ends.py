@@ -20,6 +20,7 @@ from openenv.providers import LocalDockerProvider
 from openenv.providers.ownership import PREFIX
 
 PATIENCE_S = 60.0
+BRIDGE = "openenv-test0"
 
 PROGRAM = """
 import json, sys
@@ -119,11 +120,13 @@ def own_engine(tmp_path_factory, docker_engine, toy_image) -> Iterator[tuple[Doc
         f"--data-root={home}/data",
         f"--exec-root={home}/exec",
         f"--pidfile={home}/pid",
-        "--bridge=none",
+        f"--bridge={BRIDGE}",  # with none at all, an engine removes that of the others
         "--iptables=false",
         "--ip-forward=false",
         "--ip-masq=false",
     ]
+    subprocess.run(["ip", "link", "add", BRIDGE, "type", "bridge"], check=True)
+    subprocess.run(["ip", "addr", "add", "10.213.7.1/24", "dev", BRIDGE], check=True)
     with (home / "log").open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
     engine = Docker(url)
@@ -139,6 +142,7 @@ def own_engine(tmp_path_factory, docker_engine, toy_image) -> Iterator[tuple[Doc
         except subprocess.TimeoutExpired:
             process.kill()
         _end_containerd(home)
+        subprocess.run(["ip", "link", "del", BRIDGE], check=True)
 
 
 def _answers(url: str) -> bool:

@@ -54,8 +54,6 @@ def begin() -> Iterator[Callable[..., subprocess.Popen]]:
     def start(command: list[str], relay: Relay | None = None, lifetime_s=None, port=1) -> subprocess.Popen:
         path = str(relay.folder / "meet") if relay else None
         whole = first_process(command, lifetime_s=lifetime_s, grace_s=0.2, port=port, relay=path)
-        # As process 1 of a container it kills all others; here that is its own user namespace's, or nobody.
-        whole[4] = whole[4].replace("send(-1, signal.SIGKILL)", "send(child, signal.SIGKILL)")
         made.append(
             subprocess.Popen(
                 [sys.executable, *whole[1:]],
@@ -69,7 +67,7 @@ def begin() -> Iterator[Callable[..., subprocess.Popen]]:
 
     yield start
     for process in made:
-        with contextlib.suppress(ProcessLookupError):
+        if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
 

@@ -183,13 +183,13 @@ def spawn(command: list[str]) -> int:
 
 
 def end(child: int, grace_s: float, woken: int, code: int) -> int:
-    """Ask the command to end, kill everything after the grace, and return the code."""
+    """Ask the command to end, kill it after the grace, and return the code; what is left ends with process 1."""
     send(child, signal.SIGTERM)
     last = time.monotonic() + grace_s
     while reap(child) is None and time.monotonic() < last:
         if select.select([woken], [], [], max(0.0, last - time.monotonic()))[0]:
             os.read(woken, 4096)
-    send(-1, signal.SIGKILL)
+    send(child, signal.SIGKILL)
     return code
 
 

@@ -62,8 +62,12 @@ def keep(
 
 def _changes(image: Image, ownership: Ownership, env_vars: Mapping[str, str]) -> Iterator[str]:
     """Yield lines of a Dockerfile that set everything back."""
-    yield f"ENTRYPOINT {json.dumps(list(image.entrypoint))}"
-    yield f"CMD {json.dumps(list(image.cmd))}"
+    # An entry point cannot be taken away, only replaced; so the command's first word becomes one.
+    entrypoint, cmd = list(image.entrypoint), list(image.cmd)
+    if not entrypoint:
+        entrypoint, cmd = cmd[:1] or ["sh"], cmd[1:]
+    yield f"ENTRYPOINT {json.dumps(entrypoint)}"
+    yield f"CMD {json.dumps(cmd)}"
     yield f"USER {image.user or '0'}"
     for name in env_vars:
         yield f"ENV {name}={_quoted(image.env.get(name, ''))}"
