@@ -1,7 +1,8 @@
 """A double of Modal's gRPC service, made from the definitions in Modal's own SDK, which really starts the servers.
 
-A call that is not written here is answered UNIMPLEMENTED and held against the caller. Sandboxes are `ProcessProvider`s,
-reached through a gate that wants the connect token. Logs, which another service of Modal's has, are not there.
+A call that is not written here is answered UNIMPLEMENTED and held against the caller. A sandbox is a
+`ProcessProvider`, reached through a gate that wants the connect token. Logs, which another service of Modal's has, are
+not there.
 """
 
 import asyncio
@@ -55,6 +56,7 @@ class ModalService:
         self.second_s = 1.0
         self.violations: list[str] = []
         self.sandboxes: dict[str, Sandbox] = {}
+        self._lock = threading.Lock()
         self._built: dict[str, str] = {}
         self._numbers = itertools.count(1)
         self._loop = asyncio.new_event_loop()
@@ -146,6 +148,10 @@ class ModalService:
         return api_pb2.ImageGetOrCreateResponse(image_id=f"im-{len(self._built) - 1}", result=result)
 
     def on_SandboxCreateV2(self, request: Any) -> Any:
+        with self._lock:
+            return self._create(request)
+
+    def _create(self, request: Any) -> Any:
         order = request.definition
         if len(self.alive) >= self.most:
             raise GRPCError(Status.RESOURCE_EXHAUSTED, "sandbox limit reached")
