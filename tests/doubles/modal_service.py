@@ -1,8 +1,8 @@
 """A double of Modal's gRPC service, made from the definitions in Modal's own SDK, which really starts the servers.
 
-A call that is not written here is answered UNIMPLEMENTED and held against the caller. A sandbox is a
-`ProcessProvider`, reached through a gate that wants the connect token. Logs, which another service of Modal's has, are
-not there.
+A call that is not written here is answered UNIMPLEMENTED and held against the caller. A sandbox is a process of a
+`ProcessProvider`, reached through a gate that wants the connect token. Logs are not there: Modal has another service
+for them.
 """
 
 import asyncio
@@ -97,7 +97,11 @@ class ModalService:
 
     async def _stop(self) -> None:
         self._server.close()
+        # The SDK keeps its connections until it is collected, so they are ended from this side.
+        for transport in list(self._loop._transports.values()):  # type: ignore[attr-defined]
+            transport.abort()
         await self._server.wait_closed()
+        await asyncio.sleep(0)
 
     def _refusing(self, name: str) -> Any:
         async def refuse(handler: Any, stream: Any) -> None:
