@@ -1,7 +1,7 @@
 """A double of Modal's gRPC service, made from the definitions in Modal's own SDK, which really starts the servers.
 
-A call that is not written here is answered UNIMPLEMENTED and held against the caller. A sandbox is a process of a
-`ProcessProvider`, reached through a gate that wants the connect token. Logs are not there: Modal has another service
+A call that is not written here is answered UNIMPLEMENTED and held against the caller. A sandbox is a process of
+a `ProcessProvider`, reached through a gate that wants the connect token. Logs are not there: Modal has another one
 for them.
 """
 

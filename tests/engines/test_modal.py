@@ -22,8 +22,6 @@ from openenv.errors import (
 from openenv.providers.modal import ModalProvider
 from openenv.testing import ProviderContract
 
-# The SDK leaves its connections to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 PATIENCE_S = 30.0
 
