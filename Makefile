@@ -90,7 +90,7 @@ $(VENV)/.bench: $(VENV)/.dev
 	@touch $@
 
 $(VENV)/.engines: $(VENV)/.dev
-	@$(PIP) -e '.[aca,daytona,docker,ray]'
+	@$(PIP) -e '.[aca,daytona,docker,modal,ray]'
 	@touch $@
 
 $(VENV)/.dev: $(PROJECTS) constraints.txt | $(BIN)/python

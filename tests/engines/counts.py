@@ -18,6 +18,7 @@ ENGINES = {
     "bubblewrap": "bubblewrap",
     "daytona_service": "Daytona*",
     "azure_service": "Azure*",
+    "modal_service": "Modal*",
 }
 # With a star: the service's own library, against a double of the service.
 NO_ENGINE = "none"

@@ -30,7 +30,7 @@ def test_a_provider_is_made_by_name_with_its_settings():
 
 def test_an_unknown_name_lists_the_known_ones(installed):
     installed("mine", "my_package:MyProvider")
-    with pytest.raises(ConfigurationError, match=r"'processs'. Known are: .*mine, process, "):
+    with pytest.raises(ConfigurationError, match=r"'processs'. Known are: .*mine, .*process, "):
         get_provider("processs")
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from openenv.providers.daytona import DaytonaProvider
     from openenv.providers.docker import LocalDockerProvider
     from openenv.providers.kubernetes import KubernetesProvider
+    from openenv.providers.modal import ModalProvider
     from openenv.providers.pool import ProviderPool, WarmMetrics
     from openenv.providers.process import ProcessProvider
     from openenv.providers.ray import RayProvider
@@ -32,6 +33,7 @@ __all__ = [
     "DockerSwarmProvider",
     "KubernetesProvider",
     "LocalDockerProvider",
+    "ModalProvider",
     "ProcessProvider",
     "Provider",
     "ProviderPool",
@@ -54,6 +56,7 @@ _HOMES = {
     "DockerSwarmProvider": "swarm",
     "KubernetesProvider": "kubernetes",
     "LocalDockerProvider": "docker",
+    "ModalProvider": "modal",
     "ProcessProvider": "process",
     "Provider": "base",
     "ProviderPool": "pool",

@@ -22,6 +22,7 @@ _BUILT_IN = {
     "daytona": "openenv.providers.daytona:DaytonaProvider",
     "docker": "openenv.providers.docker:LocalDockerProvider",
     "kubernetes": "openenv.providers.kubernetes:KubernetesProvider",
+    "modal": "openenv.providers.modal:ModalProvider",
     "process": "openenv.providers.process:ProcessProvider",
     "ray": "openenv.providers.ray:RayProvider",
     "sandbox": "openenv.providers.sandbox:SandboxProvider",
