@@ -1,5 +1,6 @@
 """Episodes that are kept and put back, forks that go on by themselves, for every way in which a state is had."""
 
+import asyncio
 import random
 
 import pytest
@@ -16,6 +17,7 @@ from tests.sessions.copies import (
     Roll,
     SilentDice,
     TellingDice,
+    warm,
 )
 from tests.sessions.test_workers import is_gone
 from tests.sessions.wire import Wires, pass_time, used
@@ -139,7 +141,7 @@ def test_forks_with_seeds_go_on_with_random_numbers_of_their_own(host, way):
 
 @ways
 async def test_forks_of_an_async_client_are_async_and_end_with_it(host, way):
-    server = host.shared(WAYS[way])
+    server = await asyncio.to_thread(warm, host.shared(WAYS[way]))
     async with DiceEnv(server.url) as env:
         await env.reset(seed=1)
         forks = await env.fork(2)
@@ -316,7 +318,7 @@ def test_a_snapshot_ends_with_its_lease_or_its_session(serve, way):
 
 
 def test_a_lost_connection_whose_lease_runs_out_takes_forks_and_snapshots_along(serve, wires: Wires):
-    server = serve(Dice)
+    server = warm(serve(Dice))
     wire = wires(server)
     session = wire.play()
     pid = int(session.seen(session.send("step", {"deed": "pid"}))["said"])
