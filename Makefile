@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq --constraint
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-full test-slow test-pythons chaos fuzz bench lint format types docs clean
+.PHONY: help install demo test test-full test-slow test-engines test-pythons chaos escape fuzz bench lint format types docs clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -24,13 +24,16 @@ demo: $(VENV)/.demo ## Play episodes against real environments, each in its own 
 	@$(BIN)/openenv demo
 
 test: $(VENV)/.dev ## Run the fast tests (ARGS="-k name" for some of them)
-	$(PYTEST) -m "not slow" $(ARGS)
+	$(PYTEST) -m "not slow and not engine" $(ARGS)
 
-test-full: $(VENV)/.dev ## Run all tests
-	$(PYTEST) $(ARGS)
+test-full: $(VENV)/.dev ## Run all tests but those that need an engine
+	$(PYTEST) -m "not engine" $(ARGS)
 
 test-slow: $(VENV)/.dev ## Run what the fast tests leave out
-	$(PYTEST) -m slow $(ARGS)
+	$(PYTEST) -m "slow and not engine" $(ARGS)
+
+test-engines: $(VENV)/.dev ## Start Docker, a swarm, Kubernetes and Ray, run the tests that need them, end them
+	PYTHON=$(BIN)/python tests/engines/run.sh $(ARGS)
 
 test-pythons: ## Run the fast tests on each Python of PYTHONS that this machine has
 	@for version in $(PYTHONS); do \
@@ -44,6 +47,9 @@ test-pythons: ## Run the fast tests on each Python of PYTHONS that this machine 
 
 chaos: $(VENV)/.dev ## Break everything a thousand times, and count what went wrong (ARGS="--seed 1 --only cut")
 	$(BIN)/python -m tests.chaos $(ARGS)
+
+escape: $(VENV)/.dev ## Try to get out of the sandbox, and say what stopped each attempt (ARGS=sandbox)
+	$(BIN)/python -m tests.escape $(ARGS)
 
 fuzz: $(VENV)/.dev ## Feed the decoders of frames with whatever Hypothesis finds (SECONDS=300)
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(ARGS)

@@ -36,6 +36,7 @@ OpenEnvError
     │   ├── OutOfSpaceError
     │   └── PortTakenError
     ├── ProviderNotReadyError (TimeoutError)
+    ├── ImageBuildError
     ├── LeaseTimeoutError (TimeoutError)      no warm environment came free in time
     ├── ReplicaLostError                      a server that ran has ended by itself
     └── SnapshotError                         a state could not be kept, found or brought back
@@ -375,6 +376,12 @@ class EngineUnavailableError(ProviderStartError, ConnectionError):
     """There is no engine, it does not answer, or it does not let us in."""
 
     code = "ENGINE_UNAVAILABLE"
+
+
+class ImageBuildError(ProviderError):
+    """An image could not be built, named or pushed."""
+
+    code = "IMAGE_BUILD_FAILED"
 
 
 class ImageNotFoundError(ProviderStartError):

@@ -22,7 +22,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema
 
 from openenv import values
-from openenv.outcomes import Cause, Outcome, Status
+from openenv.outcomes import ORDINARY, Cause, Outcome, Status
 
 __all__ = [
     "Action",
@@ -246,7 +246,11 @@ class State(Settled, Model):
     elapsed_time: float | None = None
 
 
-_set = object.__setattr__
+_new = object.__new__
+# The three slots of every model, set past `BaseModel.__setattr__`, which looks for them among the fields.
+_set_fields_set = BaseModel.__dict__["__pydantic_fields_set__"].__set__
+_set_extra = BaseModel.__dict__["__pydantic_extra__"].__set__
+_set_private = BaseModel.__dict__["__pydantic_private__"].__set__
 
 ObservationT_co = TypeVar("ObservationT_co", covariant=True)
 
@@ -297,24 +301,19 @@ class StepResult(Settled, Model, Generic[ObservationT_co]):
         metadata: dict[str, Any] | None = None,
     ) -> StepResult[Any]:
         """Build a result of values that have been validated already; several times as fast as the constructor."""
-        self = cls.__new__(cls)
-        _set(
-            self,
-            "__dict__",
-            {
-                "observation": observation,
-                "reward": reward,
-                "done": done,
-                "terminated": done and not truncated,
-                "truncated": truncated,
-                "outcome": Outcome.of(done, truncated, reward is not None),
-                "info": info or {},
-                "metadata": metadata or {},
-            },
-        )
-        _set(self, "__pydantic_fields_set__", _all_fields(cls))
-        _set(self, "__pydantic_extra__", None)
-        _set(self, "__pydantic_private__", None)
+        self = _new(cls)
+        fields = self.__dict__
+        fields["observation"] = observation
+        fields["reward"] = reward
+        fields["done"] = done
+        fields["terminated"] = done and not truncated
+        fields["truncated"] = truncated
+        fields["outcome"] = ORDINARY[done, truncated, reward is not None]
+        fields["info"] = info or {}
+        fields["metadata"] = metadata or {}
+        _set_fields_set(self, _all_fields(cls))
+        _set_extra(self, None)
+        _set_private(self, None)
         return self
 
     def __init__(

@@ -82,7 +82,7 @@ class Outcome(NamedTuple):
     @staticmethod
     def of(done: bool, truncated: bool, graded: bool) -> Outcome:
         """Return the outcome of a step that simply worked."""
-        return _ORDINARY[done, truncated, graded]
+        return ORDINARY[done, truncated, graded]
 
     @staticmethod
     def policy_fault(cause: Cause = Cause.ILLEGAL_ACTION, *, reward_valid: bool = True) -> Outcome:
@@ -101,4 +101,5 @@ def _ordinary(done: bool, truncated: bool, graded: bool) -> Outcome:
 
 
 _BOTH = (False, True)
-_ORDINARY = {(d, t, g): _ordinary(d, t, g) for d in _BOTH for t in _BOTH for g in _BOTH}
+ORDINARY = {(d, t, g): _ordinary(d, t, g) for d in _BOTH for t in _BOTH for g in _BOTH}
+"""The outcomes of steps that simply worked: by done, by truncated, by whether there is a reward."""

@@ -9,12 +9,18 @@
 | `OPENENV_MAX_SNAPSHOTS` | snapshots a process of a server keeps | 64 |
 | `OPENENV_MAX_SNAPSHOTS_MB` | size of all states among them, MiB | 256 |
 | `ENABLE_WEB_INTERFACE` | serve the page to play on | off |
+| `OPENENV_EGRESS` | `deny`: servers refuse themselves outgoing connections | none |
+| `OPENENV_CACHE` | folder for what can be made again, such as the environments of uv | `~/.cache/openenv` |
 | `OPENENV_RUN` | name of this run, on all that providers make | random |
+| `AZURE_SUBSCRIPTION_ID` | subscription that the provider `aca` uses, where it is not told | none |
+| `KUBECONFIG` | files that say how to reach a Kubernetes cluster | `~/.kube/config` |
+| `KUBERNETES_SERVICE_HOST`, `KUBERNETES_SERVICE_PORT` | the cluster this program runs in; it sets them | none |
 """
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from openenv.errors import ConfigurationError
 
@@ -62,9 +68,40 @@ def web_interface() -> bool:
     return os.environ.get("ENABLE_WEB_INTERFACE", "").lower() in ("1", "true", "yes", "on")
 
 
+def egress_denied() -> bool:
+    """Return whether servers are to refuse themselves outgoing connections."""
+    text = os.environ.get("OPENENV_EGRESS", "").lower()
+    if text not in ("", "allow", "deny"):  # a slip must not open what was meant to be shut
+        raise ConfigurationError(f"OPENENV_EGRESS={text!r} is neither 'deny' nor 'allow'")
+    return text == "deny"
+
+
+def cache_folder() -> Path:
+    """Return the folder for what can be made again; it need not be there."""
+    if given := os.environ.get("OPENENV_CACHE"):
+        return Path(given).absolute()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute() / "openenv"
+
+
 def run() -> str:
     """Return the name of this run, empty if it has none."""
     return os.environ.get("OPENENV_RUN", "")
+
+
+def azure_subscription() -> str:
+    """Return the id of the Azure subscription to use, empty if there is none."""
+    return os.environ.get("AZURE_SUBSCRIPTION_ID", "")
+
+
+def kubeconfig() -> str:
+    """Return the paths of the kubeconfig files, separated as on PATH; empty if none was set."""
+    return os.environ.get("KUBECONFIG", "")
+
+
+def kubernetes_service() -> tuple[str, str] | None:
+    """Return host and port of the API of the cluster this program runs in, or None outside one."""
+    host = os.environ.get("KUBERNETES_SERVICE_HOST", "")
+    return (host, os.environ.get("KUBERNETES_SERVICE_PORT", "") or "443") if host else None
 
 
 def inherited_environment() -> dict[str, str]:

@@ -5,7 +5,13 @@ import pytest
 from tests.toys import Add, Counter, CounterEnv
 
 from openenv.client import GenericEnvClient
-from openenv.errors import ConfigurationError, ConnectionFailedError, ProviderError, SessionLost
+from openenv.errors import (
+    ConfigurationError,
+    ConnectionFailedError,
+    EngineUnavailableError,
+    ProviderError,
+    SessionLost,
+)
 from openenv.providers import ProcessProvider, Provider, Source
 
 
@@ -226,8 +232,10 @@ def test_two_processes_end_with_an_error_in_the_body():
 # --- from_docker_image --------------------------------------------------------------------------
 
 
-def test_an_image_without_a_docker_provider_is_refused_with_what_there_is():
-    with pytest.raises(ConfigurationError, match=r"no provider 'docker'.*process"):
+def test_an_image_without_an_engine_is_refused_and_the_client_closed(monkeypatch):
+    pytest.importorskip("docker")
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    with pytest.raises(EngineUnavailableError, match="Start Docker or Podman"):
         CounterEnv.from_docker_image("counter-env:latest")
 
 

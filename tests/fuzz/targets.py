@@ -38,6 +38,7 @@ from openenv.errors import InvalidReplyError, InvalidRequestError, RequestError
 from openenv.protocol import client_codec
 from openenv.protocol.batches import BatchCodec
 from openenv.protocol.codec_v2 import batch_of, readable
+from openenv.protocol.envelopes import StepMany
 from openenv.protocol.formats import JSON, MSGPACK, Format, unpack
 from openenv.protocol.messages import WSStepMessage
 from openenv.server.worker.messages import Frames, packed
@@ -124,11 +125,15 @@ def _server_decodes(form: Format, raw: bytes) -> None:
         for item in batch[2] if batch is not None else ():
             _decodes_item(batch[1] if batch is not None else "", item, form)
     if form is JSON:
-        quickly = SERVER_V2.plain_step(raw)
+        quickly = SERVER_V2.plain_steps(raw)
         if quickly is not None and slowly is not None:
-            frame, action = quickly
-            assert (frame.id, frame.session, frame.seq) == (slowly.id, slowly.session, slowly.seq)
-            assert_same(action, slowly.data)
+            frame, given = quickly
+            assert frame.id == slowly.id
+            many = isinstance(frame, StepMany)
+            quick = zip(frame.items, given, strict=True) if many else [(frame, given)]
+            for (item, action), slow in zip(quick, slowly.items if many else [slowly], strict=True):
+                assert (item.session, item.seq) == (slow.session, slow.seq)
+                assert_same(action, slow.data)
 
 
 def _decodes_item(kind: str, item: Any, form: Format) -> None:

@@ -131,7 +131,7 @@ def test_secrets_are_hidden_in_logs_and_errors(toy, monkeypatch):
 def test_environment_variables_reach_the_server_and_it_is_unbuffered(toy, eventually):
     with toy(env_vars={"TOY_SAYS": "hello"}, max_concurrent_envs=4) as provider:
         assert eventually(lambda: "hello" in provider.logs())
-        variables = provider._environment()
+        variables = provider.environment()
     assert variables["PYTHONUNBUFFERED"] == "1"
     assert variables["MAX_CONCURRENT_ENVS"] == "4"
 

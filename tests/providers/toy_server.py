@@ -28,18 +28,39 @@ def main(fd: int, modes: list[str]) -> None:
         report("grandchild", fork_and_wait())
     if "runaway" in modes:
         report("runaway", fork_and_wait(os.setsid))
+    if "polite" in modes:
+        print("polite", flush=True)
+        signal.signal(signal.SIGTERM, say_goodbye)
+    for mode in modes:
+        name, _, path = mode.partition("=")
+        if name in ("reads", "writes"):
+            print(f"{path}={attempt(name, path)}", flush=True)
     serve(socket.socket(fileno=fd), modes)
+
+
+def say_goodbye(*_) -> None:
+    print("goodbye", flush=True)
+    sys.exit(0)
+
+
+def attempt(what: str, path: str) -> str:
+    try:
+        with open(path, "r" if what == "reads" else "w") as file:
+            return file.read() if what == "reads" else "written" * (file.write("x") == 1)
+    except OSError as error:
+        return str(error)
 
 
 def serve(listener: socket.socket, modes: list[str]) -> None:
     status = b"503 Busy" if "busy" in modes else b"200 OK"
-    body = b'{"status":"sick"}' if "sick" in modes else b"<html>" if "garbled" in modes else HEALTHY
+    health = b'{"status":"sick"}' if "sick" in modes else b"<html>" if "garbled" in modes else HEALTHY
     if "mute" in modes:
         signal.pause()
     while True:
         connection, _ = listener.accept()
         with connection:
-            connection.recv(65536)
+            request = connection.recv(65536)
+            body = b'{"active_sessions":0}' if request.startswith(b"GET /capacity") else health
             head = b"HTTP/1.1 %b\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % (status, len(body))
             connection.sendall(head + body)
         if "stuck" in modes:

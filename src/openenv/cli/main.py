@@ -32,9 +32,12 @@ class Row(NamedTuple):
 
 
 COMMANDS: dict[str, Row] = {
+    "build": Row("openenv.cli.build:build", "Build an environment's container image."),
     "conformance": Row("openenv.cli.conformance:conformance", "Hold a running server against the protocol."),
     "demo": Row("openenv.cli.demo:demo", "Play a few episodes, each environment in its own process."),
+    "gc": Row("openenv.cli.gc:gc", "Remove what programs left behind in engines."),
     "init": Row("openenv.cli.init:init", "Make a new environment package that runs as it is."),
+    "ps": Row("openenv.cli.ps:ps", "List what engines keep for programs."),
     "serve": Row("openenv.cli.serve:serve", "Serve an environment over WebSocket and HTTP."),
 }
 

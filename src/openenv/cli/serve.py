@@ -16,6 +16,7 @@ from typing import Any
 
 import click
 
+from openenv import settings
 from openenv.cli.target import Target, load, locate
 from openenv.protocol.listening import listening_at, listening_on
 
@@ -62,6 +63,8 @@ def serve(
     openenv serve my_env --workers 4           four processes behind that address
     openenv serve my_env --uds /run/env.sock   unix:///run/env.sock, for this host
 
+    With OPENENV_EGRESS=deny the server and all it starts can answer connections and open none.
+
     How many sessions it takes is said by create_app(max_concurrent_envs=...), or by the environment variable
     MAX_CONCURRENT_ENVS.
     """
@@ -70,6 +73,10 @@ def serve(
     if uds is not None and (fd is not None or reload):
         raise click.UsageError("--uds goes with neither --fd nor --reload.")
     several = workers > 1 or reload
+    if settings.egress_denied():  # before anything of the environment runs, and while there is one thread
+        from openenv.containment import deny_egress
+
+        deny_egress()
     with _listening(host, port, fd, uds) as listener:
         found, app = _load(target, by_name=several, with_traceback=log_level in ("debug", "trace"))
         if listener is not None:

@@ -18,7 +18,7 @@ from typing_extensions import TypeVar as DefaultTypeVar
 from openenv import settings
 from openenv.client.copying import Copying
 from openenv.client.core import Core
-from openenv.client.faces import inside_loop
+from openenv.client.faces import inside_loop, running_loop
 from openenv.client.link import Link, LinkOptions, websocket_url
 from openenv.client.progress import OnProgress
 from openenv.client.results import Results
@@ -172,6 +172,8 @@ class EnvClient(Copying, Generic[ActionT, ObservationT, StateT]):
             SessionLost: The connection was lost, and the episode with it. Never stepped on a new environment.
         """
         if timeout_s is None and on_progress is None:
+            if self._home is not None and self._home is running_loop():  # as `_call` finds out too, more slowly
+                return self._step(action)  # type: ignore[return-value]
             return self._call(lambda: self._step(action), quick=self._quick)
         return self._call(lambda: self._limited_step(action, timeout_s, on_progress), quick=self._quick)
 
@@ -289,7 +291,11 @@ class EnvClient(Copying, Generic[ActionT, ObservationT, StateT]):
         client._core.source = replace(Source.of(cls), image=image)
         client._core.start_options = kwargs
         if not inside_loop():  # nobody can await it, so the container is to be there when this returns
-            client._call(client._connected)
+            try:
+                client._call(client._connected)
+            except BaseException:
+                client.close()
+                raise
         return client
 
     # --- for a wire form of one's own ------------------------------------------------------------
@@ -334,6 +340,9 @@ class EnvClient(Copying, Generic[ActionT, ObservationT, StateT]):
         if link is None:
             link = await self._core.live()
         # A link that is lost says so, every time.
+        if self._typed_payload and self._typed_result:
+            codec = self._codec
+            return codec.answer(await link.request("step", codec.pack_action(action, link.format)))
         return self._result(await link.request("step", self._pack_action(action, link.format)))
 
     async def _limited_step(

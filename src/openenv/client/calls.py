@@ -52,11 +52,9 @@ class Call(ABC):
     """
 
     __slots__ = ("deadline", "raw", "sessions")
-
-    def __init__(self, raw: bytes, sessions: tuple[RemoteSession, ...]) -> None:
-        self.raw = raw
-        self.sessions = sessions
-        self.deadline = 0.0
+    raw: bytes
+    sessions: tuple[RemoteSession, ...]
+    deadline: float
 
     @property
     def waited_for(self) -> bool:
@@ -102,7 +100,8 @@ class SingleCall(Call):
         verb: str,
         future: asyncio.Future[Incoming],
     ) -> None:
-        super().__init__(raw, sessions)
+        self.raw = raw
+        self.sessions = sessions
         self.future = future
         self.verb = verb
         self._calls = calls
@@ -114,8 +113,9 @@ class SingleCall(Call):
 
     def answered(self, answer: Incoming) -> bool:
         """See `Call.answered`."""
-        for session in self.sessions:
-            session.begun = session.begun or answer.kind != "error"
+        if answer.kind != "error":
+            for session in self.sessions:
+                session.begun = True
         if self.future.done():
             self._calls.late_replies += 1
         else:

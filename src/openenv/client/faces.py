@@ -21,7 +21,7 @@ from openenv.models import Nothing
 T = TypeVar("T")
 
 
-_running_loop = asyncio._get_running_loop
+running_loop = asyncio._get_running_loop
 """Return the running event loop, or None. Public, if underscored: documented for other event loops."""
 
 
@@ -166,7 +166,7 @@ class Faces:
 
     def _is_at_home(self) -> bool:
         """Whether the caller is on the event loop that this object was entered on."""
-        return self._home is _running_loop() and self._home is not None
+        return self._home is running_loop() and self._home is not None
 
     def _settle_here(self) -> None:
         """Live on the running loop from now on, if this object does not live on the shared one already."""
@@ -202,4 +202,4 @@ def _nothing() -> None:
 
 def inside_loop() -> bool:
     """Return whether the caller is in a running event loop."""
-    return _running_loop() is not None
+    return running_loop() is not None

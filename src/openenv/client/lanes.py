@@ -184,7 +184,8 @@ class Batch(Call):
         codec: BatchCodec,
         gathering: Gathering,
     ) -> None:
-        super().__init__(raw, tuple(session for _, session, _ in items))
+        self.raw = raw
+        self.sessions = tuple([session for _, session, _ in items])
         self._verb = verb
         self._waiting = {session.id: index for index, session, _ in items}
         self._mux = mux

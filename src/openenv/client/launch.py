@@ -67,7 +67,14 @@ class Launch(Generic[ClientT]):
         self._end()
 
     def _make_clients(self) -> None:
-        self._clients = [self._client_class(base_url=url, **self._options) for url in self._provider.urls]
+        self._clients = [self._client_class(base_url=url, **self._options_for(url)) for url in self._provider.urls]
+
+    def _options_for(self, url: str) -> Mapping[str, Any]:
+        """Return the options with what the provider says is needed; the caller's own headers win."""
+        needed = self._provider.headers_for(url)
+        if not needed:
+            return self._options
+        return {**self._options, "headers": {**needed, **(self._options.get("headers") or {})}}
 
     def _entered(self) -> ClientT:
         if self._provider.replicas == 1:

@@ -165,8 +165,9 @@ class Multiplexer:
             SessionLost: The session is gone.
             MessageTooLargeError: The request is over the limit; nothing was sent.
         """
-        session.refuse_if_lost()
-        number = self.number()
+        if session.lost is not None:
+            session.refuse_if_lost()
+        self._last_id = number = self._last_id + 1
         if verb == "state":
             raw = self.format.request(number, verb, session.id)
         else:
@@ -178,7 +179,17 @@ class Multiplexer:
             )
         if verb != "state":
             session.seq += 1
-        return self._sent(number, raw, (session,), verb, on_progress or self._on_progress)
+        future: asyncio.Future[Incoming] = self._loop.create_future()
+        listener = on_progress or self._on_progress
+        if listener is None:
+            call = SingleCall(self.calls, raw, (session,), verb, future)
+        else:
+            call = ListeningCall(self.calls, raw, (session,), verb, future)
+            call.listening = Listening(listener)
+        self.calls.add(number, call, self._loop)
+        if self.socket is not None and not self._resuming:  # else it is sent when the session is back
+            self.socket.send(raw, binary=self.format.binary)
+        return future
 
     async def cancel(self, session: RemoteSession) -> bool:
         """Stop what the session has under way on the server; its caller gets RequestCancelledError.
@@ -201,7 +212,9 @@ class Multiplexer:
             raise SessionLost(f"There is no connection to {self.url}")
         number = self.number()
         raw = self.format.encode({"id": number, "type": kind, **fields})
-        answer = await self._sent(number, raw, (), budget, at_once=kind == "resume")
+        future: asyncio.Future[Incoming] = self._loop.create_future()
+        self.send(SingleCall(self.calls, raw, (), budget, future), number, at_once=kind == "resume")
+        answer = await future
         if answer.kind == "error":
             raise RequestError.from_wire(answer.data.get("data"))
         return answer
@@ -263,25 +276,6 @@ class Multiplexer:
         self.calls.close()
 
     # --- requests under way ----------------------------------------------------------------------
-
-    def _sent(
-        self,
-        number: int,
-        raw: bytes,
-        sessions: tuple[RemoteSession, ...],
-        verb: str,
-        on_progress: OnProgress | None = None,
-        *,
-        at_once: bool = False,
-    ) -> asyncio.Future[Incoming]:
-        future: asyncio.Future[Incoming] = self._loop.create_future()
-        if on_progress is None:
-            self.send(SingleCall(self.calls, raw, sessions, verb, future), number, at_once=at_once)
-        else:
-            call = ListeningCall(self.calls, raw, sessions, verb, future)
-            call.listening = Listening(on_progress)
-            self.send(call, number)
-        return future
 
     def _received(self, raw: bytes) -> None:
         self._heard = self._loop.time()

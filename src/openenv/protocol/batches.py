@@ -18,7 +18,7 @@ from openenv import values
 from openenv.errors import InvalidReplyError, InvalidRequestError, RequestError
 from openenv.models import Model, Observation, Reward, StepResult
 from openenv.protocol import messages as m
-from openenv.protocol.client_codec import ClientCodec, plain_result, reply_data, step_result
+from openenv.protocol.client_codec import BARE, ClientCodec, plain_result, reply_data, step_result
 from openenv.protocol.formats import Format
 from openenv.protocol.messages import ObservationT
 from openenv.protocol.unions import wire_type
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 Result = StepResult[Any] | RequestError
 """What came of one item."""
-
-_BARE = {"metadata"}
 
 
 class _WireForm:
@@ -91,7 +89,6 @@ class BatchCodec:
         self._answers: TypeAdapter[_Answers[Any]] = TypeAdapter(Annotated[answers, _WireForm()])
         is_plain = isinstance(observation, type) and issubclass(observation, Observation)
         self._observations = TypeAdapter(list[observation]).validator if is_plain else None  # type: ignore[valid-type]
-        self._plain: dict[type, bool] = {}
 
     # --- actions ---------------------------------------------------------------------------------
 
@@ -107,17 +104,11 @@ class BatchCodec:
     def _pack_models(self, actions: Sequence[Any]) -> list[bytes] | None:
         """Return the JSON of models of one class; None if it takes more than that, or one is wrong."""
         cls = type(actions[0])
-        plain = self._plain.get(cls)
-        if plain is None:
-            plain = self._plain[cls] = hasattr(cls, "model_fields") and self._codec.is_plain(cls)
-        if not plain or any(type(action) is not cls for action in actions):
+        dump, fallback = self._codec.plain_dump(cls), values.fallback
+        if dump is None or any(type(action) is not cls for action in actions):
             return None
-        dump, fallback = cls.__pydantic_serializer__.to_json, values.fallback
         try:
-            packed = [
-                dump(action, exclude=_BARE if getattr(action, "metadata", None) == {} else None, fallback=fallback)
-                for action in actions
-            ]
+            packed = [dump(a, exclude=None if a.metadata else BARE, fallback=fallback) for a in actions]
         except Exception:  # whatever a custom serialiser raises: one by one tells which
             return None
         text = b"".join(packed)

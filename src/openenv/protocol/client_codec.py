@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from openenv import values
 from openenv.errors import InvalidReplyError, InvalidRequestError, RequestError
-from openenv.models import Observation, StepResult
+from openenv.models import Action, Observation, StepResult
 from openenv.outcomes import Outcome
 from openenv.protocol import messages as m
 from openenv.protocol.encoding import BESIDE_OBSERVATION, dump_model, nulls_non_finite
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_METADATA = {"metadata"}
+BARE = {"metadata"}
+"""What is left out of an action where it is empty, for servers that do not know it."""
 
 
 class Packer(Protocol):
@@ -65,6 +66,7 @@ class ClientCodec:
     def __init__(self, action: Any, observation: Any, state: Any) -> None:
         self.action, self.observation = action, observation
         self._tags: dict[type, bytes] = {}
+        self._plain_dumps: dict[type, Callable[..., bytes] | None] = {}
         observation_type, state_type = wire_type(observation), wire_type(state)
         self._result: TypeAdapter[Any] = _reply(m.WSObservationResponse[observation_type])  # type: ignore[valid-type]
         self._state: TypeAdapter[Any] = _reply(m.WSStateResponse[state_type])  # type: ignore[valid-type]
@@ -95,14 +97,19 @@ class ClientCodec:
         """Return the JSON of an action. Empty `metadata` is left out, for servers that do not know it."""
         if not isinstance(action, BaseModel):
             return values.dumps(self.payload(action), what="action")
-        bare = _METADATA if getattr(action, "metadata", None) == {} else None
+        bare = BARE if getattr(action, "metadata", None) == {} else None
         raw = dump_model(action, exclude=bare, what="action")
         tag = self._tag(type(action))
         return tag + (b"}" if raw == b"{}" else b"," + raw[1:]) if tag else raw
 
-    def is_plain(self, cls: type[BaseModel]) -> bool:
-        """Return whether what the serialiser of a class of actions writes is all there is to its payload."""
-        return not self._tag(cls) and not nulls_non_finite(cls)
+    def plain_dump(self, cls: type[Any]) -> Callable[..., bytes] | None:
+        """Return the serialiser of a class of actions, where what it writes is all there is to their payload."""
+        try:
+            return self._plain_dumps[cls]
+        except KeyError:
+            plain = issubclass(cls, Action) and not self._tag(cls) and not nulls_non_finite(cls)
+            dump = self._plain_dumps[cls] = cls.__pydantic_serializer__.to_json if plain else None
+            return dump
 
     def _tag(self, cls: type) -> bytes:
         """Return the beginning of the payload of a class that must say which member of the union it is."""
@@ -114,9 +121,17 @@ class ClientCodec:
 
     def pack_action(self, action: Any, form: Packer) -> bytes:
         """Return an action in the given format."""
-        if not form.binary:
-            return self.payload_json(action)
-        return form.pack(self.payload_tree(action), "action")
+        if form.binary:
+            return form.pack(self.payload_tree(action), "action")
+        dump = self.plain_dump(type(action))
+        if dump is not None:
+            try:
+                raw = dump(action, exclude=None if action.metadata else BARE, fallback=values.fallback)
+            except Exception:  # whatever a custom serialiser raises; `payload_json` says what
+                return self.payload_json(action)
+            if b"NaN" not in raw and b"Infinity" not in raw:
+                return raw
+        return self.payload_json(action)
 
     def payload_tree(self, action: Any) -> dict[str, Any]:
         """Return the fields of an action as plain values, arrays and bytes."""
@@ -223,7 +238,10 @@ def _misfit(error: ValueError) -> InvalidReplyError:
 
 def plain_result(observation: Observation, reward: bool | float | None, done: bool) -> StepResult[Any]:
     """Return the trainer's view of a reply that has nothing but these three."""
-    return StepResult.make(observation, reward, done, metadata=_told(observation, reward, done))
+    fields = observation.__dict__  # as `_told` does
+    fields["reward"], fields["done"] = reward, done
+    observation.__pydantic_fields_set__.update(BESIDE_OBSERVATION)
+    return StepResult.make(observation, reward, done, False, None, fields["metadata"])
 
 
 def _told(observation: Observation, reward: Any, done: bool) -> dict[str, Any]:

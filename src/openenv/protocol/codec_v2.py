@@ -49,31 +49,24 @@ class ServerCodecV2:
         self._reset: TypeAdapter[Any] = TypeAdapter(v2.ResetItem)
         is_model = isinstance(wire, type) and issubclass(wire, Model)
         self._action = TypeAdapter(wire).validator if is_model else None
+        self._actions = TypeAdapter(list[wire]).validator if is_model else None  # type: ignore[valid-type]
 
-    def plain_step(self, raw: bytes) -> tuple[envelopes.Step, Any] | None:
-        """Return a step in JSON and its action, if there is nothing unusual about it; else `decode` understands it.
+    def plain_steps(self, raw: bytes) -> tuple[envelopes.Step | envelopes.StepMany, Any] | None:
+        """Return a step in JSON and its action, or a batch of steps and the list of theirs.
 
-        The same as `decode`, for the one frame that has to be fast.
+        The same as `decode`, for the two frames that have to be fast. None if there is anything unusual about it,
+        or wrong: `decode` understands it then.
         """
-        if self._action is None:
+        if self._action is None or self._actions is None:
             return None
         try:
-            frame = envelopes.step(raw)
-            return frame, self._action.validate_json(bytes(frame.data))
-        except (Exception, SystemExit):  # it is something else, or wrong; `decode` says what
-            return None
-
-    def plain_steps(self, raw: bytes) -> tuple[envelopes.StepMany, list[Any]] | None:
-        """Return a batch of steps in JSON and their actions; None where `plain_step` gives none for one of them."""
-        if self._action is None:
-            return None
-        try:
-            frame = envelopes.step_many(raw)
-            validate = self._action.validate_json
-            actions = [validate(bytes(item.data)) for item in frame.items]
+            frame = envelopes.steps(raw)
+            if isinstance(frame, envelopes.Step):
+                return frame, self._action.validate_json(bytes(frame.data))
+            actions = self._actions.validate_json(b"[%b]" % b",".join([item.data for item in frame.items]))
         except (Exception, SystemExit):
             return None
-        return (frame, actions) if 0 < len(actions) <= v2.MAX_BATCH else None
+        return (frame, actions) if len(actions) == len(frame.items) and 0 < len(actions) <= v2.MAX_BATCH else None
 
     def decode(self, raw: bytes, format_: Format) -> Any:
         """Return the frame of `openenv.protocol.v2` that the bytes hold.

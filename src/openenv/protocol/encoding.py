@@ -57,20 +57,22 @@ def _declared(result: StepResult[Any]) -> dict[str, Any]:
 
 
 def _plain_result(observation: bytes, reward: Any, done: bool) -> bytes:
-    graded = b"null" if reward is None else repr(reward).encode() if type(reward) is float else to_json(reward)
     end = b"true" if done else b"false"
-    return b'{"observation":%s,"reward":%s,"done":%s}' % (observation, graded, end)
+    if type(reward) is float:
+        return b'{"observation":%b,"reward":%a,"done":%b}' % (observation, reward, end)
+    return b'{"observation":%b,"reward":%b,"done":%b}' % (observation, to_json(reward), end)
 
 
-def plain_observation(observation: Observation) -> bytes | None:
-    """Return what `encode_result` does for an observation with nothing unusual about it; None for any other.
+def plain_observation(observation: Any) -> bytes | None:
+    """Return what `encode_result` does for an observation with nothing unusual about it; None for anything else.
 
     The point is what it leaves out.
     """
     try:
-        dump, nulls_non_finite = _dumping(type(observation))
+        cls: Any = type(observation)
+        dump = _plain_dump(cls)
         fields = observation.__dict__
-        if nulls_non_finite or fields["metadata"]:
+        if dump is None or fields["metadata"]:
             return None
         body = dump(observation, exclude=BESIDE_OBSERVATION, fallback=values.fallback)
     except BaseException:  # whatever a serialiser of its author raises; `encode_result` says what
@@ -128,6 +130,12 @@ def dump_model(model: BaseModel, *, exclude: set[str] | None = None, what: str =
 @cache
 def _dumping(cls: type[BaseModel]) -> tuple[Callable[..., bytes], bool]:
     return cls.__pydantic_serializer__.to_json, nulls_non_finite(cls)
+
+
+@cache
+def _plain_dump(cls: type[Any]) -> Callable[..., bytes] | None:
+    is_plain = issubclass(cls, Observation) and not nulls_non_finite(cls)
+    return cls.__pydantic_serializer__.to_json if is_plain else None
 
 
 @cache

@@ -7,9 +7,12 @@ that know all frames.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated
 
 import msgspec
+
+Id = Annotated[int, msgspec.Meta(ge=0)]
+Seq = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class Answer(msgspec.Struct):
@@ -34,17 +37,16 @@ class Result(msgspec.Struct, forbid_unknown_fields=True):
     done: bool
 
 
-class Step(msgspec.Struct, forbid_unknown_fields=True):
+class Step(msgspec.Struct, tag_field="type", tag="step", forbid_unknown_fields=True):
     """A request to take a step, without a limit of its own.
 
     Attributes:
         data: The action as text.
     """
 
-    id: int
-    type: Literal["step"]
+    id: Id
     session: str
-    seq: int
+    seq: Seq
     data: msgspec.Raw
 
 
@@ -52,15 +54,14 @@ class StepItem(msgspec.Struct, forbid_unknown_fields=True):
     """One step of several."""
 
     session: str
-    seq: int
+    seq: Seq
     data: msgspec.Raw
 
 
-class StepMany(msgspec.Struct, forbid_unknown_fields=True):
+class StepMany(msgspec.Struct, tag_field="type", tag="step_many", forbid_unknown_fields=True):
     """A request to take a step in each of several sessions."""
 
-    id: int
-    type: Literal["step_many"]
+    id: Id
     items: list[StepItem]
 
 
@@ -82,5 +83,4 @@ class Results(msgspec.Struct):
 answer = msgspec.json.Decoder(Answer).decode
 result = msgspec.json.Decoder(Result).decode
 results = msgspec.json.Decoder(Results).decode
-step = msgspec.json.Decoder(Step).decode
-step_many = msgspec.json.Decoder(StepMany).decode
+steps = msgspec.json.Decoder(Step | StepMany).decode

@@ -7,7 +7,7 @@ MessagePack an array is an extension of type 1 that holds the MessagePack list `
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import BaseModel
@@ -92,6 +92,9 @@ class Format(Protocol):
     def item(self, session: str, seq: int, key: str, data: bytes) -> bytes:
         """Return one item of a batch's answer around encoded data."""
 
+    def data_items(self, answers: Iterable[tuple[str, int, bytes]]) -> list[bytes]:
+        """Return items of a batch's answer around the session, number and encoded data of each."""
+
     def items(self, number: int, items: list[bytes], last: bool) -> bytes:
         """Return the frame of a batch's answer around encoded items."""
 
@@ -119,17 +122,20 @@ class Format(Protocol):
         """Encode an error as `ErrorData`. Never fails."""
 
 
-def _name(session: str) -> bytes:
-    """Return the name of a session as it stands between quotes."""
-    return _short_name(session) if len(session) <= _SHORT else _escaped(session)
+class _Names(dict[str, bytes]):
+    """How the names of sessions stand between quotes."""
+
+    def __missing__(self, session: str) -> bytes:
+        name = values.dumps(session)[1:-1]
+        if len(session) <= _SHORT:
+            if len(self) >= _MOST:
+                self.clear()
+            self[session] = name
+        return name
 
 
-def _escaped(session: str) -> bytes:
-    return values.dumps(session)[1:-1]
-
-
-_SHORT = 64  # no name of ours is longer; those of others are not to fill the memory
-_short_name = lru_cache(maxsize=1 << 16)(_escaped)
+_SHORT, _MOST = 64, 1 << 16  # no name of ours is longer; those of others are not to fill the memory
+_names = _Names()
 
 
 class _Json:
@@ -148,7 +154,15 @@ class _Json:
         data: bytes | None = None,
         timeout_s: float | None = None,
     ) -> bytes:
-        head = b'{"id":%d,"type":"%s","session":"%s"' % (number, verb.encode(), _name(session))
+        if data is not None and seq is not None and timeout_s is None:
+            return b'{"id":%d,"type":"%b","session":"%b","seq":%d,"data":%b}' % (
+                number,
+                verb.encode(),
+                _names[session],
+                seq,
+                data,
+            )
+        head = b'{"id":%d,"type":"%s","session":"%s"' % (number, verb.encode(), _names[session])
         if seq is not None:
             head += b',"seq":%d' % seq
         if timeout_s is not None:
@@ -156,21 +170,17 @@ class _Json:
         return head + b"}" if data is None else head + b',"data":' + data + b"}"
 
     def batch(self, number: int, verb: str, items: Iterable[tuple[str, int, bytes]]) -> bytes:
-        parts = [b'{"session":"%b","seq":%d,"data":%b}' % (_name(name), seq, data) for name, seq, data in items]
-        return b'{"id":%d,"type":"%b","items":[%b]}' % (number, verb.encode(), b",".join(parts))
+        return b'{"id":%d,"type":"%b","items":[%b]}' % (number, verb.encode(), b",".join(self.data_items(items)))
 
     def answer(self, number: int, kind: str, session: str, seq: int, data: bytes) -> bytes:
-        numbered = b',"seq":%d' % seq if seq else b""
-        return b'{"id":%d,"type":"%s","session":"%s"%s,"data":%s}' % (
-            number,
-            kind.encode(),
-            _name(session),
-            numbered,
-            data,
-        )
+        head = b'{"id":%d,"type":"%b","session":"%b"' % (number, kind.encode(), _names[session])
+        return head + b',"seq":%d,"data":%b}' % (seq, data) if seq else head + b',"data":%b}' % data
 
     def item(self, session: str, seq: int, key: str, data: bytes) -> bytes:
-        return b'{"session":"%s","seq":%d,"%s":%s}' % (_name(session), seq, key.encode(), data)
+        return b'{"session":"%s","seq":%d,"%s":%s}' % (_names[session], seq, key.encode(), data)
+
+    def data_items(self, answers: Iterable[tuple[str, int, bytes]]) -> list[bytes]:
+        return [b'{"session":"%b","seq":%d,"data":%b}' % (_names[name], seq, data) for name, seq, data in answers]
 
     def items(self, number: int, items: list[bytes], last: bool) -> bytes:
         end = b"true" if last else b"false"
@@ -244,6 +254,9 @@ class _MessagePack:
         import msgspec
 
         return msgspec.msgpack.encode({"session": session, "seq": seq, key: msgspec.Raw(data)})
+
+    def data_items(self, answers: Iterable[tuple[str, int, bytes]]) -> list[bytes]:
+        return [self.item(session, seq, "data", data) for session, seq, data in answers]
 
     def items(self, number: int, items: list[bytes], last: bool) -> bytes:
         import msgspec

@@ -21,9 +21,26 @@ def listening_on(host: str, port: int) -> socket.socket:
     Raises:
         OSError: The port is taken, the host is unknown (`socket.gaierror`), or it is not allowed.
     """
+    listener = bound_to(host, port)
+    listener.listen(BACKLOG)
+    return listener
+
+
+def bound_to(host: str, port: int) -> socket.socket:
+    """Return a TCP socket that is bound and does not listen yet; the same as for `listening_on`."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     family, *_, address = min(found, key=lambda info: info[0] != socket.AF_INET)
-    return socket.create_server(address[:2], family=family, backlog=BACKLOG)
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if port and os.name == "posix":  # else the port of a server that has just ended could not be taken
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind(address[:2])
+    except BaseException:
+        listener.close()
+        raise
+    return listener
 
 
 @contextlib.contextmanager

@@ -11,8 +11,8 @@ The program holds the other end of a socket, the control. Through it go
     to here     `T`: ask the server to end (SIGTERM to its group); `K`: kill everything
     its end     the program is gone, by whatever way: kill everything
 
-When the server ends by itself, what it left behind is killed as well. This process exits last, with the
-server's exit code, or 128 and the signal's number.
+When the server ends by itself, what it left behind is killed as well, and the folders that were made for it are
+removed. This process exits last, with the server's exit code, or 128 and the signal's number.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 # How often to look whether the program still lives where the system does not tell of it.
 LOOK_MS = 500
 
+# A control group counts a process until its last traces are gone, a few milliseconds after its end.
+REMOVALS, REMOVAL_PAUSE_S = 200, 0.005
+
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -36,13 +39,17 @@ PR_SET_CHILD_SUBREAPER = 36
 _OURS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ)
 
 
-def main(control: int, program: int, handed_on: list[int], command: list[str]) -> int:
+def main(
+    control: int, program: int, handed_on: list[int], groups: list[str], deaf: bool, command: list[str]
+) -> int:
     """Run the command and watch over it; return the exit code for this process.
 
     Args:
         control: Descriptor of the control socket.
         program: Process id of the program, to notice that it was gone before this began.
         handed_on: Descriptors that are the server's and not kept here.
+        groups: Folders of control groups that the server begins in.
+        deaf: Whether the command starts with SIGTERM ignored.
         command: The server's command line.
     """
     os.set_inheritable(control, False)
@@ -53,7 +60,7 @@ def main(control: int, program: int, handed_on: list[int], command: list[str]) -
     prctl(PR_SET_CHILD_SUBREAPER, 1)  # processes that left the group come back here instead of to init
     if os.getppid() != program:
         return 0
-    server = _spawn(command, prctl)
+    server = _spawn(command, prctl, groups, deaf)
     for descriptor in handed_on:
         os.close(descriptor)
     _send(control, f"{server}\n".encode())
@@ -123,7 +130,7 @@ def _prctl() -> Callable[..., object]:
     return lambda *_: None
 
 
-def _spawn(command: list[str], prctl: Callable[..., object]) -> int:
+def _spawn(command: list[str], prctl: Callable[..., object], groups: list[str], deaf: bool) -> int:
     """Start the server in a session of its own; return once it runs, so that no signal comes too early."""
     watchdog = os.getpid()
     runs, not_yet = os.pipe()
@@ -137,6 +144,11 @@ def _spawn(command: list[str], prctl: Callable[..., object]) -> int:
         os.setsid()
         for number in _OURS:
             signal.signal(number, signal.SIG_DFL)
+        if deaf:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        for group in groups:
+            with open(f"{group}/cgroup.procs", "w") as members:
+                members.write("0")  # the one that writes
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # should this process itself be killed
         if os.getppid() == watchdog:
             os.execvp(command[0], command)  # noqa: S606
@@ -183,6 +195,24 @@ def _kill_all(server: int, code: int | None) -> int:
         code = found if found is not None else code
 
 
+def _clean_up(groups: list[str], folders: list[str]) -> None:
+    """Remove what was made for the server. Nothing runs in the groups, but the system may take a moment to see it."""
+    for group in groups:
+        for _ in range(REMOVALS):
+            try:
+                os.rmdir(group)
+                break
+            except FileNotFoundError:
+                break
+            except OSError:
+                select.select([], [], [], REMOVAL_PAUSE_S)
+    if folders:
+        import shutil
+
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def _children() -> list[int]:
     """Return the process ids of our children; none where there is no /proc, and the group has to do."""
     me = os.getpid()
@@ -221,12 +251,21 @@ def _exit_code(status: int) -> int:
     return code if code >= 0 else 128 - code
 
 
+def _lines(text: str) -> list[str]:
+    return text.split("\n") if text else []
+
+
 if __name__ == "__main__":
-    sys.exit(
-        main(
-            control=int(sys.argv[1]),
-            program=int(sys.argv[2]),
-            handed_on=[int(number) for number in sys.argv[3].split(",") if number],
-            command=sys.argv[4:],
+    _control, _program, _handed_on, _groups, _folders, _deaf, *_command = sys.argv[1:]
+    try:
+        _status = main(
+            control=int(_control),
+            program=int(_program),
+            handed_on=[int(number) for number in _handed_on.split(",") if number],
+            groups=_lines(_groups),
+            deaf=bool(_deaf),
+            command=_command,
         )
-    )
+    finally:
+        _clean_up(_lines(_groups), _lines(_folders))
+    sys.exit(_status)

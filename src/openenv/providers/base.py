@@ -21,6 +21,7 @@ from typing import Any, ClassVar, Self, TypeVar
 
 from openenv.errors import ProviderError, ProviderNotReadyError, ProviderStartError, SnapshotError
 from openenv.providers.background import finish, in_thread
+from openenv.providers.guardian import Guardian
 from openenv.providers.ownership import OwnedResource, Ownership
 from openenv.providers.readiness import wait_until_healthy
 from openenv.providers.redaction import redact
@@ -39,6 +40,7 @@ ErrorT = TypeVar("ErrorT", bound=ProviderError)
 # to be stopped when the program ends, unless its servers end with it anyway.
 _running: weakref.WeakValueDictionary[int, Provider] = weakref.WeakValueDictionary()
 _kept: dict[int, Provider] = {}
+_guardian = Guardian()
 
 
 class Provider(ABC):
@@ -56,6 +58,7 @@ class Provider(ABC):
         replicas: How many servers it starts.
         ready_timeout_s: Seconds `wait_for_ready` waits when it is not told otherwise.
         env_vars: Environment variables of the servers; those with a secret's name are hidden in logs.
+        headers: HTTP headers that every request to a server needs, such as a service's token.
         lifetime_s: Seconds after which the engine ends what was started, whether or not this program still lives;
             None for no limit. Providers whose servers end with this program need none.
         kind: The provider's name in the registry, such as `docker`.
@@ -68,6 +71,7 @@ class Provider(ABC):
     replicas: int = 1
     ready_timeout_s: float = 30.0
     env_vars: Mapping[str, str] = MappingProxyType({})
+    headers: Mapping[str, str] = MappingProxyType({})
     lifetime_s: float | None = None
     kind: ClassVar[str] = ""
     capabilities: ClassVar[frozenset[str]] = frozenset()
@@ -122,6 +126,10 @@ class Provider(ABC):
     def read_log(self, lines: int) -> str:
         """Return the last lines the servers wrote, secrets and all; empty if they cannot be read."""
         return ""
+
+    def headers_for(self, url: str) -> Mapping[str, str]:
+        """Return the HTTP headers that requests to one of `urls` need; `headers` unless they differ."""
+        return self.headers
 
     def where(self) -> dict[str, str]:
         """Return how another process reaches the same engine, for `owned`; empty for the usual way."""
@@ -339,6 +347,8 @@ class Provider(ABC):
             _running[id(self)] = self
             if not self.ends_with_its_last_reference:
                 _kept[id(self)] = self
+            if self.outlives_program:
+                _guardian.watch(self._ownership.name, self._gc_arguments())
             try:
                 self._urls = self._call(launch)
                 return self.base_url
@@ -356,8 +366,15 @@ class Provider(ABC):
             self._call(shutdown)
             self._owner = None
             self._urls = []
+            if self._ownership is not None:
+                _guardian.forget(self._ownership.name)
             _running.pop(id(self), None)
             _kept.pop(id(self), None)
+
+    def _gc_arguments(self) -> list[str]:
+        """Return what tells `openenv gc` where the servers are."""
+        where = [argument for pair in self.where().items() for argument in ("--where", "=".join(pair))]
+        return ["--provider", registered_name(type(self)), *where]
 
     def _is_ours(self) -> bool:
         """Whether this process has started it; a fork holds a mere copy, and must not end what it copied."""
@@ -366,7 +383,13 @@ class Provider(ABC):
     def _wait(self, urls: list[str], timeout_s: float | None) -> None:
         budget = self.ready_timeout_s if timeout_s is None else timeout_s
         stopping = self._stopping
-        problem = wait_until_healthy(urls, timeout_s=budget, check_alive=self.check_alive, interrupted=stopping)
+        problem = wait_until_healthy(
+            urls,
+            timeout_s=budget,
+            check_alive=self.check_alive,
+            interrupted=stopping,
+            headers_for=self.headers_for,
+        )
         if problem is None:
             return
         if stopping.is_set():
@@ -401,3 +424,9 @@ def _stop_all() -> None:
             provider.stop()
         except Exception as error:  # the next one is to be stopped all the same
             _logger.warning("%s could not be stopped at exit: %s", type(provider).__name__, error)
+    _guardian.leave()
+
+
+def registered_name(cls: type[Provider]) -> str:
+    """Return the name under which another process finds a class: that of the registry, else `module:class`."""
+    return cls.kind or f"{cls.__module__}:{cls.__qualname__}"

@@ -84,6 +84,7 @@ class OwnedResource:
         state: In the engine's words, such as `running`.
         created: Unix time in seconds; None if the engine does not tell.
         where: How the engine was reached, as in `Provider.where`.
+        found_by: The provider class's name, in the registry or `module:class`; a survey fills it in.
     """
 
     ownership: Ownership
@@ -92,6 +93,7 @@ class OwnedResource:
     state: str = ""
     created: float | None = None
     where: Mapping[str, str] = field(default_factory=dict)
+    found_by: str = ""
 
     @property
     def expired(self) -> bool:

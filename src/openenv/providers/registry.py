@@ -18,7 +18,15 @@ __all__ = ["available", "get_provider", "provider_class"]
 ENTRY_POINTS = "openenv.providers"
 
 _BUILT_IN = {
+    "aca": "openenv.providers.aca:ACASandboxProvider",
+    "daytona": "openenv.providers.daytona:DaytonaProvider",
+    "docker": "openenv.providers.docker:LocalDockerProvider",
+    "kubernetes": "openenv.providers.kubernetes:KubernetesProvider",
     "process": "openenv.providers.process:ProcessProvider",
+    "ray": "openenv.providers.ray:RayProvider",
+    "sandbox": "openenv.providers.sandbox:SandboxProvider",
+    "swarm": "openenv.providers.swarm:DockerSwarmProvider",
+    "uv": "openenv.providers.uv:UVProvider",
 }
 
 
@@ -40,9 +48,7 @@ def provider_class(name: str) -> type[Provider]:
             f"The provider {name!r} cannot be imported: {error}. Install what it needs."
         ) from error
     if not (isinstance(found, type) and issubclass(found, Provider)):
-        raise ConfigurationError(
-            f"The entry point {name!r} of {ENTRY_POINTS} is {found!r:.100}, which is no subclass of Provider."
-        )
+        raise ConfigurationError(f"The provider {name!r} is {found!r:.100}, which is no subclass of Provider.")
     return found
 
 
@@ -50,7 +56,7 @@ def get_provider(name: str, **kwargs: Any) -> Provider:
     """Return a new provider, not started.
 
     Args:
-        name: One of `available()`, such as `process`.
+        name: One of `available()`, such as `process`, or `module:class`.
         **kwargs: Arguments of its class.
 
     Raises:
@@ -60,14 +66,13 @@ def get_provider(name: str, **kwargs: Any) -> Provider:
 
 
 def _load(name: str) -> Any:
-    if name in _BUILT_IN:
-        module, _, attribute = _BUILT_IN[name].partition(":")
-        return getattr(import_module(module), attribute)
     installed = _installed()
-    if name not in installed:
+    target = _BUILT_IN.get(name) or (installed[name].value if name in installed else name)
+    module, colon, attribute = target.partition(":")
+    if not colon:
         raise ConfigurationError(f"There is no provider {name!r}. Known are: {', '.join(available())}.")
     try:
-        return installed[name].load()
+        return getattr(import_module(module), attribute)
     except AttributeError as error:
         raise ImportError(str(error)) from error
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from openenv.errors import ConfigurationError
 
-__all__ = ["Source"]
+__all__ = ["Source", "image_name", "read_manifest"]
 
 MANIFEST = "openenv.yaml"
 DEFAULT_APP = "server.app:app"
@@ -70,7 +70,7 @@ def _package(cls: type) -> tuple[str, Path | None] | None:
 
 
 def _of_package(package: str, folder: Path | None) -> Source:
-    manifest = _manifest(folder) if folder else {}
+    manifest = read_manifest(folder) if folder else {}
     app = manifest.get("app")
     if app is None and folder and (folder / "server" / "app.py").is_file():
         app = DEFAULT_APP
@@ -79,19 +79,25 @@ def _of_package(package: str, folder: Path | None) -> Source:
     return Source(
         package=package,
         app=app,
-        image=_image(manifest.get("name"), package),
+        image=image_name(manifest.get("name"), package),
         folder=str(folder) if folder and app else None,
     )
 
 
-def _image(name: Any, package: str) -> str:
+def image_name(name: Any, package: str) -> str:
+    """Return the image of an environment, from its name in the manifest or else from its package's."""
     candidate = str(name or package).lower().replace("_", "-")
     if not _IMAGE_NAME.fullmatch(candidate):  # a title for people, such as "Echo Environment"
         candidate = package.lower().replace("_", "-")
     return f"{candidate}:latest"
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return the content of a folder's `openenv.yaml`, empty if there is none.
+
+    Raises:
+        ConfigurationError: It cannot be read.
+    """
     path = folder / MANIFEST
     if not path.is_file():
         return {}

@@ -42,6 +42,9 @@ class SupervisedProcess:
         cwd: Its working folder; None for the current one.
         pass_fds: Descriptors it inherits under the same numbers. The caller keeps and closes its own.
         log_lines: How many lines of stdout and stderr together are remembered.
+        groups: Folders of control groups that the command begins in; removed when it is gone.
+        folders: Folders that were made for it; removed when it is gone.
+        deaf: Whether it starts with SIGTERM ignored, as a command that only wraps another one should.
 
     Attributes:
         pid: The process id of the command.
@@ -61,16 +64,20 @@ class SupervisedProcess:
         cwd: str | os.PathLike[str] | None = None,
         pass_fds: Sequence[int] = (),
         log_lines: int = 500,
+        groups: Sequence[str] = (),
+        folders: Sequence[str] = (),
+        deaf: bool = False,
     ) -> None:
         if os.name != "posix":
             raise ConfigurationError("Starting a server process needs Linux or macOS; on Windows use WSL.")
         if cwd is not None and not Path(cwd).is_dir():
             raise ConfigurationError(f"The working folder {os.fspath(cwd)!r} does not exist; correct cwd.")
+        settings = [",".join(map(str, pass_fds)), "\n".join(groups), "\n".join(folders), "deaf" * deaf]
         self._control, theirs = socket.socketpair()
         with theirs:
             try:
                 self._watchdog = subprocess.Popen(
-                    _watchdog_command(theirs.fileno(), pass_fds, command),
+                    _watchdog_command(theirs.fileno(), settings, command),
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.STDOUT,
@@ -166,12 +173,11 @@ class SupervisedProcess:
         return True
 
 
-def _watchdog_command(control: int, pass_fds: Sequence[int], command: Sequence[str]) -> list[str]:
+def _watchdog_command(control: int, settings: Sequence[str], command: Sequence[str]) -> list[str]:
     script = Path(__file__).with_name("_watchdog.py")
-    handed_on = ",".join(map(str, pass_fds))
     # -I and -S: nothing of the surroundings is imported, and it is up in half the time.
     interpreter = [sys.executable or "python3", "-I", "-S", str(script)]
-    return [*interpreter, str(control), str(os.getpid()), handed_on, *command]
+    return [*interpreter, str(control), str(os.getpid()), *settings, *command]
 
 
 def _abandon(watchdog: subprocess.Popen[bytes], control: socket.socket, owner: int) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from openenv.errors import RequestError, SessionNotFoundError
 from openenv.protocol import v2
+from openenv.protocol.envelopes import StepItem
 from openenv.server.connection import too_large
 from openenv.server.host import Operation, Reply, ResetOp, StepOp
 from openenv.server.manager import SessionManager
@@ -49,6 +51,29 @@ class Batch:
             if request is not None:
                 request.asker, request.number = self._connection, self._number
 
+    def step_all(self, items: list[StepItem], actions: list[Any], sessions: Mapping[str, Session]) -> None:
+        """Take a step in each session: at once, where nothing stands in the way."""
+        done: list[tuple[str, int, bytes]] = []
+        for item, action in zip(items, actions, strict=True):
+            session = sessions.get(item.session)
+            reply = session.step_now(item.seq, action) if session is not None else None
+            if reply is None:
+                self.run(session, item, StepOp(action))
+            elif reply.error is None:
+                done.append((item.session, item.seq, reply.data))
+            else:
+                self.answer(item.session, item.seq, reply)
+        packed = self._connection.format.data_items(done)
+        size = sum(map(len, packed)) + len(packed)
+        if self._ready_size + size <= self._room:
+            self._missing -= len(packed)
+            self._ready += packed
+            self._ready_size += size
+        else:
+            for (name, seq, _), answer in zip(done, packed, strict=True):
+                self._take(name, seq, answer)
+        self.begun()
+
     def refuse(self, session: Session | None, name: str, seq: int, reason: RequestError) -> None:
         """Answer an item that is wrong."""
         answer = partial(self.answer, name, seq)
@@ -60,8 +85,11 @@ class Batch:
     def answer(self, session: str, seq: int, reply: Reply) -> None:
         """Take an answer."""
         form = self._connection.format
-        item = form.item(session, seq, "data" if reply.error is None else "error", reply.data)
+        self._take(session, seq, form.item(session, seq, "data" if reply.error is None else "error", reply.data))
+
+    def _take(self, session: str, seq: int, item: bytes) -> None:
         if len(item) >= self._room:
+            form = self._connection.format
             error = too_large(len(item), self._connection.max_size, "answer")
             item = form.item(session, seq, "error", Reply.failed(error, form).data)
         size = self._ready_size + len(item) + 1

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
+
+import msgspec
 
 from openenv.errors import (
     RequestError,
@@ -265,7 +267,6 @@ class Forking:
         self._request.answer(Reply.failed(error, self._session.format))
 
 
-@dataclass(slots=True)
 class Forked(Reply):
     """The answer to a fork: the connection that gets it holds the sessions.
 
@@ -273,7 +274,7 @@ class Forked(Reply):
         sessions: The forks.
     """
 
-    sessions: list[Session] = field(default_factory=list)
+    sessions: list[Any] = msgspec.field(default_factory=list)  # of Session, which is defined above this module
 
     @staticmethod
     def of(parent: Session, forks: list[Session], point: Point) -> Forked:

@@ -201,6 +201,7 @@ class _Listener(MessageListener):
         self.format, self._connection = context.connection(offered, self._send, self._close, session_id=session_id)
         self._binary = self.format is not None and self.format.binary
         self._kind = WSMsgType.BINARY if self._binary else WSMsgType.TEXT
+        self._received = self._connection.received
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         """Open the session."""
@@ -211,7 +212,7 @@ class _Listener(MessageListener):
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """Answer a message; what is not one whole message of the right kind goes the longer way."""
         if frame.msg_type is self._kind and frame.fin and frame.payload_size <= self._max_size:
-            self._connection.received(frame.get_payload_as_bytes())
+            self._received(frame.get_payload_as_bytes())
         else:
             super().on_ws_frame(transport, frame)
 

@@ -14,9 +14,11 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+import msgspec
+
 from openenv.environment.adapter import Adapter
 from openenv.errors import EnvironmentFactoryError, ExecutionError, RequestError
-from openenv.models import Observation, State
+from openenv.models import State
 from openenv.protocol import encoding
 from openenv.protocol.formats import JSON, Format
 from openenv.values import text_of
@@ -94,8 +96,7 @@ Operation = ResetOp | StepOp | StateOp | StateCall
 _ANY_STEP = StepOp(None)
 
 
-@dataclass(slots=True)
-class Reply:
+class Reply(msgspec.Struct):
     """The answer to one request: encoded data of the given kind, or the error it stands for."""
 
     kind: str
@@ -112,7 +113,6 @@ class Reply:
         return encoding.frame(self.kind, self.data)
 
 
-@dataclass(slots=True)
 class Answer(Reply):
     """What an operation came to; `error` is set if it was executed, but its answer has no form on the wire.
 
@@ -194,10 +194,9 @@ class Host:
             returned = self._step(action)
         except BaseException as error:
             return self._report("step", error)
-        if self.format is JSON and isinstance(returned, Observation):
-            data = encoding.plain_observation(returned)
-            if data is not None:
-                return Answer("observation", data, None, returned.done)
+        data = encoding.plain_observation(returned) if self.format is JSON else None
+        if data is not None:
+            return Answer("observation", data, None, returned.done)
         return self.finish(_ANY_STEP, returned)
 
     def finish(self, operation: Operation, returned: Any) -> Answer | RequestError:

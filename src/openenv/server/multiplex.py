@@ -24,9 +24,10 @@ from openenv.errors import (
     SessionNotFoundError,
     UnsupportedVersionError,
 )
-from openenv.protocol import envelopes, v2
+from openenv.protocol import v2
 from openenv.protocol.codec import invalid
 from openenv.protocol.codec_v2 import ServerCodecV2, batch_of, readable
+from openenv.protocol.envelopes import Step, StepMany
 from openenv.protocol.formats import JSON, Format
 from openenv.server import budgets
 from openenv.server.batch import Batch, not_held, operation_of, reset_op
@@ -45,8 +46,6 @@ HEARTBEAT_S = 15.0
 """Seconds of silence after which a client sends a heartbeat; proxies cut idle connections at 30 and more."""
 
 PROTOCOL_ERROR = 1002
-
-_STEP, _STEP_MANY = b'"type":"step"', b'"type":"step_many"'
 
 
 class MultiplexConnection:
@@ -81,6 +80,7 @@ class MultiplexConnection:
         self.manager = manager
         self._codec = codec
         self.format = format_
+        self._is_json = format_ is JSON
         self.send = send
         self._close = close
         self.max_size = max_size
@@ -115,7 +115,9 @@ class MultiplexConnection:
 
     def received(self, raw: bytes) -> None:
         """Answer a frame."""
-        if self.format is JSON and self._greeted and self._stepped(raw):
+        plain = self._codec.plain_steps(raw) if self._is_json and self._greeted else None
+        if plain is not None:
+            self._plainly(*plain)
             return
         try:
             frame = self._codec.decode(raw, self.format)
@@ -276,39 +278,17 @@ class MultiplexConnection:
 
     # --- sessions --------------------------------------------------------------------------------
 
-    def _stepped(self, raw: bytes) -> bool:
-        """Take steps with nothing unusual about them, the short way. Return False if nothing was done."""
-        head = raw[:48]
-        if _STEP in head:
-            one = self._codec.plain_step(raw)
-            return one is not None and self._step_now(*one)
-        if _STEP_MANY in head:
-            many = self._codec.plain_steps(raw)
-            if many is not None:
-                self._step_all(*many)
-                return True
-        return False
-
-    def _step_now(self, frame: envelopes.Step, action: Any) -> bool:
-        """Take a step on the spot where nothing stands in the way; else return False, and nothing was done."""
+    def _plainly(self, frame: Step | StepMany, given: Any) -> None:
+        """Take steps with nothing unusual about them: at once, where nothing stands in the way."""
+        if isinstance(frame, StepMany):
+            Batch(self, frame.id, len(given)).step_all(frame.items, given, self._sessions)
+            return
         session = self._sessions.get(frame.session)
-        reply = session.step_now(frame.seq, action) if session is not None else None
+        reply = session.step_now(frame.seq, given) if session is not None else None
         if reply is None:
-            return False
-        self._answer(frame.id, frame.session, frame.seq, reply)
-        return True
-
-    def _step_all(self, frame: envelopes.StepMany, actions: list[Any]) -> None:
-        batch = Batch(self, frame.id, len(actions))
-        sessions = self._sessions
-        for item, action in zip(frame.items, actions, strict=True):
-            session = sessions.get(item.session)
-            reply = session.step_now(item.seq, action) if session is not None else None
-            if reply is not None:
-                batch.answer(item.session, item.seq, reply)
-            else:
-                batch.run(session, item, StepOp(action))
-        batch.begun()
+            self._numbered(frame.id, frame, StepOp(given))
+        else:
+            self._answer(frame.id, frame.session, frame.seq, reply)
 
     def _step(self, frame: v2.Step[Any]) -> None:
         self._numbered(frame.id, frame, StepOp(frame.data, frame.timeout_s))
@@ -340,7 +320,7 @@ class MultiplexConnection:
             self._fail(frame.id, not_held(self.manager, frame.session), frame.session)
         return session
 
-    def _numbered(self, number: int, item: v2.ResetItem | v2.StepItem[Any], operation: Operation) -> None:
+    def _numbered(self, number: int, item: v2.ResetItem | v2.StepItem[Any] | Step, operation: Operation) -> None:
         session = self._sessions.get(item.session)
         if session is None:
             self._fail(number, not_held(self.manager, item.session), item.session)

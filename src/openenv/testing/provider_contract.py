@@ -68,7 +68,7 @@ class ProviderContract:
             url = provider.start()
             provider.wait_for_ready()
             assert url == provider.base_url == provider.urls[0]
-            assert all(_is_healthy(each) for each in provider.urls)
+            assert all(_is_healthy(provider, each) for each in provider.urls)
 
     def test_there_is_one_http_url_for_each_replica(self) -> None:
         """Addresses are plain base URLs, on loopback unless the backend is elsewhere."""
@@ -84,7 +84,7 @@ class ProviderContract:
         provider = self.make_provider()
         provider.stop()
         with provider:
-            assert _is_healthy(provider.base_url)
+            assert _is_healthy(provider, provider.base_url)
 
     def test_stop_may_be_called_again(self) -> None:
         """The second call does nothing."""
@@ -103,7 +103,7 @@ class ProviderContract:
         provider = self.make_provider()
         for _ in range(2):
             with provider:
-                assert _is_healthy(provider.base_url)
+                assert _is_healthy(provider, provider.base_url)
 
     def test_a_second_start_is_refused_and_the_first_goes_on(self) -> None:
         """One provider runs one set of servers; a caller who wants two makes two."""
@@ -112,7 +112,7 @@ class ProviderContract:
             with pytest.raises(ProviderStartError, match="running already"):
                 provider.start()
             assert provider.base_url == url
-            assert _is_healthy(url)
+            assert _is_healthy(provider, url)
 
     def test_a_provider_that_does_not_run_has_no_url(self) -> None:
         """Asking for it is told what to do, not answered with an old address."""
@@ -151,7 +151,7 @@ class ProviderContract:
         async def use() -> None:
             async with provider:
                 urls.extend(provider.urls)
-                assert await asyncio.to_thread(_is_healthy, provider.base_url)
+                assert await asyncio.to_thread(_is_healthy, provider, provider.base_url)
                 raise ZeroDivisionError
 
         with pytest.raises(ZeroDivisionError):
@@ -247,10 +247,16 @@ def _run(main: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(bounded())
 
 
-def _is_healthy(url: str) -> bool:
+def _is_healthy(provider: Provider, url: str) -> bool:
     # Loading the certificates takes longer than all the rest of most tests.
     secure = url.startswith("https:")
-    response = httpx.get(f"{url.rstrip('/')}/health", timeout=PATIENCE_S, trust_env=secure, verify=secure)
+    response = httpx.get(
+        f"{url.rstrip('/')}/health",
+        headers=dict(provider.headers_for(url)),
+        timeout=PATIENCE_S,
+        trust_env=secure,
+        verify=secure,
+    )
     return bool(response.json() == {"status": "healthy"})
 
 

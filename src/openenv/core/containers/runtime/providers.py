@@ -1,5 +1,25 @@
-"""Old path of the base classes of providers; they live in `openenv.providers`."""
+"""Old path of the providers; they live in `openenv.providers`."""
 
-from openenv.providers import ContainerProvider, RuntimeProvider
+from openenv.providers import (
+    ACASandboxProvider,
+    ContainerProvider,
+    DaytonaProvider,
+    DockerSwarmProvider,
+    KubernetesProvider,
+    LocalDockerProvider,
+    RayProvider,
+    RuntimeProvider,
+    UVProvider,
+)
 
-__all__ = ["ContainerProvider", "RuntimeProvider"]
+__all__ = [
+    "ACASandboxProvider",
+    "ContainerProvider",
+    "DaytonaProvider",
+    "DockerSwarmProvider",
+    "KubernetesProvider",
+    "LocalDockerProvider",
+    "RayProvider",
+    "RuntimeProvider",
+    "UVProvider",
+]

@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Install the Debian packages that the engines need. Does nothing where that is not this script's to do.
+set -euo pipefail
+. "$(dirname "$0")/common.sh"
+
+# A program, and the package that has it. A program that is there already, from wherever, is taken.
+WANTED="
+dockerd docker.io
+docker docker.io
+iptables-save iptables
+debootstrap debootstrap
+ip iproute2
+bwrap bubblewrap
+docker-registry docker-registry
+etcd etcd-server
+containerd containerd
+ctr containerd
+runc runc
+/usr/lib/cni/bridge containernetworking-plugins
+conntrack conntrack
+kubectl kubernetes-client
+openssl openssl
+"
+# Only to build Kubernetes.
+BUILD="
+go golang-go
+rsync rsync
+jq jq
+dpkg-source dpkg-dev
+gcc gcc
+make make
+/usr/include/stdio.h libc6-dev
+"
+[ -x "$CACHE/kubernetes/bin/kubelet" ] || WANTED=$WANTED$BUILD
+
+missing=$(while read -r program package; do
+    [ -z "$program" ] || have "$program" || [ -f "$program" ] || echo "$package"
+done <<<"$WANTED" | sort -u | xargs)
+[ -n "$missing" ] || exit 0
+is_ours_to_set_up || cannot "not installed: $missing. Debian's packages of these names have it."
+say "apt-get install $missing"
+apt-get update -qq >&2
+DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $missing >/dev/null

@@ -1,0 +1,1 @@
+"""An environment whose actions try to get out of whatever holds it."""

@@ -1,0 +1,151 @@
+"""What an engine keeps is reaped when its program ends, however it ends."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.providers.shelf import Shelf, aged
+
+from openenv.providers.base import registered_name
+from openenv.providers.guardian import Guardian
+from openenv.providers.ownership import Ownership
+from openenv.providers.process import ProcessProvider
+from openenv.providers.reaping import Selection, reap, survey
+
+HERE = Path(__file__).parent
+linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of the end of a process")
+
+
+@pytest.fixture
+def program(tmp_path):
+    """Starts a program with a server on the shelf; returns it and the name of the server."""
+    programs = []
+
+    def start(*modes):
+        program = subprocess.Popen(
+            [sys.executable, str(HERE / "shelf_user.py"), str(tmp_path), *modes],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE.parents[1]), *filter(None, sys.path)])},
+            text=True,
+        )
+        programs.append(program)
+        return program, program.stdout.readline().strip()
+
+    yield start
+    for program in programs:
+        program.kill()
+        program.communicate()
+    reap(survey([registered_name(Shelf)], {"folder": str(tmp_path)}).resources)
+
+
+@pytest.mark.parametrize("modes", [[], pytest.param(["forks"], marks=linux)])
+def test_sigkill_of_the_program_has_its_servers_reaped(program, tmp_path, is_gone, eventually, modes):
+    killed, name = program(*modes)
+    pid = json.loads((tmp_path / name).read_text())["pid"]
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+    killed.kill()
+    assert eventually(lambda: not list(tmp_path.iterdir()))
+    assert eventually(lambda: is_gone(pid))
+
+
+def test_what_another_program_has_there_is_left_alone(program, tmp_path, eventually):
+    _, theirs = program()
+    killed, ours = program()
+    killed.kill()
+    assert eventually(lambda: not (tmp_path / ours).exists())
+    assert (tmp_path / theirs).exists()
+
+
+def test_a_program_that_ends_by_itself_stops_its_servers(program, tmp_path):
+    ended, _ = program("returns")
+    assert ended.wait(30) == 0
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_left_is_reaped_with_one_call_for_each_engine(tmp_path, eventually):
+    said = tmp_path / "said"
+    script = f"import sys; print(*sys.argv[1:], file=open({str(said)!r}, 'a'))"
+    guardian = Guardian([sys.executable, "-c", script])
+    guardian.watch("a", ["--provider", "x"])
+    guardian.watch("b", ["--provider", "x"])
+    guardian.watch("c", ["--provider", "y", "--where", "k=a value"])
+    guardian.forget("a")
+    guardian.leave()
+    calls = {"--provider x --name b", "--provider y --where k=a value --name c"}
+    assert eventually(lambda: said.exists() and set(said.read_text().splitlines()) == calls)
+
+
+def test_a_guardian_that_was_killed_is_replaced_and_told_all(tmp_path, eventually):
+    said = tmp_path / "said"
+    script = f"import sys; open({str(said)!r}, 'w').write(' '.join(sys.argv[1:]))"
+    guardian = Guardian([sys.executable, "-c", script])
+    guardian.watch("a", [])
+    first = guardian._process
+    os.kill(first.pid, signal.SIGKILL)
+    first.wait(30)
+    guardian.watch("b", [])
+    guardian.leave()
+    assert eventually(lambda: said.exists() and said.read_text() == "--name a --name b")
+
+
+def test_a_guardian_with_nothing_to_do_ends_at_once():
+    guardian = Guardian()
+    guardian.watch("a", [])
+    guardian.forget("a")
+    process = guardian._process
+    guardian.leave()
+    assert process.returncode == 0
+
+
+def test_a_survey_tells_which_engine_could_not_be_asked(tmp_path):
+    name = registered_name(Shelf)
+    found = survey([name, "process"], {"folder": str(tmp_path / "nowhere")})
+    assert found.resources == ()
+    assert list(found.problems) == [name]
+
+
+def test_only_what_is_selected_and_expired_is_reaped(tmp_path):
+    providers = [Shelf(tmp_path, lifetime_s=60) for _ in range(3)]
+    for provider in providers:
+        provider.start()
+    old, young, other = (provider.ownership.name for provider in providers)
+    aged(tmp_path, old, 61)
+    aged(tmp_path, other, 61)
+
+    def reaped(**selection):
+        found = survey([registered_name(Shelf)], {"folder": str(tmp_path)}).resources
+        return {
+            resource.ownership.name: error for resource, error in reap(filter(Selection(**selection).has, found))
+        }
+
+    assert reaped(names=[old], expired=True) == {old: None}
+    assert reaped(expired=True) == {other: None}
+    assert reaped(owners=["somebody else"]) == {}
+    assert reaped(runs=[providers[1].ownership.run]) == {young: None}
+    for provider in providers:
+        provider.stop()
+
+
+def test_labels_say_all_there_is_to_say():
+    owned = Ownership.new("docker", 60)
+    assert Ownership.from_labels(owned.labels()) == owned
+    assert Ownership.from_labels({"app": "somebody else's"}) is None
+
+
+def test_labels_fit_every_engine(monkeypatch):
+    monkeypatch.setenv("OPENENV_RUN", "GRPO run #7 (µ)!" * 9)
+    for value in Ownership.new("docker", 60).labels().values():
+        assert len(value) <= 63
+        assert value.strip("-_.") == value
+        assert value.isascii()
+        assert " " not in value
+
+
+def test_the_name_of_a_class_is_found_by_another_process():
+    assert registered_name(ProcessProvider) == "process"
+    assert registered_name(Shelf) == "tests.providers.shelf:Shelf"
