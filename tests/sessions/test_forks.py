@@ -107,21 +107,25 @@ async def test_a_client_whose_connection_is_cut_in_the_middle_of_a_fork_gets_eac
 
 
 @pytest.mark.parametrize("way", ["thread", "process", "forked"])
-async def test_a_client_that_is_cut_off_again_and_again_gets_each_fork_once(serve, way):
-    server = await asyncio.to_thread(warm, serve(WAYS[way]))
-    async with DiceEnv(server.url) as env:
-        await env.reset(seed=3)
-        for turn in range(5):
-            forking = asyncio.ensure_future(env.fork(2))
-            for _ in range(turn):
-                await asyncio.sleep(0)
-            server.cut()
-            forks = await forking
-            own = [(await one.step(Roll())).observation.own for one in forks]
-            assert own[0] == own[1]
-            for one in forks:
-                await one.close()
-        assert await asyncio.to_thread(wait_until, lambda: used(server) == 1)
+def test_a_client_that_is_cut_off_again_and_again_gets_each_fork_once(serve, way):
+    server = warm(serve(WAYS[way]))
+
+    async def play() -> None:
+        async with DiceEnv(server.url) as env:
+            await env.reset(seed=3)
+            for turn in range(5):
+                forking = asyncio.ensure_future(env.fork(2))
+                for _ in range(turn):
+                    await asyncio.sleep(0)
+                server.cut()
+                forks = await forking
+                own = [(await one.step(Roll())).observation.own for one in forks]
+                assert own[0] == own[1]
+                for one in forks:
+                    await one.close()
+            assert await asyncio.to_thread(wait_until, lambda: used(server) == 1)
+
+    asyncio.run(asyncio.wait_for(play(), 6 * BOUND_S))
 
 
 async def test_forks_that_come_too_late_for_their_caller_are_ended(serve):
