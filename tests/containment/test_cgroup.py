@@ -1,4 +1,4 @@
-"""Control groups of both versions, in folders that look like those of the system, and the real ones where there are."""
+"""Control groups of both versions, in folders like those of the system, and the real ones where there are."""
 
 import os
 
@@ -14,7 +14,9 @@ def system(tmp_path):
     def make(mounts, groups):
         proc = tmp_path / "proc"
         proc.mkdir()
-        (proc / "mounts").write_text("".join(f"x {tmp_path}/{place} {kind} {rw} 0 0\n" for place, kind, rw in mounts))
+        (proc / "mounts").write_text(
+            "".join(f"x {tmp_path}/{place} {kind} {rw} 0 0\n" for place, kind, rw in mounts)
+        )
         (proc / "cgroup").write_text("\n".join(groups) + "\n")
         return proc
 
@@ -61,9 +63,7 @@ def test_a_system_that_tells_nothing_has_none(tmp_path):
 
 
 def test_a_name_that_is_taken_leaves_what_is_there(system, tmp_path):
-    proc = system(
-        [("memory", "cgroup", "rw,memory"), ("pids", "cgroup", "rw,pids")], ["4:memory:/", "3:pids:/"]
-    )
+    proc = system([("memory", "cgroup", "rw,memory"), ("pids", "cgroup", "rw,pids")], ["4:memory:/", "3:pids:/"])
     fake(tmp_path / "memory")
     fake(tmp_path / "pids" / "box")
     with pytest.raises(FileExistsError):

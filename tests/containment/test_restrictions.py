@@ -64,7 +64,11 @@ def test_landlock_leaves_the_files_that_are_named(inside, tmp_path):
     def look():
         places = {"readable": readable, "writable": writable, "other": other}
         return {
-            name: [outcome(open, place / "file"), outcome(open, place / "new", "w"), outcome(os.truncate, place / "file", 0)]
+            name: [
+                outcome(open, place / "file"),
+                outcome(open, place / "new", "w"),
+                outcome(os.truncate, place / "file", 0),
+            ]
             for name, place in places.items()
         }
 
@@ -149,6 +153,25 @@ def test_seccomp_refuses_connections_signals_and_metadata(inside, tmp_path):
 
 
 @filtered
+def test_seccomp_refuses_to_touch_others_and_lets_a_process_touch_itself(inside):
+    import resource
+
+    parent = os.getpid()
+
+    def tries():
+        limit = resource.getrlimit(resource.RLIMIT_CORE)
+        return [
+            outcome(resource.prlimit, parent, resource.RLIMIT_CORE, limit),
+            outcome(resource.setrlimit, resource.RLIMIT_CORE, limit),
+            outcome(os.setpriority, os.PRIO_PROCESS, parent, 0),
+            outcome(os.setpriority, os.PRIO_USER, 0, 0),
+            outcome(os.setpriority, os.PRIO_PROCESS, 0, 0),
+        ]
+
+    assert inside(Restrictions(refused={"others": False}), tries) == ["EPERM", "done", "EPERM", "EPERM", "done"]
+
+
+@filtered
 def test_seccomp_leaves_processes_and_threads_alone(inside):
     def ordinary():
         import threading
@@ -156,19 +179,24 @@ def test_seccomp_leaves_processes_and_threads_alone(inside):
         thread = threading.Thread(target=lambda: None)
         thread.start()
         thread.join()
-        return subprocess.run([sys.executable, "-I", "-S", "-c", "print(7 * 6)"], capture_output=True, text=True).stdout
+        return subprocess.run(
+            [sys.executable, "-I", "-S", "-c", "print(7 * 6)"], capture_output=True, text=True
+        ).stdout
 
     assert inside(Restrictions(refused={}), ordinary) == "42\n"
 
 
 @pytest.mark.parametrize("architecture", ["x86_64", "aarch64"])
 def test_a_program_is_within_the_limits_of_the_machine_and_jumps_stay_inside(architecture):
-    every = dict.fromkeys(("network", "connect", "unix_sockets", "signals", "metadata", "surface"), False)
+    every = dict.fromkeys(("network", "connect", "unix_sockets", "signals", "metadata", "others", "surface"), False)
     code = seccomp.program(seccomp.refusals(**every), architecture)
     count = len(code) // 8
     assert count < 4096
     for index in range(count):
-        operation, if_true, if_false = int.from_bytes(code[8 * index : 8 * index + 2], "little"), *code[8 * index + 2 :][:2]
+        operation, if_true, if_false = (
+            int.from_bytes(code[8 * index : 8 * index + 2], "little"),
+            *code[8 * index + 2 :][:2],
+        )
         if operation in (0x15, 0x35):
             assert index + 1 + max(if_true, if_false) < count
 
@@ -212,7 +240,9 @@ def test_capabilities_do_not_come_back_with_another_program(inside):
 
 
 def test_restrictions_have_a_json_form():
-    restrictions = Restrictions(limits={"files": 5}, read=("/usr",), connect=False, refused={"network": True}, uid=7)
+    restrictions = Restrictions(
+        limits={"files": 5}, read=("/usr",), connect=False, refused={"network": True}, uid=7
+    )
     assert Restrictions.from_json(restrictions.to_json()) == restrictions
 
 
@@ -231,7 +261,9 @@ def test_the_entry_restricts_and_runs_a_command():
     assert "PermissionError" in ran.stderr
 
 
-@pytest.mark.parametrize("text", ['{"limits": {"none": 1}}', "not JSON", '{"unknown": 1}', '{"limits": {"files": "x"}}'])
+@pytest.mark.parametrize(
+    "text", ['{"limits": {"none": 1}}', "not JSON", '{"unknown": 1}', '{"limits": {"files": "x"}}']
+)
 def test_the_entry_runs_nothing_if_a_restriction_fails(text):
     ran = entry(text, "--", "/bin/echo", "it runs")
     assert (ran.returncode, ran.stdout) == (EXIT_UNRESTRICTED, "")

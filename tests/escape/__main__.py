@@ -1,7 +1,7 @@
 """`python -m tests.escape [SUBJECT ...]`: try to get out of each, and print what stopped every attempt.
 
 A cell is the error that an attempt ended with, or ESCAPED. The last column names the layer that such an error comes
-from; where a column of a sandbox without a layer has the same attempt stopped all the same, another one stood behind.
+from. Where a sandbox without that layer has stopped the attempt all the same, another layer stood behind it.
 """
 
 from __future__ import annotations
@@ -64,7 +64,9 @@ def main() -> int:
     console.print(_table(found))
     for name, results in found.items():
         print(f"{name}: {len(results)} attempts, {sum(result.escaped for result in results.values())} escapes")
-    return int(any(result.escaped for name in {**SUBJECTS, **REFUSED} if name in found for result in found[name].values()))
+    return int(
+        any(result.escaped for name in {**SUBJECTS, **REFUSED} if name in found for result in found[name].values())
+    )
 
 
 def _tried(name: str, subject: Subject) -> dict[str, Result]:
@@ -76,11 +78,11 @@ def _tried(name: str, subject: Subject) -> dict[str, Result]:
 
 
 def _table(found: dict[str, dict[str, Result]]) -> Table:
-    table = Table("attempt", *found, "stopped by")
-    whole = next((found[name] for name in SUBJECTS if name in found), {})
+    whole = found.get("sandbox", {})
+    table = Table("attempt", *found, *(["sandbox stopped by"] if whole else []))
     for name in dict.fromkeys(name for results in found.values() for name in results):
         cells = [str(results[name]) if name in results else "-" for results in found.values()]
-        table.add_row(name, *cells, layer(whole[name]) if name in whole else "")
+        table.add_row(name, *cells, *([layer(whole[name])] if name in whole else []))
     return table
 
 

@@ -1,6 +1,6 @@
-"""What an escape would harm: files, processes and services of this machine, made for one run and looked at from here.
+"""What an escape would harm: files, processes and services of this machine, made for one run and looked at here.
 
-Everything is new and has a random token in it, so that whatever a probe brings back tells whether it came from here.
+Everything is new and has a random token in it, so whatever a probe brings back tells whether it came from here.
 """
 
 from __future__ import annotations
@@ -122,7 +122,13 @@ class Host:
             os.chmod(path, 0o666)
         for listener in (stream, abstract):
             listener.listen()
-        for name, service in {"tcp": tcp, "udp": udp, "unix": stream, "datagram": datagram, "abstract": abstract}.items():
+        for name, service in {
+            "tcp": tcp,
+            "udp": udp,
+            "unix": stream,
+            "datagram": datagram,
+            "abstract": abstract,
+        }.items():
             listens = name not in ("udp", "datagram")
             thread = threading.Thread(target=self._serve, args=(name, service, listens), daemon=True)
             thread.start()

@@ -1,6 +1,6 @@
 """The escape suite: every probe, what would be an escape, and the run of all of them against a provider.
 
-What a probe claims is not believed where it can be looked at from outside: `harmed` looks at the host. So a container
+What a probe claims is not believed where it can be looked at from outside: `harmed` looks at the host. A container
 that has an `/etc/shadow` of its own, or processes of its own, has not been escaped from.
 """
 
@@ -141,7 +141,9 @@ def _files() -> Iterator[Case]:
     yield Case("files.link", "read a key by a symbolic link", secret, _token)
     yield Case("files.hard_link", "read a key by a hard link", secret, _token, uncontrolled="another file system")
     yield Case("files.around", "read a key by /proc/PID/root", secret, _token)
-    yield Case("files.by_handle", "read a key by its inode", secret, _token, uncontrolled="depends on the file system")
+    yield Case(
+        "files.by_handle", "read a key by its inode", secret, _token, uncontrolled="depends on the file system"
+    )
     yield Case(
         "files.search",
         "search folders for the token",
@@ -181,7 +183,9 @@ def _network() -> Iterator[Case]:
         "network.udp", "send UDP to the host's outward address",
         lambda host, _: {"host": host.address, "port": host.udp_port}, _settled,
     )  # fmt: skip
-    yield Case("network.names", "resolve a name", lambda *_: {"name": "example.com"}, uncontrolled="needs a name server")
+    yield Case(
+        "network.names", "resolve a name", lambda *_: {"name": "example.com"}, uncontrolled="needs a name server"
+    )
     yield Case("network.dns", "ask a name server", lambda *_: {"server": "1.1.1.1"}, uncontrolled="needs a way out")
     yield Case("network.unix", "connect to a Unix socket", lambda host, _: {"path": host.unix}, _came)
     yield Case("network.unix_datagram", "send to a Unix socket", lambda host, _: {"path": host.datagram}, _settled)
@@ -213,6 +217,7 @@ def _processes() -> Iterator[Case]:
     yield Case("processes.signal_group", "signal a process group", pid, _victim)
     yield Case("processes.by_descriptor", "signal by a descriptor", pid, _victim)
     yield Case("processes.priority", "slow a process down", pid, _victim)
+    yield Case("processes.limit", "limit a process", pid)
     # Whoever has a process of that number inside reaches a process, but not that one.
     yield Case("processes.trace", "trace a process", pid)
     yield Case("processes.memory", "read a process's memory", pid)
@@ -301,7 +306,9 @@ def _bombs() -> Iterator[Case]:
 
 
 CASES: tuple[Case, ...] = (*_files(), *_network(), *_processes(), *_kernel(), *_bombs())
-OUTLIVE = Case("processes.outlive", "outlive the provider", alone=True, uncontrolled="a plain process's watchdog sees to it")
+OUTLIVE = Case(
+    "processes.outlive", "outlive the provider", alone=True, uncontrolled="a plain process's watchdog sees to it"
+)
 
 
 def run(

@@ -1,4 +1,4 @@
-"""The sandbox provider against real child processes; what holds them against attempts to get out is in tests/escape."""
+"""The sandbox provider against real child processes; attempts to get out of it are in tests/escape."""
 
 import os
 import re
@@ -109,7 +109,10 @@ def test_it_says_which_layers_hold_it_and_why_others_do_not(sandbox, caplog):
     assert provider.layers is None
     with caplog.at_level("INFO", logger="openenv.providers.sandbox"), provider:
         active = provider.layers.active
-        assert set(active) == {name for name, why in ABSENT.items() if why is None} - {"cgroup", *provider.layers.absent}
+        assert set(active) == {name for name, why in ABSENT.items() if why is None} - {
+            "cgroup",
+            *provider.layers.absent,
+        }
         assert provider.layers.absent["cgroup"] == "not wanted"
         assert "Memory is limited for each process, not in total" in provider.layers.weaknesses
     assert f"held by {', '.join(active)}" in caplog.text

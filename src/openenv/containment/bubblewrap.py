@@ -11,6 +11,9 @@ import os
 import shutil
 import subprocess
 from collections.abc import Sequence
+from pathlib import Path
+
+from openenv.containment.places import is_inside
 
 __all__ = ["command_line", "unavailable"]
 
@@ -70,7 +73,15 @@ def _tmpfs(path: str, size: int | None) -> list[str]:
 
 def _binds(wanted: Sequence[tuple[str, str]]) -> list[str]:
     line: list[str] = []
+    there = {"/", "/dev", "/dev/shm", "/proc", "/tmp"}  # noqa: S108
+    bound: list[str] = []
     for how, path in sorted(wanted, key=lambda bind: bind[1].count("/")):
+        for folder in map(str, reversed(Path(path).parents)):
+            # Made by bwrap itself, the way to a path would be open to root alone.
+            if folder not in there and not any(is_inside(folder, place) for place in bound):
+                line += ["--perms", "0755", "--dir", folder]
+                there.add(folder)
+        bound.append(path)
         if how == "--ro-bind" and path.count("/") == 1 and os.path.islink(path):  # such as /bin to usr/bin
             line += ["--symlink", os.readlink(path), path]
         else:

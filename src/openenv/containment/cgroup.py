@@ -99,7 +99,7 @@ def _bases(proc: Path) -> dict[str, Path]:
 
 def _first_version(mount: Path, path: str, controllers: list[str]) -> dict[str, Path]:
     own = mount / path.lstrip("/")
-    base = own if own.is_dir() else mount  # in a container the path may be one of the host
+    base = own if os.path.isdir(own) else mount  # in a container the path may be one of the host
     return dict.fromkeys(controllers, base) if os.access(base, os.W_OK) else {}
 
 

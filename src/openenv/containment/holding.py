@@ -124,6 +124,7 @@ class Holding:
             "unix_sockets": inside and (not self._network or self._scoped),
             "signals": self._apart or self._scoped,
             "metadata": self._apart,
+            "others": self._apart,
         }
 
     def _process_limits(self) -> dict[str, int]:

@@ -18,7 +18,7 @@ from openenv.containment.kernel import no_new_privileges, syscall
 __all__ = ["FILES", "NETWORK", "SCOPES", "abi", "restrict"]
 
 FILES, NETWORK, SCOPES = 3, 4, 6
-"""The ABI from which on files are held (before, truncation was not), TCP connections, signals and abstract sockets."""
+"""The ABI from which on files are held (before, truncation was not); TCP; signals and abstract sockets."""
 
 _CREATE, _ADD, _RESTRICT = 444, 445, 446  # the same on every architecture
 _VERSION = 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-__all__ = ["DEVICES", "PROCESS_FILES", "SYSTEM", "outermost", "system"]
+__all__ = ["DEVICES", "PROCESS_FILES", "SYSTEM", "is_inside", "outermost", "system"]
 
 SYSTEM = (
     *("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store"),

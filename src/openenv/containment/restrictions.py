@@ -1,6 +1,6 @@
 """What a process lays upon itself, as one object: applied here and now, or by the entry before another program.
 
-It is plain data with a JSON form, so that the same object can be applied in a fork and be handed to another process.
+It is plain data with a JSON form: the same object can be applied in a fork and be handed to another process.
 """
 
 from __future__ import annotations

@@ -51,6 +51,11 @@ _METADATA = """
     chmod fchmod fchmodat fchmodat2 chown fchown lchown fchownat setxattr lsetxattr fsetxattr removexattr
     lremovexattr fremovexattr utime utimes futimesat utimensat
 """
+_SHARED = """
+    shmget shmat shmctl msgget msgsnd msgrcv msgctl semget semop semtimedop semctl mq_open mq_unlink
+    ioprio_set get_robust_list
+"""
+_SCHEDULING = ("sched_setaffinity", "sched_setscheduler", "sched_setparam", "sched_setattr", "prlimit64")
 _SIGNALS = ("tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "pidfd_send_signal")
 
 _CLONE_NEW = 0x7E020000  # a namespace of any kind
@@ -58,6 +63,7 @@ _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
 _UNIX, _INET, _INET6, _NETLINK = 1, 2, 10, 16
 _STREAM, _DATAGRAM, _RAW, _TYPE = 1, 2, 3, 0xF
 _TCP = (0, 6)
+_OF_A_USER = 2
 _FASTOPEN = 0x20000000
 
 
@@ -68,6 +74,7 @@ def refusals(
     unix_sockets: bool = True,
     signals: bool = True,
     metadata: bool = True,
+    others: bool = True,
     surface: bool = False,
 ) -> list[Refusal]:
     """Return what a filter refuses: whatever is set to False.
@@ -78,6 +85,8 @@ def refusals(
         unix_sockets: Unix sockets other than connected pairs.
         signals: Signals to anything but the own process group.
         metadata: Changing mode, owner, times and extended attributes of files.
+        others: Limits and priorities of other processes, and what all processes of a user share: System V's
+            memory, queues and semaphores, and message queues.
         surface: What of the kernel only debuggers, administrators and container engines need: mounting,
             namespaces, tracing, modules, keys, io_uring and the like.
     """
@@ -112,6 +121,11 @@ def refusals(
         found.append(Refusal(_SIGNALS))
     if not metadata:
         found.append(Refusal(tuple(_METADATA.split())))
+    if not others:
+        found.append(Refusal(tuple(_SHARED.split())))
+        found.append(Refusal(_SCHEDULING, (Condition(0, (0,), negated=True),)))
+        found.append(Refusal(("setpriority",), (Condition(1, (0,), negated=True),)))
+        found.append(Refusal(("setpriority",), (Condition(0, (_OF_A_USER,)),)))
     return found
 
 

@@ -196,7 +196,7 @@ def _kill_all(server: int, code: int | None) -> int:
 
 
 def _clean_up(groups: list[str], folders: list[str]) -> None:
-    """Remove what was made for the server. Nothing runs in the groups, but the system may take a moment to see it."""
+    """Remove what was made for the server. Nothing runs in the groups; the system may take a moment to see it."""
     for group in groups:
         for _ in range(REMOVALS):
             try:

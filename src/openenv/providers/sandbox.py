@@ -235,7 +235,7 @@ class SandboxProvider(LocalProvider):
 
 
 def _linked(package: str, tmp: str) -> str:
-    """Return a folder of one link, for a search path: without namespaces the package's own folder tells too much."""
+    """Return a folder of one link, for a search path: the folder beside the package may not be listed."""
     folder = Path(tmp) / ".packages"
     folder.mkdir()
     (folder / os.path.basename(package)).symlink_to(package)

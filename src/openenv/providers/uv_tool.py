@@ -18,7 +18,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import openenv
 from openenv import settings
 from openenv._version import __version__
 from openenv.errors import ConfigurationError, ProviderStartError
@@ -182,7 +181,7 @@ def _found(name: str, otherwise: str) -> str:
 
 def _checkout() -> Path | None:
     """Return the folder of the checkout that this `openenv` is imported from; None if it is installed."""
-    folder = Path(openenv.__file__).resolve().parents[2]
+    folder = Path(__file__).resolve().parents[3]
     described = folder / "pyproject.toml"
     return folder if described.is_file() and 'name = "openenv"' in described.read_text(encoding="utf-8") else None
 

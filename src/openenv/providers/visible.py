@@ -17,7 +17,6 @@ from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-import openenv
 from openenv.errors import ConfigurationError
 
 __all__ = ["exposes_home", "of_interpreter", "package_of", "search_path"]
@@ -44,7 +43,7 @@ def of_interpreter(python: str) -> list[str]:
     Raises:
         ConfigurationError: It cannot be run.
     """
-    ours = [sys.base_prefix, str(Path(openenv.__file__).parents[1])]
+    ours = [sys.base_prefix, str(Path(__file__).parents[2])]
     if python == sys.executable:
         return _existing([sys.prefix, *ours, *_site_packages()])
     return _existing([*ours, *_told_by(python)])

@@ -15,7 +15,7 @@ class Attempt(Action):
     """
 
     probe: str
-    arguments: dict[str, Any] = {}
+    arguments: dict[str, Any] = {}  # noqa: RUF012 - pydantic copies it
     budget_s: float = 30.0
 
 

@@ -63,7 +63,12 @@ def hard_link(path):
 def around(path):
     """Reach a file by other names of the root folder."""
     failed = None
-    names = ["/proc/self/root", "/proc/1/root", "/proc/self/cwd/../../../../../../../..", f"/proc/{os.getppid()}/root"]
+    names = [
+        "/proc/self/root",
+        "/proc/1/root",
+        "/proc/self/cwd/../../../../../../../..",
+        f"/proc/{os.getppid()}/root",
+    ]
     names += [f"/proc/1/cwd{'/..' * 9}", "/proc/thread-self/root"]
     for name in names:
         try:
@@ -108,7 +113,14 @@ def search(token, folders):
         for place, _, files in os.walk(folder):
             for name in files:
                 path = os.path.join(place, name)
-                with contextlib.suppress(OSError):
-                    if token in name or (os.path.getsize(path) < 10_000 and token in open(path, errors="replace").read()):
-                        return f"{path}: {token}"
+                if token in name or token in _beginning(path):
+                    return f"{path}: {token}"
     raise FileNotFoundError(2, "nowhere to be found")
+
+
+def _beginning(path):
+    """Return the beginning of an ordinary file, nothing of others."""
+    try:
+        return read(path) if os.path.isfile(path) else ""
+    except OSError:
+        return ""

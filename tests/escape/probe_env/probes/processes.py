@@ -83,6 +83,14 @@ def priority(pid):
     return pid
 
 
+def limit(pid):
+    """Set a limit of another process, to what it is already."""
+    import resource
+
+    resource.prlimit(pid, resource.RLIMIT_CORE, resource.prlimit(os.getpid(), resource.RLIMIT_CORE))
+    return pid
+
+
 def outlive(marker):
     """Leave a process behind, in a session of its own, that ignores all it can."""
     ready, done = os.pipe()
