@@ -29,6 +29,7 @@ NAMES = (
     "frame_84",
     "worker_ready",
     "provider_start",
+    "fork_ready",
     "open_1000",
     "sessions_10k",
     "cost_per_session",

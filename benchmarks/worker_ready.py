@@ -29,7 +29,7 @@ def run(bench: Bench) -> list[Figure]:
         server.wait_until_healthy()
         url, protocol = f"ws://{HOST}:{server.port}/ws", Subprotocol("openenv.v2")
         with connect(url, subprotocols=[protocol], compression=None, proxy=None) as socket:
-            _ask(socket, 1, "hello", version=2)
+            ask(socket, 1, "hello", version=2)
             taken: dict[str, list[float]] = {"state": [], "reset": []}
             for number in range(WARM_UP + SESSIONS):
                 for verb, seconds in taken.items():
@@ -59,14 +59,15 @@ def _figures(what: str, milliseconds: list[float]) -> list[Figure]:
 def _open(socket: ClientConnection, number: int, verb: str) -> float:
     """Open a session, have it answer a first request, and close it; return the seconds up to that answer."""
     start = time.perf_counter()
-    session = _ask(socket, number, "open")["sessions"][0]["session"]
-    _ask(socket, number + 1, verb, session=session, **({"seq": 1} if verb == "reset" else {}))
+    session = ask(socket, number, "open")["sessions"][0]["session"]
+    ask(socket, number + 1, verb, session=session, **({"seq": 1} if verb == "reset" else {}))
     seconds = time.perf_counter() - start
-    _ask(socket, number + 2, "close", session=session)
+    ask(socket, number + 2, "close", session=session)
     return seconds
 
 
-def _ask(socket: ClientConnection, number: int, kind: str, **fields: Any) -> dict[str, Any]:
+def ask(socket: ClientConnection, number: int, kind: str, **fields: Any) -> dict[str, Any]:
+    """Send a frame and return the answer to it, which must be no error."""
     socket.send(json.dumps({"id": number, "type": kind, **fields}))
     answer: dict[str, Any] = json.loads(socket.recv(30))
     if answer.get("id") != number or answer["type"] == "error":

@@ -74,6 +74,12 @@ class _Counting:
         make_trouble(action.trouble, observation)
         return observation
 
+    def get_state(self) -> Tally:
+        return self.tally
+
+    def set_state(self, value: Tally) -> None:
+        self.tally = value
+
 
 class Counter(_Counting, Environment[Add, Count, Tally]):
     """Runs on a thread."""

@@ -43,6 +43,12 @@ class Picky(Environment[Coded, Count, Tally]):
         self.tally.step_count += 1
         return Count(total=1)
 
+    def get_state(self) -> Tally:
+        return self.tally
+
+    def set_state(self, value: Tally) -> None:
+        self.tally = value
+
     @property
     def state(self) -> Tally:
         return self.tally

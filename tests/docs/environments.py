@@ -32,6 +32,16 @@ class Counter(Environment[Add, Total, State]):
         return State(step_count=self.steps)
 
 
+class Keeper(Counter):
+    """The same, and tells its state."""
+
+    def get_state(self) -> list[int]:
+        return [self.total, self.steps]
+
+    def set_state(self, value: list[int]) -> None:
+        self.total, self.steps = value
+
+
 class Nap(Action):
     seconds: float
 
@@ -77,4 +87,4 @@ class Digger(Environment[Dig, Observation, State]):
         return State()
 
 
-NAMES = {"counter": Counter, "napper": Napper, "digger": Digger}
+NAMES = {"counter": Counter, "keeper": Keeper, "napper": Napper, "digger": Digger}

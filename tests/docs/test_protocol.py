@@ -27,7 +27,10 @@ from openenv.server.routes.http import STATUS
 PAGE = Path(__file__).parents[2] / "docs" / "protocol.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 
-OVER_HTTP_NEVER = {"SEQUENCE_ERROR", "CANCELLED", "UNSUPPORTED_VERSION"}
+OVER_HTTP_NEVER = {
+    *("SEQUENCE_ERROR", "CANCELLED", "UNSUPPORTED_VERSION"),
+    *("SNAPSHOT_UNSUPPORTED", "SNAPSHOT_NOT_FOUND", "SNAPSHOT_LIMIT"),
+}
 
 
 def section(title: str) -> str:

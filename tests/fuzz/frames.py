@@ -171,6 +171,11 @@ def requests_v2(draw: st.DrawFn, form: Format) -> bytes:
                     {"type": "close", "session": session},
                     {"type": "cancel", "target": number},
                     {"type": "ping"},
+                    {"type": "snapshot", "session": session, "seq": seq},
+                    {"type": "restore", "session": session, "seq": seq, "data": {"snapshot": "s"}},
+                    {"type": "fork", "session": session, "seq": seq, "data": {"count": 2, "seeds": [1, number]}},
+                    {"type": "snapshots", "session": session},
+                    {"type": "drop", "session": session, "data": {"snapshot": "s"}},
                     {"type": "mcp", "session": session, "data": {"jsonrpc": "2.0", "id": 1, "method": "x"}},
                 ]
             )
@@ -183,6 +188,11 @@ def requests_v2(draw: st.DrawFn, form: Format) -> bytes:
         for _ in range(draw(st.integers(1, 3)))
     ]
     return _packed(form.encode, {"id": number, "type": kind, "items": items})
+
+
+_POINT = {"episode_id": "e", "parent_id": None, "seed": 1, "step_count": 0, "done": False}
+_FORK = {"session": "f", "token": "t", "episode_id": "e"}
+_FORKED = {"sessions": [_FORK], "parent_id": "p", "seed": 1, "step_count": 0, "done": False}
 
 
 # --- what a server sends ------------------------------------------------------------------------------
@@ -216,6 +226,8 @@ def replies_v2(draw: st.DrawFn, form: Format) -> bytes:
                     {"id": number, "type": "opened", "sessions": [{"session": "s", "token": "t"}], "lease_s": 1.0},
                     {"id": number, "type": "resumed", "session": session, "seq": 1, "phase": "running"},
                     {"id": number, "type": "closed", "session": session},
+                    {"id": number, "type": "forked", "session": session, "seq": seq, "data": _FORKED},
+                    {"id": number, "type": "restored", "session": session, "seq": seq, "data": _POINT},
                     {"id": number, "type": "pong"},
                     {"id": number, "type": "progress", "session": session, "data": {}},
                     {"type": "ended", "session": session, "data": {"message": "x", "code": "SESSION_LOST"}},

@@ -45,6 +45,12 @@ class Counter(Environment[Do, Seen, State]):
     async def state(self) -> State:
         return State(step_count=self.steps)
 
+    async def get_state(self) -> list[int]:
+        return [self.total, self.steps]
+
+    async def set_state(self, value: list[int]) -> None:
+        self.total, self.steps = value
+
     def _seen(self) -> Seen:
         return Seen(total=self.total, process=os.getpid())
 

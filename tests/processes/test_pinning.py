@@ -8,6 +8,7 @@ from http.client import HTTPConnection
 import pytest
 from tests.processes.running import Several, Wires, process_of
 from tests.servers import BOUND_S, wait_until
+from tests.sessions.wire import Remote
 from websockets.sync.client import connect
 
 from openenv.client.generic import GenericEnvClient
@@ -200,3 +201,24 @@ def test_a_version_1_connection_is_attached_to_a_session_of_any_process(pair: Se
                 socket.send("nonsense")
                 assert json.loads(socket.recv(BOUND_S))["data"]["code"] == "INVALID_JSON"
         pair.http.delete(f"/sessions/{session}")
+
+
+def test_a_fork_stays_in_the_process_of_its_session_also_over_a_connection_to_another(pair: Several, wires: Wires):
+    here, there = wires.one_in_each()
+    session = here.play()
+    session.step(amount=5)
+    session.resume(there)
+    kept = there.ask("snapshot", session=session.id, seq=3)["data"]["snapshot"]
+    told = there.ask("fork", session=session.id, seq=4, data={"count": 2})["data"]["sessions"]
+    assert {process_of(one["session"]) for one in told} == {process_of(kept)} == {process_of(session.id)}
+    forks = [Remote(there, one["session"], one["token"]) for one in told]
+    assert [one.step(amount=number)["total"] for number, one in enumerate(forks)] == [5, 6]
+    assert there.ask("fork", session=session.id, seq=4, data={"count": 2})["data"]["sessions"] == told
+    back = there.ask("restore", session=forks[1].id, seq=2, data={"snapshot": kept})
+    assert back["data"]["step_count"] == 1
+    stranger = there.play()
+    error = there.refused("restore", session=stranger.id, seq=2, data={"snapshot": kept})
+    assert error["code"] == "SNAPSHOT_NOT_FOUND"
+    assert "another process" in error["message"]
+    for one in [session, stranger, *forks]:
+        there.ask("close", session=one.id)

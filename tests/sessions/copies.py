@@ -6,6 +6,7 @@ import random
 import threading
 from typing import Any
 
+from tests.servers import wait_until
 from tests.sessions.environments import release
 
 from openenv.client import EnvClient
@@ -224,3 +225,11 @@ WAYS = {
 """Everything whose state can be had."""
 
 FORKED = {"forked": Dice, "forked coroutine": AsyncDice}
+
+
+def warm(server: Any) -> Any:
+    """Return a server whose fork server has imported the environment, which takes long on a busy machine."""
+    with DiceEnv(server.url) as env:
+        env.reset()
+    assert wait_until(lambda: not server.manager.slots.taken)
+    return server

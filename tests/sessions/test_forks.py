@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.servers import BOUND_S, wait_until
 from tests.sessions import copies
-from tests.sessions.copies import WAYS, Dice, DiceEnv, Roll, TellingDice
+from tests.sessions.copies import WAYS, Dice, DiceEnv, Roll, TellingDice, warm
 from tests.sessions.environments import release
 from tests.sessions.test_workers import descriptors, is_gone, runs
 from tests.sessions.wire import Remote, Wires, pass_time, used
@@ -52,7 +52,7 @@ def fork(session: Remote, seq: int, count: int = 2) -> dict:
 
 @both_ways
 def test_a_fork_that_is_asked_for_again_is_made_once(serve, both: Wires, way):
-    server = serve(WAYS[way])
+    server = warm(serve(WAYS[way]))
     session = both(server).play()
     first = fork(session, 2)
     again = fork(session, 2)
@@ -70,7 +70,7 @@ def test_a_fork_that_is_asked_for_again_is_made_once(serve, both: Wires, way):
 
 @both_ways
 def test_the_connection_that_gets_the_answer_holds_the_forks(serve, both: Wires, way):
-    server = serve(WAYS[way])
+    server = warm(serve(WAYS[way]))
     old = both(server)
     session = old.play()
     told = fork(session, 2)["data"]["sessions"]
@@ -107,21 +107,25 @@ async def test_a_client_whose_connection_is_cut_in_the_middle_of_a_fork_gets_eac
 
 
 @pytest.mark.parametrize("way", ["thread", "process", "forked"])
-async def test_a_client_that_is_cut_off_again_and_again_gets_each_fork_once(serve, way):
-    server = serve(WAYS[way])
-    async with DiceEnv(server.url) as env:
-        await env.reset(seed=3)
-        for turn in range(5):
-            forking = asyncio.ensure_future(env.fork(2))
-            for _ in range(turn):
-                await asyncio.sleep(0)
-            server.cut()
-            forks = await forking
-            own = [(await one.step(Roll())).observation.own for one in forks]
-            assert own[0] == own[1]
-            for one in forks:
-                await one.close()
-        assert await asyncio.to_thread(wait_until, lambda: used(server) == 1)
+def test_a_client_that_is_cut_off_again_and_again_gets_each_fork_once(serve, way):
+    server = warm(serve(WAYS[way]))
+
+    async def play() -> None:
+        async with DiceEnv(server.url) as env:
+            await env.reset(seed=3)
+            for turn in range(5):
+                forking = asyncio.ensure_future(env.fork(2))
+                for _ in range(turn):
+                    await asyncio.sleep(0)
+                server.cut()
+                forks = await forking
+                own = [(await one.step(Roll())).observation.own for one in forks]
+                assert own[0] == own[1]
+                for one in forks:
+                    await one.close()
+            assert await asyncio.to_thread(wait_until, lambda: used(server) == 1)
+
+    asyncio.run(asyncio.wait_for(play(), 6 * BOUND_S))
 
 
 async def test_forks_that_come_too_late_for_their_caller_are_ended(serve):
@@ -153,7 +157,7 @@ def test_a_session_that_ends_while_it_is_forked_takes_the_forks_along(serve, wir
 
 
 def test_a_fork_of_which_a_worker_can_not_be_made_costs_nothing(serve, wires: Wires):
-    server = serve(Dice)
+    server = warm(serve(Dice))
     wire = wires(server)
     session = wire.play()
     pid = int(deed(session, "pid"))
@@ -250,6 +254,7 @@ def test_a_server_that_stops_and_a_fork_server_that_dies_take_forks_and_snapshot
                 server.stop()
             else:
                 os.kill(pids[-1], signal.SIGKILL)
+                assert is_gone(pids[0])
                 with pytest.raises(EnvironmentDiedError):
                     forks[0].step(Roll())
             assert all(is_gone(pid) for pid in pids)

@@ -1,5 +1,6 @@
 """Episodes that are kept and put back, forks that go on by themselves, for every way in which a state is had."""
 
+import asyncio
 import random
 
 import pytest
@@ -16,11 +17,12 @@ from tests.sessions.copies import (
     Roll,
     SilentDice,
     TellingDice,
+    warm,
 )
 from tests.sessions.test_workers import is_gone
 from tests.sessions.wire import Wires, pass_time, used
 
-from openenv.client import HTTPEnvClient
+from openenv.client import EnvPool, HTTPEnvClient
 from openenv.errors import (
     EpisodeEndedError,
     ExecutionError,
@@ -139,7 +141,7 @@ def test_forks_with_seeds_go_on_with_random_numbers_of_their_own(host, way):
 
 @ways
 async def test_forks_of_an_async_client_are_async_and_end_with_it(host, way):
-    server = host.shared(WAYS[way])
+    server = await asyncio.to_thread(warm, host.shared(WAYS[way]))
     async with DiceEnv(server.url) as env:
         await env.reset(seed=1)
         forks = await env.fork(2)
@@ -172,6 +174,29 @@ def test_a_parent_that_is_closed_by_itself_leaves_no_thread_and_forks_end_with_i
         forks[0].step(Roll())
     assert not any(fork._tenancy.active for fork in forks)
     assert used(server) == before
+
+
+def test_the_blocking_face_keeps_and_forks_too(host):
+    env = DiceEnv(host.shared(InlineTellingDice).url).sync()
+    with env:
+        env.reset(seed=1)
+        kept = env.snapshot()
+        [fork] = env.fork()
+        assert fork.step(Roll()).observation == env.step(Roll()).observation
+        assert env.restore(kept).step_count == 0
+        assert fork.new_session().forked_at is None
+
+
+async def test_forks_of_a_lease_end_with_it(host):
+    server = host.shared(InlineTellingDice)
+    async with EnvPool(DiceEnv, [server.url]) as pool:
+        async with pool.lease() as env:
+            await env.reset(seed=1)
+            forks = await env.fork(2)
+            await forks[0].step(Roll())
+        with pytest.raises(SessionLost):
+            await forks[0].step(Roll())
+    assert await asyncio.to_thread(wait_until, lambda: used(server) == 0)
 
 
 # --- what is refused -----------------------------------------------------------------------------------
@@ -316,7 +341,7 @@ def test_a_snapshot_ends_with_its_lease_or_its_session(serve, way):
 
 
 def test_a_lost_connection_whose_lease_runs_out_takes_forks_and_snapshots_along(serve, wires: Wires):
-    server = serve(Dice)
+    server = warm(serve(Dice))
     wire = wires(server)
     session = wire.play()
     pid = int(session.seen(session.send("step", {"deed": "pid"}))["said"])

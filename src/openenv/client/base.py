@@ -236,6 +236,7 @@ class EnvClient(Copying, Generic[ActionT, ObservationT, StateT]):
         twin._core = Core(_weakly(twin._make_link), self._core.base_url)
         twin._begin(twin._core)
         twin._forks = weakref.WeakSet()
+        twin.forked_at = None
         return twin
 
     def sync(self) -> SyncEnvClient[ActionT, ObservationT, StateT]:

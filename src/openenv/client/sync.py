@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self
 
 from openenv.client.base import ActionT, ObservationT, StateT
+from openenv.client.copying import SnapshotId
 from openenv.client.progress import OnProgress
-from openenv.models import EnvironmentMetadata, StepResult
+from openenv.models import EnvironmentMetadata, EpisodePoint, StepResult
 from openenv.protocol.messages import SchemaResponse, ServerCapacityStatus
 
 if TYPE_CHECKING:
@@ -50,6 +52,20 @@ class SyncEnvClient(Generic[ActionT, ObservationT, StateT]):
     def state(self) -> StateT:
         """Return where the episode stands."""
         return self._client.state()
+
+    def snapshot(self) -> SnapshotId:
+        """Keep the state of the episode; see `EnvClient.snapshot`."""
+        return self._client.snapshot()
+
+    def restore(self, snapshot_id: str) -> EpisodePoint:
+        """Put the session into a state that was kept; see `EnvClient.restore`."""
+        return self._client.restore(snapshot_id)
+
+    def fork(
+        self, count: int = 1, *, seeds: Sequence[int] | None = None
+    ) -> list[SyncEnvClient[ActionT, ObservationT, StateT]]:
+        """Return the blocking faces of sessions that go on from here; see `EnvClient.fork`."""
+        return [fork.sync() for fork in self._client.fork(count, seeds=seeds)]
 
     def schema(self) -> SchemaResponse:
         """Return the JSON Schemas of the environment's types."""

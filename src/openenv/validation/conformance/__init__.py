@@ -7,7 +7,14 @@ runs them.
 from __future__ import annotations
 
 from openenv.validation.checks import Check
-from openenv.validation.conformance import http_routes, messagepack, version1, version2, version2_sessions
+from openenv.validation.conformance import (
+    http_routes,
+    messagepack,
+    version1,
+    version2,
+    version2_sessions,
+    version2_snapshots,
+)
 from openenv.validation.conformance.server import ServerUnderTest
 
 __all__ = ["ServerUnderTest", "checks_of"]
@@ -23,5 +30,5 @@ def checks_of(version: str = "all") -> list[Check[ServerUnderTest]]:
     if version in ("1", "all"):
         found += version1.CHECKS
     if version in ("2", "all"):
-        found += [*version2.CHECKS, *version2_sessions.CHECKS, *messagepack.CHECKS]
+        found += [*version2.CHECKS, *version2_sessions.CHECKS, *version2_snapshots.CHECKS, *messagepack.CHECKS]
     return [*found, *http_routes.CHECKS]  # last, since the shared session of the old routes stays open
