@@ -3,8 +3,9 @@
 What a probe claims is not believed where it can be looked at from outside: `harmed` looks at the host. A container
 that has an `/etc/shadow` of its own, or processes of its own, has not been escaped from.
 
-Every probe has to be harmless where nothing stops it, for it is also run there, by root: it touches only what `Host`
-has made, opens without writing, and stops at a bound. Nothing may be tried on `/tmp`, `/proc` or anybody's processes.
+Every probe has to be harmless where nothing stops it, for it is run there, too, and by root: it touches only what
+`Host` has made, opens without writing, and stops at a bound. Nothing is tried on `/tmp`, on `/proc` or on processes
+of others.
 """
 
 from __future__ import annotations
