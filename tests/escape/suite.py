@@ -2,13 +2,16 @@
 
 What a probe claims is not believed where it can be looked at from outside: `harmed` looks at the host. A container
 that has an `/etc/shadow` of its own, or processes of its own, has not been escaped from.
+
+Every probe has to be harmless where nothing stops it, for it is run there, too, and by root: it touches only what
+`Host` has made, opens without writing, and stops at a bound. Nothing is tried on `/tmp`, on `/proc` or on processes
+of others.
 """
 
 from __future__ import annotations
 
 import contextlib
 import secrets
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -235,11 +238,7 @@ def _kernel() -> Iterator[Case]:
         "kernel.mount", "mount", lambda host, _: {"path": str(host.mountpoint)},
         lambda host, reached: host.mounted() or reached is not None, uncontrolled=root,
     )  # fmt: skip
-    yield Case("kernel.mount", "mount on /tmp", lambda *_: {"path": tempfile.gettempdir()},
-               alone=True, uncontrolled="would mount for everybody")  # fmt: skip
     yield Case("kernel.open_tree", "take a mount", lambda *_: {"path": "/"}, uncontrolled=root)
-    yield Case("kernel.unmount", "unmount /proc", lambda *_: {"path": "/proc"}, alone=True,
-               uncontrolled="would unmount for everybody")  # fmt: skip
     for name, what in (
         ("user_namespace", "a new user namespace"),
         ("mount_namespace", "a new mount namespace"),

@@ -16,11 +16,6 @@ def mount(path):
     return path
 
 
-def unmount(path):
-    checked(LIBC.umount2(path.encode(), 0))
-    return path
-
-
 def open_tree(path):
     return call("open_tree", ctypes.c_long(-100), path.encode(), 1)
 
