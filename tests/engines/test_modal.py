@@ -22,7 +22,6 @@ from openenv.errors import (
 from openenv.providers.modal import ModalProvider
 from openenv.testing import ProviderContract
 
-
 PATIENCE_S = 30.0
 
 
