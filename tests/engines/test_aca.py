@@ -1,6 +1,7 @@
 """The Azure Container Apps provider with Azure's real SDK, against a double of session pools."""
 
 import asyncio
+import threading
 
 import httpx
 import pytest
@@ -142,11 +143,14 @@ def test_a_create_that_takes_too_long_names_its_budget_and_is_deleted(make, serv
 
 
 async def test_a_start_that_is_cancelled_has_deleted_its_pool(make, service):
+    cancelled = threading.Event()
+    service.fault = lambda request: request.method == "GET" and cancelled.wait(PATIENCE_S)
     provider = make()
     starting = asyncio.create_task(provider.astart())
     while not service.pools:
         await asyncio.sleep(0.005)
     starting.cancel()
+    cancelled.set()
     with pytest.raises(asyncio.CancelledError):
         await starting
     assert service.pools == {}

@@ -1,6 +1,7 @@
 """The Daytona provider with Daytona's real SDK, against a double of Daytona's API."""
 
 import asyncio
+import threading
 
 import httpx
 import pytest
@@ -175,11 +176,14 @@ def test_a_create_whose_answer_was_lost_finds_its_own_sandbox(make, service):
 
 
 async def test_a_start_that_is_cancelled_has_deleted_its_sandbox(make, service):
+    cancelled = threading.Event()
+    service.fault = lambda request: request.method == "GET" and cancelled.wait(PATIENCE_S)
     provider = make()
     starting = asyncio.create_task(provider.astart())
     while not service.sandboxes:
         await asyncio.sleep(0.005)
     starting.cancel()
+    cancelled.set()
     with pytest.raises(asyncio.CancelledError):
         await starting
     assert service.sandboxes == {}

@@ -1,6 +1,7 @@
 """The Modal provider with Modal's real SDK, against a double of Modal's gRPC service."""
 
 import asyncio
+import threading
 
 import httpx
 import pytest
@@ -129,11 +130,14 @@ def test_when_one_of_several_fails_all_are_ended(make, service):
 
 
 async def test_a_start_that_is_cancelled_has_ended_its_sandbox(make, service):
+    cancelled, give = threading.Event(), service.on_SandboxCreateConnectTokenV2
+    service.on_SandboxCreateConnectTokenV2 = lambda request: cancelled.wait(PATIENCE_S) and give(request)
     provider = make()
     starting = asyncio.create_task(provider.astart())
     while not service.sandboxes:
         await asyncio.sleep(0.005)
     starting.cancel()
+    cancelled.set()
     with pytest.raises(asyncio.CancelledError):
         await starting
     assert service.alive == []
