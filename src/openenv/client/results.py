@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from openenv.errors import RequestError
 from openenv.models import Settled, StepResult
 from openenv.outcomes import Outcome
-from openenv.protocol.batches import Result
 from openenv.protocol.messages import ObservationT
+
+if TYPE_CHECKING:
+    from openenv.protocol.batches import Result  # which takes a while to import, and only vectors need
 
 ItemT = TypeVar("ItemT")
 
