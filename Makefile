@@ -32,7 +32,7 @@ test-full: $(VENV)/.dev ## Run all tests but those that need an engine
 test-slow: $(VENV)/.dev ## Run what the fast tests leave out
 	$(PYTEST) -m "slow and not engine" $(ARGS)
 
-test-engines: $(VENV)/.dev ## Start Docker, a swarm, Kubernetes and Ray, run the tests that need them, end them
+test-engines: $(VENV)/.engines ## Start Docker, a swarm, Kubernetes and Ray, run the tests that need them, end them
 	PYTHON=$(BIN)/python tests/engines/run.sh $(ARGS)
 
 test-pythons: ## Run the fast tests on each Python of PYTHONS that this machine has
@@ -87,6 +87,10 @@ $(VENV)/.demo: $(PROJECTS) constraints.txt | $(BIN)/python
 
 $(VENV)/.bench: $(VENV)/.dev
 	@$(PIP) -e '.[bench]'
+	@touch $@
+
+$(VENV)/.engines: $(VENV)/.dev
+	@$(PIP) -e '.[aca,daytona,docker,ray]'
 	@touch $@
 
 $(VENV)/.dev: $(PROJECTS) constraints.txt | $(BIN)/python

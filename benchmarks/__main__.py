@@ -28,6 +28,7 @@ NAMES = (
     "vector_64",
     "frame_84",
     "worker_ready",
+    "provider_start",
     "open_1000",
     "sessions_10k",
     "cost_per_session",

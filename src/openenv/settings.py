@@ -8,6 +8,7 @@
 | `MAX_CONCURRENT_ENVS` | sessions of a server, where the program does not say | by environment |
 | `OPENENV_MAX_SNAPSHOTS` | snapshots a process of a server keeps | 64 |
 | `OPENENV_MAX_SNAPSHOTS_MB` | size of all states among them, MiB | 256 |
+| `OPENENV_LINGER` | stay awake for a moment where a frame is about to come, see `openenv.protocol.lingering` | on |
 | `ENABLE_WEB_INTERFACE` | serve the page to play on | off |
 | `OPENENV_EGRESS` | `deny`: servers refuse themselves outgoing connections | none |
 | `OPENENV_CACHE` | folder for what can be made again, such as the environments of uv | `~/.cache/openenv` |
@@ -102,6 +103,12 @@ def kubernetes_service() -> tuple[str, str] | None:
     """Return host and port of the API of the cluster this program runs in, or None outside one."""
     host = os.environ.get("KUBERNETES_SERVICE_HOST", "")
     return (host, os.environ.get("KUBERNETES_SERVICE_PORT", "") or "443") if host else None
+
+
+def lingers() -> bool:
+    """Return whether to stay awake where a frame is about to come; never with one processor for both sides."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return usable > 1 and os.environ.get("OPENENV_LINGER", "").lower() not in ("0", "false", "no", "off")
 
 
 def inherited_environment() -> dict[str, str]:

@@ -14,6 +14,7 @@ up() {
         have dockerd || cannot "no Docker: dockerd is not installed"
         mkdir -p "$STATE"
         iptables-save 2>/dev/null | grep '^:FORWARD' >"$STATE/docker.forward" || true
+        rm -rf "$DATA/swarm"  # of a run that was killed, whose other node is gone
         # Its shims have the exec-root on their command line, by which they are known to be ours. The paths that
         # leave a cloud often take less than 1500 bytes.
         start dockerd dockerd --data-root "$DATA" --exec-root "$STATE/docker" --pidfile "$STATE/docker.pid" --mtu 1400

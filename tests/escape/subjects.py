@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.escape.suite import PROBE_ENV, Limits
 
+from openenv import containment
 from openenv.providers import ProcessProvider, Provider, SandboxProvider
 
 __all__ = ["CONTROL", "SUBJECTS", "Subject"]
@@ -45,7 +46,8 @@ def _sandbox(limits: Limits, **options: Any) -> Subject:
     return Subject(make, limits)
 
 
-_LIMITS = Limits()
+# Without control groups nothing holds the memory of several processes, and the provider says so.
+_LIMITS = Limits(memory_total=containment.probe()["cgroup"] is None)
 # Without namespaces nothing holds the disk use of many files, and the provider says so.
 _LIMITS_OF_FALLBACK = replace(_LIMITS, disk_bytes=None)
 

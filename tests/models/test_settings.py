@@ -14,6 +14,7 @@ def nothing_set(monkeypatch):
         "OPENENV_MAX_MESSAGE_SIZE_MB",
         "MAX_CONCURRENT_ENVS",
         "ENABLE_WEB_INTERFACE",
+        "OPENENV_LINGER",
     ]:
         monkeypatch.delenv(name, raising=False)
 
@@ -61,3 +62,10 @@ def test_half_a_session_is_refused(monkeypatch):
     monkeypatch.setenv("MAX_CONCURRENT_ENVS", "0.5")
     with pytest.raises(ConfigurationError, match="not a whole number"):
         settings.max_concurrent_envs()
+
+
+@pytest.mark.parametrize(("processors", "text", "lingers"), [(2, "", True), (2, "0", False), (1, "", False)])
+def test_nobody_lingers_on_the_only_processor_or_where_it_is_switched_off(monkeypatch, processors, text, lingers):
+    monkeypatch.setattr(settings.os, "sched_getaffinity", lambda _: set(range(processors)), raising=False)
+    monkeypatch.setenv("OPENENV_LINGER", text)
+    assert settings.lingers() is lingers

@@ -194,6 +194,23 @@ def test_a_folder_is_readable_if_it_is_named(sandbox, eventually, tmp_path):
         assert said(provider, eventually, f"{tmp_path}/named") == "hello"
 
 
+def test_the_home_is_never_what_is_served(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    with pytest.raises(ConfigurationError, match="holds your home"):
+        SandboxProvider(tmp_path).start()
+
+
+def test_a_home_on_the_search_path_is_left_out(sandbox, tmp_path, monkeypatch, caplog):
+    home = tmp_path / "home"
+    (home / "lib").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(home), str(home / "lib"), str(tmp_path)]))
+    with sandbox() as provider:
+        assert str(home / "lib") in provider.environment()["PYTHONPATH"].split(os.pathsep)
+        assert str(home) not in provider.environment()["PYTHONPATH"].split(os.pathsep)
+    assert "the sandbox does not see it" in caplog.text
+
+
 @pytest.mark.parametrize("option", ["read_only", "writable", "devices"])
 def test_a_path_that_is_not_there_is_named(option, tmp_path):
     with pytest.raises(ConfigurationError, match=f"{option}: .*missing does not exist"):

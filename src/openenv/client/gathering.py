@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, TypeVar
 
 from openenv.protocol.batches import Result
@@ -38,6 +38,19 @@ class Gathering:
             result = passed
         self._results[index] = result
         self.missing -= 1
+        self._wake()
+
+    def put_all(self, results: Mapping[int, Result]) -> None:
+        """Add several results."""
+        if self._through is not None:
+            for index, result in results.items():
+                self.put(index, result)
+        elif results:
+            self._results.update(results)
+            self.missing -= len(results)
+            self._wake()
+
+    def _wake(self) -> None:
         if self._waiter is not None and not (self._all and self.missing) and not self._waiter.done():
             self._waiter.set_result(None)
 

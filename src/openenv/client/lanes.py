@@ -214,13 +214,10 @@ class Batch(Call):
             begun = {name for name, result in results if not isinstance(result, RequestError)}
             for session in self.sessions:
                 session.begun = session.begun or session.id in begun
-        waiting, put = self._waiting, self._gathering.put
-        for name, result in results:
-            index = waiting.pop(name, None)
-            if index is not None:
-                put(index, result)
-            else:
-                self._mux.calls.late_replies += 1
+        waiting = self._waiting
+        wanted = {waiting.pop(name): result for name, result in results if name in waiting}
+        self._mux.calls.late_replies += len(results) - len(wanted)
+        self._gathering.put_all(wanted)
         for index in self._listening.keys() - waiting.values() if self._listening else ():
             self._listening.pop(index).end()
         if last and waiting:

@@ -52,4 +52,5 @@ def told(index: int, result: Result) -> StepResult[Any] | Failure:
 
 def in_order(asked: Iterable[int], results: Mapping[int, Result]) -> Results[Any]:
     """Return results in the order they were asked for."""
-    return Results([told(index, results[index]) for index in asked])
+    answers = [(index, results[index]) for index in asked]
+    return Results([told(index, r) if isinstance(r, RequestError) else r for index, r in answers])

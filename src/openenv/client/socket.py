@@ -9,7 +9,9 @@ from typing import Any
 import picows
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
+from openenv import settings
 from openenv.protocol.address import place
+from openenv.protocol.lingering import Lingering
 from openenv.protocol.sockets import MessageListener
 from openenv.protocol.unix import UnixSocket
 
@@ -34,6 +36,7 @@ class Socket(MessageListener):
         self._on_lost = lost
         self._gone = asyncio.Event()
         self._settling: asyncio.Task[None] | None = None
+        self._lingering = Lingering() if settings.lingers() else None
 
     @staticmethod
     async def open(
@@ -93,6 +96,8 @@ class Socket(MessageListener):
     def send(self, raw: bytes, *, binary: bool = False) -> None:
         """Send a message. Does nothing on a socket that has ended; `lost` tells."""
         self.transport.send(WSMsgType.BINARY if binary else WSMsgType.TEXT, raw)
+        if self._lingering is not None:
+            self._lingering.expect()
 
     def abort(self) -> None:
         """Give the connection up; `lost` follows."""
@@ -123,6 +128,8 @@ class Socket(MessageListener):
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """Hand a message on; what is not one whole message goes the longer way."""
+        if self._lingering is not None:
+            self._lingering.came()
         if frame.msg_type is WSMsgType.TEXT and frame.fin and frame.payload_size <= self._max_size:
             self._on_message(frame.get_payload_as_bytes())
         else:

@@ -15,7 +15,7 @@ Id = Annotated[int, msgspec.Meta(ge=0)]
 Seq = Annotated[int, msgspec.Meta(ge=1)]
 
 
-class Answer(msgspec.Struct):
+class Answer(msgspec.Struct, gc=False):
     """Any frame of a server.
 
     Attributes:
@@ -29,7 +29,7 @@ class Answer(msgspec.Struct):
     data: msgspec.Raw = msgspec.Raw(b"")
 
 
-class Result(msgspec.Struct, forbid_unknown_fields=True):
+class Result(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """The data of an ordinary answer to a reset or step: nothing but these three."""
 
     observation: msgspec.Raw
@@ -37,7 +37,7 @@ class Result(msgspec.Struct, forbid_unknown_fields=True):
     done: bool
 
 
-class Step(msgspec.Struct, tag_field="type", tag="step", forbid_unknown_fields=True):
+class Step(msgspec.Struct, tag_field="type", tag="step", forbid_unknown_fields=True, gc=False):
     """A request to take a step, without a limit of its own.
 
     Attributes:
@@ -50,7 +50,7 @@ class Step(msgspec.Struct, tag_field="type", tag="step", forbid_unknown_fields=T
     data: msgspec.Raw
 
 
-class StepItem(msgspec.Struct, forbid_unknown_fields=True):
+class StepItem(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """One step of several."""
 
     session: str
@@ -58,14 +58,14 @@ class StepItem(msgspec.Struct, forbid_unknown_fields=True):
     data: msgspec.Raw
 
 
-class StepMany(msgspec.Struct, tag_field="type", tag="step_many", forbid_unknown_fields=True):
+class StepMany(msgspec.Struct, tag_field="type", tag="step_many", forbid_unknown_fields=True, gc=False):
     """A request to take a step in each of several sessions."""
 
     id: Id
     items: list[StepItem]
 
 
-class ResultItem(msgspec.Struct, forbid_unknown_fields=True):
+class ResultItem(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """The ordinary answer to one step of several."""
 
     session: str
@@ -73,7 +73,7 @@ class ResultItem(msgspec.Struct, forbid_unknown_fields=True):
     data: Result
 
 
-class Results(msgspec.Struct):
+class Results(msgspec.Struct, gc=False):
     """Ordinary answers to steps of several sessions."""
 
     items: list[ResultItem]

@@ -141,6 +141,10 @@ class SandboxProvider(LocalProvider):
     def spawn(self, command: list[str], fd: int) -> SupervisedProcess:
         """Start the server's process inside of the layers."""
         package = visible.package_of(self.what())
+        if package and visible.exposes_home(package):
+            raise ConfigurationError(
+                f"{package} is or holds your home; move the environment to a folder of its own."
+            )
         search_path = visible.search_path(self._python_path())
         holding = self._holding(
             [*visible.of_interpreter(self.python), *search_path, *([package] if package else [])]

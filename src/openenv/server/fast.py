@@ -33,6 +33,8 @@ from picows import (
 from picows import picows as picows_core
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from openenv import settings
+from openenv.protocol.lingering import Lingering
 from openenv.protocol.sockets import MessageListener
 from openenv.server.config import ServerContext
 from openenv.server.connection import wrong_frame
@@ -202,6 +204,8 @@ class _Listener(MessageListener):
         self._binary = self.format is not None and self.format.binary
         self._kind = WSMsgType.BINARY if self._binary else WSMsgType.TEXT
         self._received = self._connection.received
+        self._lingering = Lingering() if settings.lingers() else None
+        self._answers = 0
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         """Open the session."""
@@ -211,10 +215,16 @@ class _Listener(MessageListener):
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """Answer a message; what is not one whole message of the right kind goes the longer way."""
+        lingering, answers = self._lingering, self._answers
+        if lingering is not None:
+            lingering.came()
         if frame.msg_type is self._kind and frame.fin and frame.payload_size <= self._max_size:
             self._received(frame.get_payload_as_bytes())
         else:
             super().on_ws_frame(transport, frame)
+        # What is not answered yet is being worked on by a thread or process, which is to have the processor.
+        if lingering is not None and self._answers != answers:
+            lingering.expect()
 
     def message(self, raw: bytes, binary: bool) -> None:
         """Answer it."""
@@ -242,6 +252,7 @@ class _Listener(MessageListener):
         self._close(1012)
 
     def _send(self, raw: bytes) -> None:
+        self._answers += 1
         if len(raw) <= COPIED:
             self.transport.send(self._kind, raw)
         else:

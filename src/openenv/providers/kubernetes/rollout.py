@@ -27,6 +27,7 @@ LOOK_S = 1.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 1.0
 # Beyond the servers' own grace: for the kubelet and the garbage collector of a busy cluster.
 DELETE_S = 120.0
+DELETE_EACH_S = 2.0
 LOG_S = 5.0
 LINES_KEPT = 200
 SERVICE_TYPES = {"cluster-ip": "ClusterIP", "node-port": "NodePort"}
@@ -125,7 +126,9 @@ class Rollout:
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.wait([self._watching])
-        await delete_all(self._api, self._plan.namespace, self._name, self._plan.options.stop_grace_s + DELETE_S)
+        plan = self._plan
+        budget = plan.options.stop_grace_s + DELETE_S + DELETE_EACH_S * plan.replicas
+        await delete_all(self._api, plan.namespace, self._name, budget)
         return log
 
     def trouble(self) -> Trouble | None:

@@ -132,6 +132,7 @@ class DockerSwarmProvider(ContainerProvider):
         self._place = ""
         self._plan: service.Plan | None = None
         self._service: str | None = None
+        self._in_doubt = False  # whether a service was asked for and no answer came
         self._nodes: dict[str, str] = {}
         self._filled: dict[int, Task] = {}
         self._looking = threading.Lock()
@@ -190,8 +191,17 @@ class DockerSwarmProvider(ContainerProvider):
                 ownership=self.ownership,
                 grace_s=self.stop_grace_s,
             )
-            self._service = service.create(self._client, self._plan, self._place)
+            self._service = self._made()
             return self._placed(time.monotonic() + self.create_timeout_s)
+
+    def _made(self) -> str:
+        assert self._client is not None
+        assert self._plan is not None
+        try:
+            return service.create(self._client, self._plan, self._place)
+        except ProviderError as error:
+            self._in_doubt = is_lost(error)
+            raise
 
     def _placed(self, end: float) -> list[str]:
         """Wait until every replica runs and has an address, and return the addresses."""
@@ -254,7 +264,7 @@ class DockerSwarmProvider(ContainerProvider):
             if not self._is_ready:
                 self._refuse_ended(filled)
             lost = [slot for slot in range(1, self.replicas + 1) if slot not in filled or not filled[slot].runs]
-            if lost and self._is_ready:
+            if lost and self._is_ready and not self._stopping.is_set():
                 task = filled.get(lost[0])
                 raise ReplicaLostError(
                     f"Replica {lost[0] - 1} of the service {self.ownership.name} has ended and is not replaced "
@@ -273,6 +283,8 @@ class DockerSwarmProvider(ContainerProvider):
     def _follow(self) -> dict[int, Task]:
         """Look at the tasks, note the replicas that were lost since the last time, and follow those that moved."""
         with self._looking:
+            if self._service is None:  # stopped meanwhile
+                return {}
             filled = self._look()
             if self._is_ready:
                 for slot, before in self._filled.items():
@@ -326,14 +338,15 @@ class DockerSwarmProvider(ContainerProvider):
 
     def read_log(self, lines: int) -> str:
         """Return the last lines that the tasks wrote, those of ended ones included."""
-        if self._service is None or self._client is None:
+        client, made = self._client, self._service
+        if client is None or made is None:
             kept = self._last_log.split("\n") if self._last_log else []
             return "\n".join(kept[-lines:])
         try:
-            chunks = self._client.api.service_logs(self._service, stdout=True, stderr=True, tail=str(lines))
+            chunks = client.api.service_logs(made, stdout=True, stderr=True, tail=str(lines))
             text = b"".join(chunks).decode("utf-8", "replace")
         except Exception as error:  # the SDK's, or the stream's: a log is never worth an error of its own
-            _logger.debug("The log of %s cannot be read: %s", self._service, error)
+            _logger.debug("The log of %s cannot be read: %s", made, error)
             return ""
         return "\n".join(text.rstrip("\n").split("\n")[-lines:]) if text else ""
 
@@ -344,9 +357,9 @@ class DockerSwarmProvider(ContainerProvider):
         if self._client is None:
             return
         with self._telling():
-            if self._service is None and self._plan is not None:  # asked for, and perhaps made
+            if self._in_doubt:  # so it cannot come into being after it was looked for
                 with contextlib.suppress(ProviderStartError, ConfigurationError):
-                    service.create(self._client, self._plan, self._place)
+                    self._made()
             if self._service is not None:
                 self._last_log = self.read_log(KEPT_LINES)
             for found in service.find(self._client, self.ownership.name, self._place):
@@ -356,6 +369,7 @@ class DockerSwarmProvider(ContainerProvider):
         with self._looking:
             self._client.close()
             self._client = self._service = self._plan = None
+            self._in_doubt = False
 
     @contextlib.contextmanager
     def _telling(self) -> Iterator[None]:
