@@ -19,6 +19,7 @@ SERVER = HERE / "toy_server.py"
 DOCKERFILE = """\
 FROM python:3.11-slim
 COPY toy_server.py /srv/toy_server.py
+RUN mkdir -p /opt/bin && ln -s /usr/bin/timeout /opt/bin/timeout
 LABEL com.example.kept="yes"
 ENV GREETING="two words and a \\$sign"
 EXPOSE 8000

@@ -63,5 +63,5 @@ class TestWithoutPython(DockerContract):
 
     def make_provider(self, **more) -> LocalDockerProvider:
         command = more.pop("command", ["python3", "-I", "-S", "/srv/toy_server.py", "8000"])
-        env_vars = {"PATH": "/sbin:/opt/empty"}
+        env_vars = {"PATH": "/opt/bin"}
         return super().make_provider(command=["/usr/bin/" + command[0], *command[1:]], env_vars=env_vars, **more)

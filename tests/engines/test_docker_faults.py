@@ -143,7 +143,7 @@ def test_an_image_that_names_no_command_is_refused(make, monkeypatch):
 
 
 def test_an_image_without_python_needs_a_network(make):
-    path = {"PATH": "/sbin:/opt/empty"}
+    path = {"PATH": "/opt/bin"}
     start_fails(make(env_vars=path), IsolationError, "no python3.*network='bridge'")
 
 

@@ -123,6 +123,10 @@ print("alive")
     assert who(hardened)["uid"] == 65534
 
 
+def test_io_uring_is_refused(hardened):
+    assert httpx.get(hardened.base_url + "/uring", timeout=30, trust_env=False).text == "[-1, 1]"
+
+
 def test_the_port_is_on_the_loopback_only(hardened, docker_engine, toy_image):
     assert hardened.base_url.startswith("http://127.0.0.1:")
     with LocalDockerProvider(toy_image, network="bridge") as provider:

@@ -154,11 +154,16 @@ class Fleet:
             raise self._watch.problem
 
     def log(self, lines: int) -> str:
-        """Return the last lines that each container wrote."""
-        tails = [one.log.tail(lines) for one in self._members]
-        if len(tails) == 1:
-            return tails[0]
-        return "\n".join(f"--- replica {number} ---\n{tail}" for number, tail in enumerate(tails) if tail)
+        """Return the last lines that were written; of several containers each has its share, and its number."""
+        if len(self._members) == 1:
+            return self._members[0].log.tail(lines)
+        share = max(1, lines // max(1, len(self._members)))
+        found = [
+            f"[{number}] {line}"
+            for number, one in enumerate(self._members)
+            for line in one.log.tail(share).splitlines()
+        ]
+        return "\n".join(found[-lines:]) if lines > 0 else ""
 
     # --- one container ---------------------------------------------------------------------------
 
