@@ -15,6 +15,8 @@ class KubernetesContract(ProviderContract):
 
     options: ClassVar[dict] = {}
     place: Place
+    # This kubelet takes ten seconds to end a pod, more on a busy machine.
+    patience_s = 180.0
 
     @pytest.fixture(autouse=True)
     def _place(self, pods: Place) -> None:

@@ -37,10 +37,12 @@ class ProviderContract:
     Attributes:
         loopback: Whether the servers must be reachable from this machine only.
         last_words: What the server of `make_dying_provider` writes before it ends.
+        patience_s: Seconds that one start and stop may take together; more for a backend that is slow.
     """
 
     loopback: bool = True
     last_words: str = "the weights are missing"
+    patience_s: float = PATIENCE_S
 
     # --- to override -----------------------------------------------------------------------------
 
@@ -155,7 +157,7 @@ class ProviderContract:
                 raise ZeroDivisionError
 
         with pytest.raises(ZeroDivisionError):
-            _run(use)
+            _run(use, self.patience_s)
         self._assert_gone(provider, urls)
 
     def test_cancelling_an_async_start_leaves_nothing(self) -> None:
@@ -169,7 +171,7 @@ class ProviderContract:
             with pytest.raises(asyncio.CancelledError):
                 await starting
 
-        _run(use)
+        _run(use, self.patience_s)
         self._assert_gone(provider, [])
 
     def test_cancelling_the_wait_inside_the_async_context_manager_leaves_nothing(self) -> None:
@@ -185,7 +187,7 @@ class ProviderContract:
             with pytest.raises(asyncio.CancelledError):
                 await entering
 
-        _run(use)
+        _run(use, self.patience_s)
         self._assert_gone(provider, [])
 
     def test_stop_from_another_thread_ends_the_wait(self) -> None:
@@ -240,9 +242,9 @@ class _stopped_at_last:  # noqa: N801 - reads as a statement
         self._provider.stop()
 
 
-def _run(main: Callable[[], Awaitable[None]]) -> None:
+def _run(main: Callable[[], Awaitable[None]], patience_s: float) -> None:
     async def bounded() -> None:
-        await asyncio.wait_for(main(), PATIENCE_S)
+        await asyncio.wait_for(main(), patience_s)
 
     asyncio.run(bounded())
 
