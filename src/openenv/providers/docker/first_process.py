@@ -34,10 +34,17 @@ PR_SET_SECCOMP = 22
 PR_GET_NO_NEW_PRIVS = 39
 SECCOMP_MODE_FILTER = 2
 
-# Calls 425 to 427, on every architecture and in both numberings of x86-64, fail with EPERM.
-NO_IO_URING = (
+# The number of the call `socket`; where it is another the filter does without.
+SOCKET_CALL = {"x86_64": 41, "aarch64": 198}.get(os.uname().machine, 0xFFFF)
+AF_VSOCK = 40
+# io_uring (calls 425 to 427, on every architecture and in both numberings of x86-64) and sockets to the hypervisor
+# fail with EPERM.
+REFUSALS = (
     (0x20, 0, 0, 0),
     (0x54, 0, 0, 0xBFFFFFFF),
+    (0x15, 0, 2, SOCKET_CALL),
+    (0x20, 0, 0, 16),
+    (0x15, 2, 3, AF_VSOCK),
     (0x35, 0, 2, 425),
     (0x25, 1, 0, 427),
     (0x06, 0, 0, 0x00050001),
@@ -159,9 +166,9 @@ def reach(relay: str) -> socket.socket:
 
 
 def keep_to_oneself() -> None:
-    """Make this process one that no other of the same user can trace, and have io_uring refused to all.
+    """Make this process one that no other of the same user can trace, and have some calls refused to all.
 
-    Newer engines refuse io_uring themselves; it is a way around what else they filter.
+    Newer engines refuse these themselves: io_uring, and sockets to the hypervisor.
     """
     try:
         import ctypes
@@ -169,8 +176,8 @@ def keep_to_oneself() -> None:
         prctl = ctypes.CDLL(None).prctl
         prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
         if prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1:  # else a filter is not ours to lay on
-            code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *one) for one in NO_IO_URING))
-            program = struct.pack("HxxxxxxP", len(NO_IO_URING), ctypes.addressof(code))
+            code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *one) for one in REFUSALS))
+            program = struct.pack("HxxxxxxP", len(REFUSALS), ctypes.addressof(code))
             prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, program, 0, 0)
     except (ImportError, OSError, AttributeError):
         pass  # a small image; who traces this process can at worst outlive its lifetime
