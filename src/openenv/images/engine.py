@@ -31,6 +31,7 @@ _STEPS = (
     re.compile(r"^(?:\[\d+/\d+\] )?S(?:tep|TEP) (?P<step>\d+/\d+) ?: (?P<what>.*)"),
     re.compile(r"^#\d+ \[(?P<step>(?:[\w.-]+ )?\d+/\d+)\] (?P<what>.*)"),
 )
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _WORTH_TELLING = ("FROM", "RUN", "COPY", "ADD")
 
 Tell = Callable[[str], None]
@@ -147,8 +148,9 @@ class Engine:
         assert running.stdout is not None
         try:
             for line in running.stdout:
-                tail.append(line.rstrip())
-                take(line.rstrip())
+                shown = _COLOUR.sub("", line.rstrip())
+                tail.append(shown)
+                take(shown)
             return running.wait(), "\n".join(line for line in tail if line)
         finally:  # Ctrl+C, or an error while telling
             running.stdout.close()

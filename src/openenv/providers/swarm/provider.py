@@ -362,10 +362,11 @@ class DockerSwarmProvider(ContainerProvider):
                     self._made()
             if self._service is not None:
                 self._last_log = self.read_log(KEPT_LINES)
-            for found in service.find(self._client, self.ownership.name, self._place):
-                service.remove(self._client, str(found["ID"]), self._place)
-            if self._service is not None:
-                service.remove(self._client, self._service, self._place)
+            made = {self._service} if self._service is not None else set()
+            if self._in_doubt:
+                made |= {str(one["ID"]) for one in service.find(self._client, self.ownership.name, self._place)}
+            for each in made:
+                service.remove(self._client, each, self._place)
         with self._looking:
             self._client.close()
             self._client = self._service = self._plan = None
