@@ -382,7 +382,7 @@ async def test_what_can_not_be_opened_again_fails_alone(serve):
             results = await envs.reset()
             assert isinstance(error_of(results[0]), SessionCapacityError)
             assert totals(results) == [None, 0]
-        assert wait_until(lambda: len(server.manager.sessions()) == 1)
+        assert wait_until(lambda: server.manager.capacity().active_sessions == 1)
         assert totals(await envs.reset()) == [0, 0]
 
 

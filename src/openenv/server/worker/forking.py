@@ -97,7 +97,7 @@ def _native_name(task: str) -> str:
 
 
 def _fork_away() -> int:
-    """Fork a process whose parent is not this one; return its pid, and 0 in it."""
+    """Fork a process whose parent is not this one, nor its session and group; return its pid, and 0 in it."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):  # else both would write what waits in it
             stream.flush()
@@ -106,10 +106,11 @@ def _fork_away() -> int:
     between = os.fork()
     if between == 0:
         try:
-            pid = os.fork()
-            if pid != 0:
-                os.write(write, _PID.pack(pid))
+            if os.fork() != 0:
                 os._exit(0)
+            # Before anybody knows of it: whoever kills its original means the original's process group.
+            os.setsid()
+            os.write(write, _PID.pack(os.getpid()))
         except BaseException:
             os._exit(1)
         os.close(read)
@@ -128,8 +129,7 @@ def _fork_away() -> int:
 
 
 def _settle(connection: socket.socket, theirs: int, output: int, loop: asyncio.AbstractEventLoop | None) -> None:
-    """Make a fork a worker of its own: its session and process group, its line to the server, its output."""
-    os.setsid()
+    """Make a fork a worker of its own: its line to the server, its output, its event loop."""
     os.dup2(theirs, connection.fileno())
     connection.setblocking(True)
     os.dup2(output, 1)
