@@ -165,7 +165,7 @@ async def test_forks_of_a_client_that_nobody_entered_can_be_awaited_and_used(hos
 
 def test_a_parent_that_is_closed_by_itself_leaves_no_thread_and_forks_end_with_it(host):
     server = host.shared(InlineTellingDice)
-    before = used(server)
+    assert wait_until(lambda: used(server) == 0)  # the sessions of the tests before
     env = DiceEnv(server.url)
     env.reset()
     forks = env.fork(2)
@@ -173,7 +173,7 @@ def test_a_parent_that_is_closed_by_itself_leaves_no_thread_and_forks_end_with_i
     with pytest.raises(SessionLost):
         forks[0].step(Roll())
     assert not any(fork._tenancy.active for fork in forks)
-    assert used(server) == before
+    assert wait_until(lambda: used(server) == 0)
 
 
 def test_the_blocking_face_keeps_and_forks_too(host):
