@@ -17,7 +17,7 @@ import pytest
 from tests.engines import counts, reach
 from tests.engines.cluster import Place, until
 from tests.engines.dock import build_toy
-from tests.engines.images import build_image
+from tests.engines.images import build_image, build_probes
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -63,6 +63,12 @@ def docker_engine() -> reach.Docker:
 def echo_image(docker_engine: reach.Docker) -> str:
     """The name of an image of `envs/echo_env` with this checkout's openenv, in the Docker engine."""
     return build_image(docker_engine, ROOT / "envs" / "echo_env", "openenv-tests/echo-env:latest")
+
+
+@pytest.fixture(scope="session")
+def probe_image(docker_engine: reach.Docker, echo_image: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The name of an image of the environment whose actions are attempts to get out."""
+    return build_probes(docker_engine, echo_image, "openenv-tests/escape:latest", tmp_path_factory.mktemp("escape"))
 
 
 @pytest.fixture(scope="session")

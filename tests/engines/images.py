@@ -10,11 +10,19 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.engines.reach import Docker
+from tests.escape.suite import PROBE_ENV
 from tests.servers import wait_until
 
 from openenv import images
 
 UP_S = 30.0
+BUILD_S = 300.0
+
+PROBES = """\
+FROM {base}
+COPY probe_env /srv/probe_env
+CMD ["openenv", "serve", "/srv/probe_env", "--host", "0.0.0.0", "--port", "8000"]
+"""
 
 REGISTRY = """
 version: 0.1
@@ -26,6 +34,23 @@ http: {{addr: "127.0.0.1:{port}"}}
 def build_image(engine: Docker, folder: Path, tag: str, **options: object) -> str:
     """Build the image of an environment's folder and return its tag; quick if nothing has changed."""
     return images.build_image(folder, tag=tag, engine=images.find_engine("docker", url=engine.url), **options).tag
+
+
+def build_probes(engine: Docker, base: str, tag: str, context: Path) -> str:
+    """Build an image of the environment whose actions are attempts to get out, and return its tag.
+
+    Args:
+        engine: Builds it.
+        base: An image of any environment.
+        tag: What it shall be called.
+        context: An empty folder.
+    """
+    shutil.copytree(PROBE_ENV, context / "probe_env", ignore=shutil.ignore_patterns("__pycache__"))
+    (context / "Dockerfile").write_text(PROBES.format(base=base))
+    command = ["docker", "-H", engine.url, "build", "-q", "-t", tag, str(context)]
+    built = subprocess.run(command, capture_output=True, text=True, timeout=BUILD_S)
+    assert built.returncode == 0, built.stderr
+    return tag
 
 
 @contextlib.contextmanager

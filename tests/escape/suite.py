@@ -370,3 +370,12 @@ def _outlive(make_provider: Callable[[], Provider], host: Host) -> Result:
         was_there = bool(host.processes_with(marker))
     left = host.processes_with(marker)
     return Result(OUTLIVE, bool(left), "ended with the provider" if was_there else found["error"], str(left))
+
+
+def assert_held(results: Sequence[Result]) -> None:
+    """Print what came of each attempt, and fail if one got out, or ended a server that others share."""
+    for result in results:
+        print(f"{result.case.name:60} {result}")
+    assert len(results) > 20
+    assert [f"{result.case.name}: {result.detail}" for result in results if result.escaped] == []
+    assert [result.case.name for result in results if result.error == "SERVER_LOST" and not result.case.alone] == []
