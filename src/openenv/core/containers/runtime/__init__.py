@@ -1,27 +1,3 @@
 """Old path of the providers; they live in `openenv.providers`."""
 
-from openenv.core.containers.runtime.providers import (
-    ACASandboxProvider,
-    ContainerProvider,
-    DaytonaProvider,
-    DockerSwarmProvider,
-    KubernetesProvider,
-    LocalDockerProvider,
-    ModalProvider,
-    RayProvider,
-    RuntimeProvider,
-    UVProvider,
-)
-
-__all__ = [
-    "ACASandboxProvider",
-    "ContainerProvider",
-    "DaytonaProvider",
-    "DockerSwarmProvider",
-    "KubernetesProvider",
-    "LocalDockerProvider",
-    "ModalProvider",
-    "RayProvider",
-    "RuntimeProvider",
-    "UVProvider",
-]
+from openenv.core.containers.runtime.providers import *
