@@ -57,9 +57,11 @@ class Relay:
 
     async def _end(self) -> None:
         self._server.close()
+        await asyncio.sleep(0)  # what was accepted a moment ago becomes known
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # what was closed is gone
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = self._loop.create_task(self._serve(reader, writer))

@@ -70,23 +70,27 @@ class Forward:
         """Stop listening and close all connections."""
         if self._server is not None:
             self._server.close()
+        await asyncio.sleep(0)  # what was accepted a moment ago becomes known
         for task in self._connections:
             task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
+        await asyncio.sleep(0)  # what was aborted is closed
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.get_running_loop().create_task(self._carry(reader, writer))
         self._connections.add(task)
+
+        def ended(task: asyncio.Task[None]) -> None:  # also if it was cancelled before it began
+            self._connections.discard(task)
+            writer.transport.abort()
+
+        task.add_done_callback(ended)
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await self._forward(reader, writer)
         except (OSError, EOFError) as error:
             _logger.debug("A connection to %s ended: %s", self._pod, error)
-        except asyncio.CancelledError:  # by close(); the server's own task must not end as cancelled
-            pass
-        finally:
-            self._connections.discard(task)
-            writer.transport.abort()
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         from websockets.exceptions import WebSocketException
