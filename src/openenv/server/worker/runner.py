@@ -95,8 +95,11 @@ class WorkerRunner(asyncio.Protocol):
 
     def run(self, operation: Operation, done: OnAnswer, progress: Tell | None = None) -> None:
         """See `Runner.run`."""
-        if self._transport is None or self._hung_up:
+        if self._transport is None or self._gone:
             done(self.death())
+            return
+        if self._hung_up:  # how it has ended is about to be told, and with it whoever waits for an answer
+            self._on_answer = done
             return
         try:
             frame = packed({**self._message(operation), "progress": progress is not None})
