@@ -210,6 +210,14 @@ def test_seccomp_refuses_the_kernel_surface(inside, name):
     assert inside(Restrictions(refused={}), lambda: outcome(syscall, number, 0, 0)) in ("EPERM", "ENOSYS")
 
 
+@filtered
+def test_without_a_network_there_is_no_ring_that_could_make_one(inside):
+    from openenv.containment.kernel import syscall
+
+    only_the_network = Restrictions(refused={"connect": True, "surface": True})
+    assert inside(only_the_network, lambda: outcome(syscall, 425, 1, b"\0" * 120)) == "EPERM"
+
+
 def test_limits_are_lowered_and_never_raised(inside):
     import resource
 

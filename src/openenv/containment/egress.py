@@ -2,7 +2,7 @@
 
 What is bound already goes on listening. Landlock refuses TCP connections by the kernel's own knowledge of them;
 where it is too old, seccomp refuses every `connect`, Unix sockets included. UDP, raw and odd sockets are refused by
-seccomp in either case.
+seccomp in either case, and so is io_uring, which makes sockets of any kind past it.
 """
 
 from __future__ import annotations

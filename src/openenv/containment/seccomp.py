@@ -56,6 +56,7 @@ _SHARED = """
     ioprio_set get_robust_list
 """
 _SCHEDULING = ("sched_setaffinity", "sched_setscheduler", "sched_setparam", "sched_setattr", "prlimit64")
+_RINGS = ("io_uring_setup", "io_uring_enter", "io_uring_register")
 _SIGNALS = ("tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "pidfd_send_signal")
 
 _CLONE_NEW = 0x7E020000  # a namespace of any kind
@@ -108,6 +109,8 @@ def refusals(
         found.append(Refusal(("socket",), (inet, Condition(1, (_STREAM,), mask=_TYPE, negated=True))))
         # Other protocols over streams, such as Multipath TCP, are not what Landlock means by TCP.
         found.append(Refusal(("socket",), (inet, Condition(2, _TCP, negated=True))))
+        # A ring makes sockets and connections past any filter of calls.
+        found.append(Refusal(_RINGS))
         # A connection that is opened by sending.
         found.append(Refusal(("sendmsg",), (Condition(2, (_FASTOPEN,), mask=_FASTOPEN),)))
         found.append(Refusal(("sendto", "sendmmsg"), (Condition(3, (_FASTOPEN,), mask=_FASTOPEN),)))
