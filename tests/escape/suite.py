@@ -121,8 +121,8 @@ def _file(host: Host, _reached: str | None) -> bool:
     return harmed
 
 
-def _victim(host: Host, _reached: str | None) -> bool:
-    harmed = host.victim_harmed()
+def _victim(host: Host, reached: str | None) -> bool:
+    harmed = wait_until(host.victim_harmed, 5.0 if reached else 0.0)
     if harmed:
         host.renew_victim()
     return harmed

@@ -60,6 +60,7 @@ def test_a_connection_that_holds_sessions_of_a_process_that_dies_is_resumed_with
     away.resume(there)
     kill(away.step()["process"])
     assert there.close_code() == 1012
+    server.wait_for("was killed by SIGKILL")  # else the next connection may still be given to it
     again = Wires(server, stack)()
     assert again.refused("resume", session=away.id, token=away.token)["code"] == "SESSION_LOST"
     assert own.resume(again)["phase"] == "running"
