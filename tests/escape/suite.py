@@ -19,6 +19,7 @@ from typing import Any
 
 import httpx
 from tests.escape.host import Host
+from tests.servers import wait_until
 
 from openenv.providers import Provider
 
@@ -207,8 +208,6 @@ def _network() -> Iterator[Case]:
 
 def _settled(host: Host, reached: str | None) -> bool:
     """Datagrams take a moment; where none was sent there is nothing to wait for."""
-    from tests.servers import wait_until
-
     return wait_until(host.heard, 2.0 if reached else 0.0)
 
 
