@@ -150,7 +150,7 @@ def test_stopping_while_pods_are_still_coming_up_leaves_nothing(pods: Place):
 
     starting = threading.Thread(target=start)
     starting.start()
-    until(lambda: provider._owner is not None and pods.leftovers(provider), "the anchor")
+    until(lambda: provider._ownership is not None and pods.leftovers(provider), "the anchor")
     provider.stop()
     starting.join(PATIENCE_S)
     assert "stopped" in str(errors[0])

@@ -341,9 +341,9 @@ class Provider(ABC):
                 raise ProviderStartError(
                     f"{self._name} is running already; stop() it first, or make a second provider."
                 )
+            self._ownership = Ownership.new(self.kind or self._name.lower(), self.lifetime_s)
             self._owner = os.getpid()
             self._stopping = threading.Event()
-            self._ownership = Ownership.new(self.kind or self._name.lower(), self.lifetime_s)
             _running[id(self)] = self
             if not self.ends_with_its_last_reference:
                 _kept[id(self)] = self
