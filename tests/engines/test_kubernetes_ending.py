@@ -148,7 +148,7 @@ def test_stopping_while_pods_are_still_coming_up_leaves_nothing(pods: Place):
         except BaseException as error:
             errors.append(error)
 
-    starting = threading.Thread(target=start)
+    starting = threading.Thread(target=start, daemon=True)
     starting.start()
     until(lambda: provider._ownership is not None and pods.leftovers(provider), "the anchor")
     provider.stop()
