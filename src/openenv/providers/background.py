@@ -10,18 +10,49 @@ import asyncio
 import concurrent.futures
 import contextvars
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 
-__all__ = ["finish", "in_thread"]
+__all__ = ["at_once", "begin", "finish", "in_thread"]
 
 T = TypeVar("T")
+V = TypeVar("V")
 
 
 def in_thread(call: Callable[..., T], *args: Any, **kwargs: Any) -> asyncio.Future[T]:
-    """Begin the call in a new daemon thread and return the future of its result.
+    """Begin the call in a new daemon thread and return the future of its result, for the running loop.
 
     Cancelling the future does not end the call.
+    """
+    return asyncio.wrap_future(begin(call, *args, **kwargs))
+
+
+def at_once(call: Callable[[V], T], values: Iterable[V], *, most: int = 16) -> list[T]:
+    """Return what the call gives for each value; all have ended before the first error comes out.
+
+    Args:
+        call: Waits rather than computes: for an engine, a service, a process.
+        values: What it is called with.
+        most: How many calls run at the same time.
+    """
+    room = threading.Semaphore(most)
+
+    def make(value: V) -> T:
+        with room:
+            return call(value)
+
+    todo = list(values)
+    if len(todo) < 2:
+        return [call(value) for value in todo]
+    begun = [begin(make, value) for value in todo]
+    concurrent.futures.wait(begun)
+    return [one.result() for one in begun]
+
+
+def begin(call: Callable[..., T], *args: Any, **kwargs: Any) -> concurrent.futures.Future[T]:
+    """Begin the call in a new daemon thread and return the future of its result.
+
+    Executors of the standard library take no calls any more at the end of the program, when providers are stopped.
     """
     outcome: concurrent.futures.Future[T] = concurrent.futures.Future()
     outcome.set_running_or_notify_cancel()  # from now on it cannot be cancelled
@@ -36,7 +67,7 @@ def in_thread(call: Callable[..., T], *args: Any, **kwargs: Any) -> asyncio.Futu
             outcome.set_result(result)
 
     threading.Thread(target=run, name="openenv-provider", daemon=True).start()
-    return asyncio.wrap_future(outcome)
+    return outcome
 
 
 async def finish(awaitable: Awaitable[T]) -> T:

@@ -9,23 +9,18 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Self
 
 from openenv.errors import ConfigurationError, OpenEnvError, ProviderError, ProviderStartError, ReplicaLostError
+from openenv.providers.background import at_once
 from openenv.providers.base import ErrorT, Provider
 from openenv.providers.redaction import redact
 from openenv.providers.source import Source
 
 __all__ = ["Hosted", "HostedProvider"]
 
-T = TypeVar("T")
-R = TypeVar("R")
-
-AT_ONCE = 16
-"""How many requests a provider has open at a service."""
 CHECK_EVERY_S = 1.0
 """Seconds between two questions whether a server still runs; services limit their rate."""
 LINES_KEPT = 200
@@ -119,7 +114,7 @@ class HostedProvider(Provider):
         self._was_ready, self._next_check, self._hosted = False, 0.0, ()
         self._logs = [""] * self.replicas
         self._names = [f"{self.ownership.name}-{number}" for number in range(self._count())]
-        groups = _at_once(lambda name: self._host(name, source), list(self._names))
+        groups = at_once(lambda name: self._host(name, source), list(self._names))
         self._hosted = [hosted for group in groups for hosted in group]
         return [hosted.url for hosted in self._hosted]
 
@@ -127,7 +122,7 @@ class HostedProvider(Provider):
         """Delete the sandboxes, also those whose creation failed half way."""
         if self._hosted:
             self._read_logs()
-        _at_once(self._delete, self._names)
+        at_once(self._delete, self._names)
         self._names, self._hosted = [], ()
 
     def wait_for_ready(self, timeout_s: float | None = None) -> None:
@@ -140,7 +135,7 @@ class HostedProvider(Provider):
         if not self._hosted or time.monotonic() < self._next_check:
             return
         self._next_check = time.monotonic() + CHECK_EVERY_S
-        for hosted, problem in zip(self._hosted, _at_once(self._problem, self._hosted), strict=True):
+        for hosted, problem in zip(self._hosted, at_once(self._problem, self._hosted), strict=True):
             if problem is not None:
                 self._next_check = 0.0
                 kind: type[ProviderError] = ReplicaLostError if self._was_ready else ProviderStartError
@@ -175,7 +170,7 @@ class HostedProvider(Provider):
 
     def _read_logs(self) -> None:
         logs = list(self._logs)
-        for number, log in enumerate(_at_once(self._tail_or_nothing, self._hosted)):
+        for number, log in enumerate(at_once(self._tail_or_nothing, self._hosted)):
             logs[number] = log or logs[number]
         self._logs = logs
 
@@ -202,12 +197,3 @@ class HostedProvider(Provider):
                 f"command='openenv serve echo_env --host 0.0.0.0 --port {self.port}', or use with_provider()."
             )
         return f"openenv serve {source.package} --host 0.0.0.0 --port {self.port}"
-
-
-def _at_once(call: Callable[[T], R], values: Iterable[T]) -> list[R]:
-    """Return what the call gives for each value, after all of them have ended; the first error comes out."""
-    values = list(values)
-    if len(values) < 2:
-        return [call(value) for value in values]
-    with ThreadPoolExecutor(max_workers=min(AT_ONCE, len(values))) as pool:
-        return [future.result() for future in [pool.submit(call, value) for value in values]]

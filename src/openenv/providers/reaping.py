@@ -6,22 +6,15 @@ An engine that cannot be asked hides nothing of the others; it is told beside wh
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from openenv.errors import ConfigurationError, OpenEnvError
+from openenv.providers.background import at_once
 from openenv.providers.ownership import OwnedResource
 from openenv.providers.registry import available, provider_class
 
 __all__ = ["Selection", "Survey", "reap", "survey"]
-
-T = TypeVar("T")
-R = TypeVar("R")
-
-AT_ONCE = 16
-"""How many engines are asked, or things removed, at the same time."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +67,7 @@ def survey(providers: Sequence[str] = (), where: Mapping[str, str] | None = None
     found: list[OwnedResource] = []
     problems: dict[str, str] = {}
     asked = list(dict.fromkeys(providers)) or available()
-    for name, (resources, error) in zip(asked, _at_once(lambda name: _ask(name, where or {}), asked), strict=True):
+    for name, (resources, error) in zip(asked, at_once(lambda name: _ask(name, where or {}), asked), strict=True):
         found += resources
         # Of those that were not named, one that lacks its library is simply not in use here.
         if error is not None and (providers or not isinstance(error, ConfigurationError)):
@@ -91,7 +84,7 @@ def reap(resources: Iterable[OwnedResource]) -> list[tuple[OwnedResource, OpenEn
     by_name: dict[str, list[OwnedResource]] = {}
     for resource in resources:
         by_name.setdefault(resource.ownership.name, []).append(resource)
-    groups = _at_once(lambda group: [(resource, _removed(resource)) for resource in group], list(by_name.values()))
+    groups = at_once(lambda group: [(resource, _removed(resource)) for resource in group], list(by_name.values()))
     return [outcome for group in groups for outcome in group]
 
 
@@ -108,9 +101,3 @@ def _removed(resource: OwnedResource) -> OpenEnvError | None:
     except OpenEnvError as error:
         return error
     return None
-
-
-def _at_once(call: Callable[[T], R], values: Sequence[T]) -> list[R]:
-    """Return what the call gives for each value; engines are slow to answer, not to compute."""
-    with ThreadPoolExecutor(max_workers=min(AT_ONCE, len(values)) or 1) as pool:
-        return list(pool.map(call, values))

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from openenv.errors import ConfigurationError, ImageNotFoundError, LeaseTimeoutError, OpenEnvError, ProviderError
+from openenv.providers.background import at_once
 from openenv.providers.base import Provider
 from openenv.providers.ramp import Ramp
 from openenv.providers.readiness import Probe
@@ -205,14 +206,14 @@ class Shelf:
             self._closed = True
             self._changed.notify_all()
             coming = list(self._coming)
-        _at_once([provider.stop for provider in coming])  # nobody waits for them to get ready
-        with self._changed:
-            self._changed.wait_for(lambda: not self._busy)
-            members, self._members = self._members, set()
-            self._idle.clear()
-        errors = _at_once([member.stop for member in members])
-        if errors:
-            raise errors[0]
+        try:
+            at_once(Provider.stop, coming)  # nobody waits for them to get ready
+        finally:
+            with self._changed:
+                self._changed.wait_for(lambda: not self._busy)
+                members, self._members = self._members, set()
+                self._idle.clear()
+            at_once(Member.stop, members)
 
     def metrics(self) -> WarmMetrics:
         """Return the counts of this moment."""
@@ -363,21 +364,3 @@ class Shelf:
         with self._changed:
             self._busy += 1
         threading.Thread(target=run, name="openenv-pool", daemon=True).start()
-
-
-def _at_once(calls: list[Callable[[], None]]) -> list[OpenEnvError]:
-    """Make all calls at the same time, and return what they raised."""
-    errors: list[OpenEnvError] = []
-
-    def run(call: Callable[[], None]) -> None:
-        try:
-            call()
-        except OpenEnvError as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=run, args=(call,)) for call in calls]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return errors

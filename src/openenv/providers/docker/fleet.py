@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from openenv.errors import (
@@ -20,6 +19,7 @@ from openenv.errors import (
     ProviderStartError,
     ReplicaLostError,
 )
+from openenv.providers.background import at_once
 from openenv.providers.docker import owned, snapshots
 from openenv.providers.docker.container import (
     NoSuchProgramError,
@@ -48,9 +48,6 @@ _logger = logging.getLogger(__name__)
 AT_A_TIME = 8
 LAST_WORDS_S = 1.0
 NOT_FOUND = 127  # what an engine's init says of a program that is not there
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 @dataclass
@@ -110,7 +107,7 @@ class Fleet:
             ConfigurationError: It cannot be done this way with this engine.
         """
         self.plan.command  # noqa: B018 - an image without one is refused before anything is made
-        started = _for_each(self._start, self.plan.names)
+        started = at_once(self._start, self.plan.names, most=AT_A_TIME)
         for one in started:
             self._watch.follow(one.id)
         return [one.url for one in started]
@@ -127,7 +124,7 @@ class Fleet:
                 with contextlib.suppress(ProviderStartError, ConfigurationError):
                     ask_again()
             found = owned.containers_of(self._client, self.plan.ownership.name, self._place)
-            _for_each(self._remove, [str(one.id) for one in found])
+            at_once(self._remove, [str(one.id) for one in found], most=AT_A_TIME)
         finally:
             self._watch.close()
             for relay in self._relays:
@@ -282,13 +279,3 @@ def _host(place: str, published_on: str) -> str:
             )
         return remote
     return LOOPBACK if published_on in ("", "0.0.0.0", "::") else published_on  # noqa: S104
-
-
-def _for_each(do: Callable[[T], R], items: Iterable[T]) -> list[R]:
-    """Do something for each, several at a time; all are done before the first error is raised."""
-    todo = list(items)
-    if len(todo) <= 1:
-        return [do(item) for item in todo]
-    with ThreadPoolExecutor(AT_A_TIME) as threads:
-        begun = [threads.submit(do, item) for item in todo]
-    return [one.result() for one in begun]

@@ -13,6 +13,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from openenv.errors import ProviderStartError
+from openenv.providers.background import begin
 
 __all__ = ["Backstage"]
 
@@ -27,19 +28,7 @@ class _Threads(concurrent.futures.ThreadPoolExecutor):
     """
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> concurrent.futures.Future[T]:
-        outcome: concurrent.futures.Future[T] = concurrent.futures.Future()
-
-        def run() -> None:
-            try:
-                result = fn(*args, **kwargs)
-            except BaseException as error:
-                outcome.set_exception(error)
-            else:
-                outcome.set_result(result)
-
-        outcome.set_running_or_notify_cancel()
-        threading.Thread(target=run, name="openenv-kubernetes-call", daemon=True).start()
-        return outcome
+        return begin(fn, *args, **kwargs)
 
 
 class Backstage:
