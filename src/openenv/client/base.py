@@ -21,10 +21,9 @@ from openenv.client.core import Core
 from openenv.client.faces import inside_loop, running_loop
 from openenv.client.link import Link, LinkOptions, websocket_url
 from openenv.client.progress import OnProgress
-from openenv.client.results import Results
 from openenv.client.session_link import SessionLink
 from openenv.errors import ConfigurationError, InvalidRequestError
-from openenv.models import Action, EnvironmentMetadata, EpisodePoint, Nothing, Observation, State, StepResult
+from openenv.models import Action, EnvironmentMetadata, Nothing, Observation, State, StepResult
 from openenv.protocol.client_codec import ClientCodec, reply_data
 from openenv.protocol.formats import JSON, MSGPACK, Format, Incoming
 from openenv.protocol.generics import type_arguments
@@ -383,16 +382,6 @@ class EnvClient(Copying, Generic[ActionT, ObservationT, StateT]):
         await self._close_forks()
         await self._core.close()
         return Nothing()
-
-    async def _capabilities(self) -> Results[str]:
-        metadata = await self._core.get("/metadata", EnvironmentMetadata, self._options.headers)
-        return Results(metadata.capabilities)
-
-    def _twin(self, link: SessionLink, point: EpisodePoint) -> Self:
-        twin = self.new_session()
-        twin._core.link = link
-        twin.forked_at = point
-        return twin
 
 
 def _weakly(make_link: Callable[[str], Link]) -> Callable[[str], Link]:

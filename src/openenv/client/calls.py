@@ -184,6 +184,11 @@ class Calls:
         elif call.answered(answer):
             self._by_number.pop(number, None)
 
+    def waited_for(self, number: int) -> bool:
+        """Whether somebody waits for the answer to a call."""
+        call = self._by_number.get(number)
+        return call is not None and call.waited_for
+
     def told(self, number: int, progress: Incoming, loop: asyncio.AbstractEventLoop) -> None:
         """Hand progress to the call it belongs to, whose budget begins anew: its server is at it."""
         call = self._by_number.pop(number, None)

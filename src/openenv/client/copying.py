@@ -10,24 +10,21 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import ValidationError
 
-from openenv.client.calls import RemoteSession, SingleCall
 from openenv.client.core import Core, ModelT
 from openenv.client.faces import Face, Faces
 from openenv.client.results import Results
 from openenv.client.session_link import SessionLink
 from openenv.errors import InvalidReplyError, RequestError, SnapshotUnsupportedError
-from openenv.models import EpisodePoint, Nothing, Settled, SnapshotInfo
+from openenv.models import EnvironmentMetadata, EpisodePoint, Nothing, Settled, SnapshotInfo
 from openenv.protocol import v2
 from openenv.protocol.formats import Incoming
 
 if TYPE_CHECKING:
-    from openenv.client.link import Link
-    from openenv.client.mux import Multiplexer
+    from openenv.client.link import Link, LinkOptions
 
 
 class SnapshotId(str, Settled):
@@ -40,9 +37,15 @@ class Copying(Faces):
     """The part of `EnvClient` that keeps, restores and forks episodes."""
 
     _core: Core
+    _options: LinkOptions
     _forks: weakref.WeakSet[Any]
     forked_at: EpisodePoint | None = None
     """Where the episode stood when this client was forked from another; None if it was not."""
+
+    if TYPE_CHECKING:
+
+        def new_session(self) -> Self:
+            """See `EnvClient.new_session`."""
 
     def snapshot(self) -> SnapshotId:
         """Keep the state of the episode on the server and return its id.
@@ -110,11 +113,8 @@ class Copying(Faces):
     # --- the async core --------------------------------------------------------------------------
 
     async def _capabilities(self) -> Results[str]:
-        raise NotImplementedError
-
-    def _twin(self, link: SessionLink, point: EpisodePoint) -> Self:
-        """Return a client of another session."""
-        raise NotImplementedError
+        metadata = await self._core.get("/metadata", EnvironmentMetadata, self._options.headers)
+        return Results(metadata.capabilities)
 
     async def _snapshot(self) -> SnapshotId:
         answer = await _ask(await self._core.live(), "snapshot")
@@ -125,12 +125,12 @@ class Copying(Faces):
         return EpisodePoint.model_validate(_valid(v2.Restored, answer).data.model_dump())
 
     async def _snapshots(self) -> Results[SnapshotInfo]:
-        answer = await _ask(await self._core.live(), "snapshots", numbered=False)
+        answer = await _ask(await self._core.live(), "snapshots")
         told = [one.model_dump() for one in _valid(v2.SnapshotList, answer).data.snapshots]
         return Results([SnapshotInfo(snapshot_id=one.pop("snapshot"), **one) for one in told])
 
     async def _drop(self, snapshot_id: str) -> bool:
-        answer = await _ask(await self._core.live(), "drop", {"snapshot": str(snapshot_id)}, numbered=False)
+        answer = await _ask(await self._core.live(), "drop", {"snapshot": str(snapshot_id)})
         return _valid(v2.Dropped, answer).data.found
 
     async def _fork(self, count: int, seeds: Sequence[int] | None) -> Results[Self]:
@@ -144,7 +144,9 @@ class Copying(Faces):
         point = told.model_dump(exclude={"sessions"})
         twins: Results[Self] = Results()
         for one in told.sessions:
-            twin = self._twin(link.sibling(one.session), EpisodePoint(episode_id=one.episode_id, **point))
+            twin = self.new_session()
+            twin._core.link = link.sibling(one.session)
+            twin.forked_at = EpisodePoint(episode_id=one.episode_id, **point)
             self._forks.add(twin)
             self._move_in(twin)
             twins.append(twin)
@@ -169,52 +171,20 @@ class Copying(Faces):
 # --- requests --------------------------------------------------------------------------------------------
 
 
-class ForkCall(SingleCall):
-    """A fork under way. Its sessions are known at once, so that they are resumed if the connection is lost now."""
-
-    __slots__ = ("mux",)
-    mux: Multiplexer
-
-    def answered(self, answer: Incoming) -> bool:
-        """See `Call.answered`: forks that nobody waits for any more are closed."""
-        given_up = self.future.done()
-        if answer.kind == "forked":
-            with suppress(ValidationError):  # which whoever waits is told
-                told = v2.Forked.model_validate(answer.data).data.sessions
-                forks = [RemoteSession(one.session, one.token, begun=True) for one in told]
-                self.mux.hold(forks)
-                if given_up:
-                    self.mux.let_go(forks)
-        return super().answered(answer)
-
-
-async def _ask(link: Link, verb: str, data: dict[str, Any] | None = None, *, numbered: bool = True) -> Incoming:
+async def _ask(link: Link, verb: str, data: dict[str, Any] | None = None) -> Incoming:
     """Send a request of these, and return its answer.
 
     Raises:
         SnapshotUnsupportedError: There is no such request over this link.
         RequestError: The server refused it.
     """
-    place = link.place if isinstance(link, SessionLink) else None
-    if place is None:
+    if not isinstance(link, SessionLink) or link.is_old:
         raise SnapshotUnsupportedError(
             "Episodes are kept and forked over version 2 of the protocol only: this client, or its server, speaks "
             "another. Use an EnvClient, and a server of this release"
         )
-    mux, session = place
-    session.refuse_if_lost()
-    number = mux.number()
-    packed = None if data is None else mux.format.pack(data, f"{verb} request")
-    seq = session.seq + 1 if numbered else None
-    raw = mux.format.request(number, verb, session.id, seq, packed)
-    if numbered:
-        session.seq += 1
-    future: asyncio.Future[Incoming] = asyncio.get_running_loop().create_future()
-    call = (ForkCall if verb == "fork" else SingleCall)(mux.calls, raw, (session,), verb, future)
-    if isinstance(call, ForkCall):
-        call.mux = mux
-    mux.send(call, number)
-    answer = await future
+    packed = None if data is None else link.format.pack(data, f"{verb} request")
+    answer = await link.request(verb, packed)
     if answer.kind == "error":
         raise RequestError.from_wire(answer.data.get("data"))
     return answer

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -35,6 +36,9 @@ __all__ = ["Multiplexer", "OldServerError", "RemoteSession"]
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 2.0
 """Seconds between attempts to reconnect: doubled each time, with full jitter."""
+
+UNNUMBERED = frozenset({"state", "snapshots", "drop"})
+"""Requests of a session that change nothing of its episode, so it does not matter how often they are executed."""
 
 
 class Multiplexer:
@@ -114,21 +118,10 @@ class Multiplexer:
         self._sessions.update({session.id: session for session in opened})
         return opened
 
-    def hold(self, sessions: list[RemoteSession]) -> None:
-        """Take on sessions that the server has opened on this connection."""
-        for session in sessions:
-            self._sessions.setdefault(session.id, session)
-
     def held(self, session_id: str) -> RemoteSession:
         """Return a session of this connection; one that is lost already says so."""
         lost = SessionLost("The session has ended; reset() starts a new session")
         return self._sessions.get(session_id) or RemoteSession(session_id, "", begun=True, lost=lost)
-
-    def let_go(self, sessions: list[RemoteSession]) -> None:
-        """End sessions without waiting for it."""
-        closing = self._loop.create_task(self.close_sessions(sessions))
-        self._leaving.add(closing)
-        closing.add_done_callback(self._leaving.discard)
 
     async def close_sessions(self, sessions: list[RemoteSession]) -> None:
         """End sessions; those that are gone already are passed over."""
@@ -151,7 +144,7 @@ class Multiplexer:
 
         Args:
             session: Whose request it is.
-            verb: `reset`, `step` or `state`.
+            verb: `reset`, `step`, `state`, or one of those that keep and fork episodes.
             data: Its data, in this connection's format.
             timeout_s: Seconds that the server gives a step, if that is less than its own budget.
             on_progress: Told how far it is, instead of that of the options.
@@ -168,8 +161,8 @@ class Multiplexer:
         if session.lost is not None:
             session.refuse_if_lost()
         self._last_id = number = self._last_id + 1
-        if verb == "state":
-            raw = self.format.request(number, verb, session.id)
+        if verb in UNNUMBERED:
+            raw = self.format.request(number, verb, session.id, None, data)
         else:
             raw = self.format.request(number, verb, session.id, session.seq + 1, data, timeout_s)
         if len(raw) > self._limit:
@@ -177,7 +170,7 @@ class Multiplexer:
                 f"The {verb} request has {len(raw):,} bytes and the limit is {self._limit:,}; "
                 "send less, or raise max_message_size_mb on both sides"
             )
-        if verb != "state":
+        if verb not in UNNUMBERED:
             session.seq += 1
         future: asyncio.Future[Incoming] = self._loop.create_future()
         listener = on_progress or self._on_progress
@@ -275,6 +268,12 @@ class Multiplexer:
         self.calls.fail(SessionLost("The client was closed"), with_sessions=True)
         self.calls.close()
 
+    def _let_go(self, sessions: list[RemoteSession]) -> None:
+        """End sessions without waiting for it."""
+        closing = self._loop.create_task(self.close_sessions(sessions))
+        self._leaving.add(closing)
+        closing.add_done_callback(self._leaving.discard)
+
     # --- requests under way ----------------------------------------------------------------------
 
     def _received(self, raw: bytes) -> None:
@@ -285,7 +284,19 @@ class Multiplexer:
         elif answer.kind == "progress":
             self.calls.told(answer.id, answer, self._loop)
         elif answer.kind != "pong":  # which nobody waits for
+            if answer.kind == "forked":
+                self._forked(answer.id, answer)
             self.calls.answered(answer.id, answer)
+
+    def _forked(self, number: int, answer: Incoming) -> None:
+        """Hold forks as soon as they are known, so that they are resumed if the connection is lost now."""
+        with suppress(ValidationError):  # which whoever waits is told
+            told = v2.Forked.model_validate(answer.data).data.sessions
+            forks = [RemoteSession(one.session, one.token, begun=True) for one in told]
+            for fork in forks:
+                self._sessions.setdefault(fork.id, fork)
+            if not self.calls.waited_for(number):  # nobody will close them
+                self._let_go(forks)
 
     def _notice(self, answer: Incoming) -> None:
         if answer.kind == "ended":

@@ -88,17 +88,9 @@ class SessionLink:
         return await self._mux.cancel(self._session)
 
     @property
-    def place(self) -> tuple[Multiplexer, RemoteSession] | None:
-        """The connection, and the session on it; None over version 1.
-
-        Raises:
-            SessionLost: It was closed.
-        """
-        if self._old is not None:
-            return None
-        if self._mux is None or self._session is None:
-            raise SessionLost("The connection was closed")
-        return self._mux, self._session
+    def is_old(self) -> bool:
+        """Whether the server speaks version 1 only."""
+        return self._old is not None
 
     def sibling(self, session_id: str) -> SessionLink:
         """Return a link of another session that this connection holds."""

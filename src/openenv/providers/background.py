@@ -52,7 +52,8 @@ def at_once(call: Callable[[V], T], values: Iterable[V], *, most: int = 16) -> l
 def begin(call: Callable[..., T], *args: Any, **kwargs: Any) -> concurrent.futures.Future[T]:
     """Begin the call in a new daemon thread and return the future of its result.
 
-    Executors of the standard library take no calls any more at the end of the program, when providers are stopped.
+    At the end of the program, when providers are stopped, Python 3.12 starts no threads any more (and executors of
+    the standard library take no calls): the call is then made here, and has ended when this returns.
     """
     outcome: concurrent.futures.Future[T] = concurrent.futures.Future()
     outcome.set_running_or_notify_cancel()  # from now on it cannot be cancelled
@@ -66,7 +67,10 @@ def begin(call: Callable[..., T], *args: Any, **kwargs: Any) -> concurrent.futur
         else:
             outcome.set_result(result)
 
-    threading.Thread(target=run, name="openenv-provider", daemon=True).start()
+    try:
+        threading.Thread(target=run, name="openenv-provider", daemon=True).start()
+    except RuntimeError:
+        run()
     return outcome
 
 

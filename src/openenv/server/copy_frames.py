@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from openenv.protocol import v2
 from openenv.server.copying import Forked, ForkOp, RestoreOp, SnapshotOp
 from openenv.server.host import Reply
+from openenv.server.sessions import Phase
 
 if TYPE_CHECKING:
     from openenv.server.multiplex import MultiplexConnection
@@ -39,7 +40,7 @@ def _forked(connection: MultiplexConnection, number: int, session: str, seq: int
     """Tell of forks, and hold them: also those that another connection, now lost, was told of before."""
     if isinstance(reply, Forked) and not connection.is_lost:
         for fork in reply.sessions:
-            if fork.phase.value == "closed":
+            if fork.phase is Phase.CLOSED:
                 continue
             if fork.holder is not None and fork.holder is not connection:
                 fork.holder.taken(fork)

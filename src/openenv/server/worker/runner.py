@@ -95,7 +95,7 @@ class WorkerRunner(asyncio.Protocol):
 
     def run(self, operation: Operation, done: OnAnswer, progress: Tell | None = None) -> None:
         """See `Runner.run`."""
-        if self._transport is None or self._gone:
+        if self._transport is None or self.gone:
             done(self.death())
             return
         if self._hung_up:  # how it has ended is about to be told, and with it whoever waits for an answer
@@ -181,7 +181,7 @@ class WorkerRunner(asyncio.Protocol):
 
     def close(self, done: OnClosed) -> None:
         """See `Runner.close`."""
-        if self._gone:
+        if self.gone:
             done()
             return
         self._on_closed.append(done)
@@ -192,7 +192,8 @@ class WorkerRunner(asyncio.Protocol):
     # --- the worker --------------------------------------------------------------------------------------
 
     @property
-    def _gone(self) -> bool:
+    def gone(self) -> bool:
+        """Whether the worker has ended, and how is known."""
         return self._status is not None and self._hung_up
 
     def _write(self, frame: bytes) -> None:
@@ -294,7 +295,7 @@ class WorkerRunner(asyncio.Protocol):
 
     def _ended(self) -> None:
         """Once both the socket and the process are gone, tell whoever waits."""
-        if not self._gone:
+        if not self.gone:
             return
         self._close_output()
         if self._on_started is not None:

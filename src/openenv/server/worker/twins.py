@@ -48,9 +48,10 @@ class Fork:
         """Tell the worker, with both of the fork's lines. They can not go through an asyncio transport."""
         transport = self._original.transport
         if transport is None:
-            self._original.next_fork()
-            self.failed(self._original.death())
-            return
+            if self._original.gone:
+                self._original.next_fork()
+                self.failed(self._original.death())
+            return  # else how it has ended is about to be told, to all forks that are wanted of it
         if transport.get_write_buffer_size():
             asyncio.get_running_loop().call_later(FLUSH_S, self.begin_if_next)
             return
