@@ -27,6 +27,7 @@ OpenEnvError
 │       └── SessionCreationError              SESSION_ERROR
 │           └── EnvironmentFactoryError       FACTORY_ERROR
 ├── ConnectionFailedError (ConnectionError)   no server could be reached
+├── WorkspaceLostError (RuntimeError)         where an agent's programs run has ended
 └── ProviderError (RuntimeError)              an environment could not be started or stopped
     ├── ProviderStartError
     │   ├── EngineUnavailableError (ConnectionError)  no engine, or it is down, or it refuses us
@@ -350,6 +351,12 @@ class ConnectionFailedError(OpenEnvError, ConnectionError):
     """No server could be reached at the address."""
 
     code = "CONNECTION_FAILED"
+
+
+class WorkspaceLostError(OpenEnvError, RuntimeError):
+    """The place where an agent's programs run has ended by itself, or could not do what was asked."""
+
+    code = "WORKSPACE_LOST"
 
 
 class ProviderError(OpenEnvError, RuntimeError):

@@ -44,6 +44,7 @@ def abi() -> int:
 def restrict(
     *,
     read: Iterable[str] | None = None,
+    listed: Iterable[str] = (),
     write: Iterable[str] = (),
     devices: Iterable[str] = (),
     connect: bool = True,
@@ -55,6 +56,7 @@ def restrict(
     Args:
         read: Files and folders that may be read and run; None leaves all files alone. Those that are not there
             are passed over.
+        listed: Folders in which names may be looked at, those of folders inside of them, too, but no content.
         write: Those that may also be changed; special files cannot be made.
         devices: Those that may be read, written and controlled, but nothing made there.
         connect: Whether TCP connections may be made; False needs `NETWORK`.
@@ -81,7 +83,7 @@ def restrict(
         if read is not None:
             made = every & ~(_MAKE_CHAR | _MAKE_BLOCK | _IOCTL_DEV)
             used = every & (_READ | _OF_A_FILE)
-            for paths, rights in ((read, _READ), (write, made), (devices, used)):
+            for paths, rights in ((read, _READ), (listed, _READ_DIR), (write, made), (devices, used)):
                 for path in paths:
                     _allow(ruleset, path, rights & every)
         no_new_privileges()

@@ -27,6 +27,7 @@ class Restrictions:
     Attributes:
         limits: For `rlimits.apply`: bytes, seconds or counts by name.
         read: Files and folders that may be read and run; None leaves all files alone.
+        listed: Folders in which names may be looked at, all the way down, and nothing else.
         write: Those that may also be changed.
         devices: Device files that may be used.
         connect: Whether Landlock lets TCP connections be made.
@@ -39,6 +40,7 @@ class Restrictions:
 
     limits: Mapping[str, int] = field(default_factory=dict)
     read: tuple[str, ...] | None = None
+    listed: tuple[str, ...] = ()
     write: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
     connect: bool = True
@@ -57,6 +59,7 @@ class Restrictions:
         rlimits.apply(self.limits)
         landlock.restrict(
             read=self.read,
+            listed=self.listed,
             write=self.write,
             devices=self.devices,
             connect=self.connect,
@@ -78,6 +81,6 @@ class Restrictions:
     def from_json(cls, text: str) -> Self:
         """Return what `to_json` wrote."""
         found = json.loads(text)
-        for name in ("read", "write", "devices"):
+        for name in ("read", "listed", "write", "devices"):
             found[name] = None if found[name] is None else tuple(found[name])
         return cls(**found)

@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from openenv.environment import unforkable
 from openenv.errors import SnapshotUnsupportedError
 
 _PR_SET_CHILD_SUBREAPER = 36
@@ -33,6 +34,10 @@ HAS_THREADS = (
     "The environment's process can not be forked, for it has threads beside its own, and a fork would lose them: "
     "{names}. End them before each step returns (for the pools of numerical libraries set OMP_NUM_THREADS=1 and "
     "OPENBLAS_NUM_THREADS=1), or give the environment get_state() and set_state()"
+)
+HOLDS = (
+    "The environment's process can not be forked, for it holds what the fork would share: {held}. Give the "
+    "environment get_state() and set_state()"
 )
 HAS_LOOP = (
     "The environment's process can not be forked: its event loop is of a kind ({name}) that can not be taken "
@@ -75,6 +80,8 @@ def fork_worker(connection: socket.socket, loop: asyncio.AbstractEventLoop | Non
 
 
 def _refuse_what_would_be_lost(loop: asyncio.AbstractEventLoop | None) -> None:
+    if held := unforkable.reasons():
+        raise SnapshotUnsupportedError(HOLDS.format(held=", ".join(held)))
     end = time.monotonic() + ENDING_S
     while len(tasks := os.listdir(_THREADS)) > 1:
         if threading.active_count() > 1 or time.monotonic() > end:

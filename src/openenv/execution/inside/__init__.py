@@ -1,0 +1,1 @@
+"""What runs in other processes: the zygote, keepers, interpreters. The standard library and `containment`, no more."""

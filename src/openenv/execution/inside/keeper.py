@@ -1,0 +1,565 @@
+"""The keeper of one workspace: it starts what runs there, watches over it, and ends it.
+
+It stands between the server and the agent's programs and is not held itself, so it is small, runs nobody's code, and
+believes nothing that comes from below: time, memory, output and exit status are what it sees itself. When the server
+is gone, by whatever way, everything here goes too. It is one thread around one `select`.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import tempfile
+import termios
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from openenv.containment.restrictions import Restrictions
+from openenv.execution.inside import folder, tree
+from openenv.execution.inside.child import Place, Started, run_program, start
+from openenv.execution.inside.files import ACTIONS
+from openenv.execution.inside.frames import FrameError, Reader, pack
+from openenv.execution.inside.interpreter import Interpreter
+from openenv.execution.inside.output import Captured
+from openenv.execution.inside.shell import COMMAND
+
+__all__ = ["Keeper", "keep"]
+
+READ_BYTES = 1 << 18
+GRACE_S = 0.1
+"""Seconds that an interrupted interpreter or shell has to come back by itself."""
+LOOK_S = 0.25
+"""How often the disk is looked at while something runs."""
+LONGEST_ANSWER = 1 << 20
+PYTHON = "python"
+
+
+class Call:
+    """Something that was asked for and is not answered yet."""
+
+    def __init__(self, number: int, timeout_s: float | None, output_bytes: int, streams: bool) -> None:
+        self.number = number
+        self.started = time.monotonic()
+        self.deadline = self.started + timeout_s if timeout_s is not None else None
+        self.outputs = (Captured(output_bytes), Captured(output_bytes))
+        self.streams = streams
+        self.timed_out = False
+        self.killed_for = ""
+
+
+class Child:
+    """A process that was started, and the call that it is busy with."""
+
+    def __init__(self, name: str, started: Started, stays: bool) -> None:
+        self.name = name
+        self.started = started
+        self.stays = stays  # from call to call, as interpreters and shells do
+        self.call: Call | None = None
+        self.reader = Reader(LONGEST_ANSWER)
+        self.said = b""
+        self.unsent = bytearray()
+        self.interrupted = False
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self.started.pid
+
+
+class Keeper:
+    """Serves one workspace until its connection ends.
+
+    Args:
+        read: Descriptor that requests come from.
+        write: Descriptor that answers go to.
+    """
+
+    def __init__(self, read: int, write: int) -> None:
+        self._read, self._write = read, write
+        self._reader = Reader()
+        self._selector = selectors.DefaultSelector()
+        self._children: dict[str, Child] = {}
+        self._files: folder.Files = {}
+        self._ended = False
+        self._next_look = 0.0
+        self._configuration: dict[str, Any] = {}
+        self._place: Place
+        self._root = ""
+
+    def serve(self) -> None:
+        """Serve until the connection ends, then end and remove everything."""
+        tree.adopt()
+        self._selector.register(self._read, selectors.EVENT_READ, self._requested)
+        try:
+            while not self._ended:
+                for key, _ in self._selector.select(self._pause()):
+                    if key.fd in self._selector.get_map():  # an earlier one of this turn may have closed it
+                        key.data()
+                self._check_deadlines()
+        finally:
+            tree.end_all()
+            self._remove_all()
+
+    # --- requests --------------------------------------------------------------------------------
+
+    def _requested(self) -> None:
+        try:
+            data = os.read(self._read, READ_BYTES)
+            frames = list(self._reader.feed(data))
+        except (ConnectionError, FrameError):
+            data, frames = b"", []
+        if not data:
+            self._ended = True
+            return
+        for header, body in frames:
+            self._obey(header, body)
+
+    def _obey(self, header: dict[str, Any], body: bytes) -> None:
+        action = getattr(self, f"_do_{header['do']}")
+        try:
+            action(header, body)
+        except Exception as error:
+            self._send(
+                {"id": header.get("id", 0), "event": "failed", "message": f"{type(error).__name__}: {error}"}
+            )
+
+    def _do_begin(self, header: dict[str, Any], _: bytes) -> None:
+        """Make the folder; what comes with it says how processes run here."""
+        self._configuration = header
+        # What is in it may be changed by programs, and the two folders themselves may not: they stay what they are.
+        self._root = tempfile.mkdtemp(prefix="openenv-work-", dir=header["base"])
+        os.chmod(self._root, 0o711)
+        work, temporary = f"{self._root}/work", f"{self._root}/tmp"
+        held = Restrictions.from_json(header["restrictions"])
+        for place in (work, temporary):
+            os.mkdir(place, 0o700)
+            if held.uid is not None:
+                os.chown(place, held.uid, held.uid)
+        self._path = self._linked(header["path"])
+        if held.read is not None:
+            held = replace(held, read=(*held.read, *self._path), write=(*held.write, work, temporary))
+        env = {**header["env"], "HOME": work, "TMPDIR": temporary}
+        self._place = Place(work, held, header["groups"], env)
+        self._send({"id": header["id"], "event": "done", "folder": work})
+
+    def _do_end(self, _: dict[str, Any], __: bytes) -> None:
+        self._ended = True
+
+    def _do_reset(self, header: dict[str, Any], _: bytes) -> None:
+        """End everything and begin anew."""
+        tree.end_all()
+        for child in list(self._children.values()):
+            if child.call is not None:
+                self._send({"id": child.call.number, "event": "failed", "message": "the workspace was reset"})
+            self._drop(child)
+        self._remove_folder()
+        self._files = {}
+        self._do_begin({**self._configuration, "id": header["id"]}, b"")
+
+    def _do_python(self, header: dict[str, Any], body: bytes) -> None:
+        child = self._children.get(PYTHON)
+        if child is None:
+            child = self._begin(PYTHON, self._interpret, stays=True, asked=True)
+        self._ask(child, header, pack({"functions": header["functions"]}, body))
+
+    def _do_answer(self, header: dict[str, Any], body: bytes) -> None:
+        """Hand an interpreter what a function of the host has returned."""
+        child = self._children.get(PYTHON)
+        if child is not None and child.call is not None and child.call.number == header["call"]:
+            self._tell(child, pack({key: header[key] for key in ("result", "error") if key in header}))
+
+    def _do_shell(self, header: dict[str, Any], body: bytes) -> None:
+        name = f"shell {header['shell']}"
+        child = self._children.get(name)
+        if child is None:
+            run = run_program(COMMAND, {"TERM": "dumb", "PS1": "$ "})
+            child = self._begin(name, run, stays=True, asked=True, terminal=tuple(header["size"]))
+        self._ask(child, header, body + b"\0")
+
+    def _do_type(self, header: dict[str, Any], body: bytes) -> None:
+        child = self._children.get(f"shell {header['shell']}")
+        if child is None or child.started.terminal is None:
+            raise LookupError(f"there is no shell {header['shell']!r}")
+        _write_what_fits(child.started.terminal, body)
+        self._send({"id": header["id"], "event": "done"})
+
+    def _do_run(self, header: dict[str, Any], body: bytes) -> None:
+        run = run_program(header["command"], header["env"])
+        place = self._place
+        if header["folder"]:
+            place = Place(os.path.join(place.folder, header["folder"]), place.restrictions, place.groups, place.env)
+        child = self._begin(f"run {header['id']}", run, stays=False, stdin=body, place=place)
+        self._busy(child, header)
+
+    def _do_file(self, header: dict[str, Any], body: bytes) -> None:
+        child = self._begin(
+            f"file {header['id']}", partial(_act, header["action"], header["path"]), False, stdin=body
+        )
+        self._busy(child, header)
+
+    def _do_kill(self, header: dict[str, Any], _: bytes) -> None:
+        """End what a call has under way; nobody waits for its answer."""
+        for child in list(self._children.values()):
+            if child.call is not None and child.call.number == header["call"]:
+                self._kill(child)
+
+    # --- children --------------------------------------------------------------------------------
+
+    def _begin(
+        self, name: str, run: Callable[[], None], stays: bool, *, place: Place | None = None, **how: Any
+    ) -> Child:
+        os.chmod(self._place.folder, 0o700)  # whatever its programs have made of it
+        child = Child(name, start(place or self._place, run, **how), stays)
+        self._children[name] = child
+        listen = partial(self._selector.register, events=selectors.EVENT_READ)
+        for number, descriptor in enumerate(child.started.outputs):
+            listen(descriptor, data=partial(self._wrote, child, number))
+        if child.started.answers is not None:
+            listen(child.started.answers, data=partial(self._answered, child))
+        listen(child.started.ended, data=partial(self._has_ended, child))
+        if child.started.terminal is not None:
+            _plain_lines(child.started.terminal)
+        return child
+
+    def _interpret(self) -> None:
+        Interpreter(3, 4, self._path).serve()
+
+    def _ask(self, child: Child, header: dict[str, Any], request: bytes) -> None:
+        if child.call is not None:
+            raise RuntimeError(f"{child.name} is busy")
+        self._drain(child)  # what its earlier programs wrote since is nobody's
+        self._busy(child, header)
+        _forget_peak(child.pid)
+        self._tell(child, request)
+
+    def _busy(self, child: Child, header: dict[str, Any]) -> None:
+        child.call = Call(header["id"], header["timeout_s"], header["output_bytes"], header.get("streams", False))
+        child.interrupted = False
+        self._next_look = child.call.started + LOOK_S
+
+    def _tell(self, child: Child, request: bytes) -> None:
+        child.unsent += request
+        self._write_on(child)
+
+    def _write_on(self, child: Child) -> None:
+        """Write what a process has not read yet; it need not ever read."""
+        line = child.started.requests
+        assert line is not None
+        try:
+            while child.unsent:
+                del child.unsent[: os.write(line, child.unsent)]
+        except BlockingIOError:
+            if line not in self._selector.get_map():
+                self._selector.register(line, selectors.EVENT_WRITE, partial(self._write_on, child))
+            return
+        except OSError:  # it has ended, which is seen in a moment
+            child.unsent.clear()
+        if line in self._selector.get_map():
+            self._selector.unregister(line)
+
+    def _wrote(self, child: Child, number: int) -> bool:
+        """Take what a process has written; return whether there was anything."""
+        descriptor = child.started.outputs[number]
+        try:
+            data = os.read(descriptor, READ_BYTES)
+        except BlockingIOError:
+            return False
+        except OSError:  # a terminal that nobody has open any more
+            data = b""
+        if not data:
+            if descriptor in self._selector.get_map():
+                self._selector.unregister(descriptor)
+            return False
+        call = child.call
+        if call is not None:
+            shown = call.outputs[number].take(data)
+            if shown and call.streams:
+                self._send({"id": call.number, "event": "output", "stream": number + 1}, shown)
+        return True
+
+    def _drain(self, child: Child) -> None:
+        for number in range(len(child.started.outputs)):
+            for _ in range(64):  # what a background program goes on writing is not waited for
+                if not self._wrote(child, number):
+                    break
+
+    def _answered(self, child: Child) -> None:
+        assert child.started.answers is not None
+        try:
+            data = os.read(child.started.answers, READ_BYTES)
+        except BlockingIOError:
+            return
+        if not data:
+            self._selector.unregister(child.started.answers)
+            if not child.interrupted:
+                self._kill(child)  # it has closed the line, and would never answer again
+            return
+        if child.name == PYTHON:
+            self._python_answered(child, data)
+        else:
+            child.said += data
+            if b"\0" in child.said:
+                status, _, child.said = child.said.partition(b"\0")
+                self._done(child, exit=int(status) if status.isdigit() else 1)
+            elif len(child.said) > 64:
+                self._kill(child)
+
+    def _python_answered(self, child: Child, data: bytes) -> None:
+        try:
+            for header, _ in child.reader.feed(data):
+                if child.call is None:
+                    continue
+                if "call" in header:
+                    asked = {key: header.get(key) for key in ("args", "kwargs")}
+                    self._send({"id": child.call.number, "event": "call", "name": str(header["call"]), **asked})
+                else:
+                    self._done(child, **_claims(header))
+        except FrameError:
+            self._kill(child)
+
+    def _has_ended(self, child: Child) -> None:
+        _, status, usage = os.wait4(child.pid, 0)
+        code = os.waitstatus_to_exitcode(status)
+        del self._children[child.name]
+        self._end_left_behind()
+        self._drain(child)
+        if child.call is not None:
+            told: dict[str, Any] = {"exit": code} if code >= 0 else {"exit": None, "signal": -code}
+            self._done(child, **told, peak=usage.ru_maxrss * 1024, lost=child.stays)
+        self._drop(child)
+
+    def _end_left_behind(self) -> None:
+        """Kill the processes that have come to us and belong to the session of nobody who still runs."""
+        leaders = {child.pid for child in self._children.values()}
+        ours = os.getpid()
+        while True:
+            found = tree.processes()
+            orphans = [one for one in found if one.parent == ours and one.session not in leaders]
+            if not orphans:
+                return
+            for orphan in orphans:
+                for process in (orphan, *tree.below(orphan.pid, found)):
+                    tree.kill(process.pid)
+            for orphan in orphans:
+                os.waitpid(orphan.pid, 0)
+
+    def _kill(self, child: Child) -> None:
+        """Kill a process and all below it; its end is seen in a moment."""
+        found = tree.processes()
+        tree.kill(child.pid)
+        for process in tree.below(child.pid, found):
+            tree.kill(process.pid)
+        for process in found:
+            if process.session == child.pid:
+                tree.kill(process.pid)
+
+    def _drop(self, child: Child) -> None:
+        self._children.pop(child.name, None)
+        child.call = None
+        started = child.started
+        for descriptor in (*started.outputs, started.answers, started.requests, started.ended):
+            if descriptor is not None:
+                if descriptor in self._selector.get_map():
+                    self._selector.unregister(descriptor)
+                os.close(descriptor)
+
+    def _reap(self) -> None:
+        """Collect what has come to us and has ended since."""
+        leaders = {child.pid for child in self._children.values()}
+        while True:
+            try:
+                ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return
+            if ended is None or ended.si_pid in leaders:
+                return
+            os.waitpid(ended.si_pid, 0)
+
+    # --- answers ---------------------------------------------------------------------------------
+
+    def _done(self, child: Child, **told: Any) -> None:
+        call = child.call
+        if call is None:
+            return
+        self._drain(child)
+        child.call = None
+        self._reap()
+        seconds = time.monotonic() - call.started
+        usage = folder.files(self._place.folder)
+        before, self._files = self._files, usage.files
+        out, err = (output.kept() for output in call.outputs)
+        told.setdefault("peak", _peak(child.pid))
+        answer = {
+            "id": call.number,
+            "event": "done",
+            "out": len(out),
+            "cut": [output.cut for output in call.outputs],
+            "seconds": seconds,
+            "files": folder.changed(before, usage.files),
+            "timed_out": call.timed_out,
+            "killed_for": call.killed_for,
+            "lost": False,
+            **told,
+        }
+        self._send(answer, out + err)
+
+    def _send(self, header: dict[str, Any], body: bytes = b"") -> None:
+        data = memoryview(pack(header, body))
+        try:
+            while data:
+                data = data[os.write(self._write, data) :]
+        except OSError:  # the server is gone; the reading side sees it
+            self._ended = True
+
+    # --- time and space --------------------------------------------------------------------------
+
+    def _pause(self) -> float | None:
+        calls = [child.call for child in self._children.values() if child.call is not None]
+        if not calls:
+            return None
+        ends = [call.deadline for call in calls if call.deadline is not None]
+        return max(0.0, min([self._next_look, *ends]) - time.monotonic())
+
+    def _check_deadlines(self) -> None:
+        now = time.monotonic()
+        for child in list(self._children.values()):
+            call = child.call
+            if call is not None and call.deadline is not None and now >= call.deadline:
+                call.timed_out = True
+                if child.stays and not child.interrupted:
+                    child.interrupted = True
+                    call.deadline = now + GRACE_S
+                    _interrupt(child.started)
+                else:
+                    call.deadline = None
+                    self._kill(child)
+        busy = [child for child in self._children.values() if child.call is not None]
+        if busy and now >= self._next_look:
+            self._next_look = now + LOOK_S
+            if folder.files(self._root).bytes > self._configuration["disk_bytes"]:
+                for child in busy:
+                    assert child.call is not None
+                    child.call.killed_for = "disk"
+                    self._kill(child)
+
+    # --- places ----------------------------------------------------------------------------------
+
+    def _linked(self, entries: list[str]) -> list[str]:
+        """Return a folder of links to packages, for the search path: the folders beside them may not be read."""
+        if not entries:
+            return []
+        packages = f"{self._root}/packages"
+        os.mkdir(packages)
+        for entry in entries:
+            os.symlink(entry, os.path.join(packages, os.path.basename(entry)))
+        os.chmod(packages, 0o755)
+        return [packages]
+
+    def _remove_folder(self) -> None:
+        if self._root:
+            folder.remove(self._root)
+
+    def _remove_all(self) -> None:
+        self._remove_folder()
+        for group in self._configuration.get("groups", ()):
+            for _ in range(200):  # a group counts a process until its last traces are gone
+                try:
+                    os.rmdir(group)
+                    break
+                except FileNotFoundError:
+                    break
+                except OSError:
+                    time.sleep(0.005)
+
+
+def keep(read: int, write: int) -> None:
+    """Be a keeper, and end this process."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    status = 1
+    try:
+        Keeper(read, write).serve()
+        status = 0
+    except BaseException as error:
+        os.write(2, f"The keeper of a workspace has failed: {type(error).__name__}: {error}\n".encode())
+    finally:
+        os._exit(status)
+
+
+def _act(action: str, path: str) -> None:
+    with open(0, "rb", closefd=False) as source:
+        data = source.read()
+    with open(1, "wb", closefd=False) as target:
+        target.write(ACTIONS[action](path, data))
+
+
+def _claims(header: dict[str, Any]) -> dict[str, Any]:
+    """Return of an interpreter's answer what has the right form, and nothing else."""
+    found: dict[str, Any] = {"exit": header.get("exit") if isinstance(header.get("exit"), int) else 1}
+    if isinstance(header.get("value"), str):
+        found |= {"value": header["value"], "plain": header.get("plain") is True}
+    error = header.get("error")
+    if isinstance(error, dict):
+        found["error"] = {key: str(error.get(key, "")) for key in ("type", "message", "traceback")}
+    return found
+
+
+def _interrupt(started: Started) -> None:
+    """Interrupt what runs: a terminal's foreground program, or the process."""
+    pid = started.pid
+    if started.terminal is not None:
+        try:
+            pid = os.tcgetpgrp(started.terminal)
+        except OSError:
+            pass
+        if pid != started.pid:
+            try:
+                os.killpg(pid, signal.SIGINT)
+            except OSError:
+                pass
+        return
+    try:
+        os.kill(pid, signal.SIGINT)
+    except OSError:
+        pass
+
+
+def _forget_peak(pid: int) -> None:
+    try:
+        with open(f"/proc/{pid}/clear_refs", "w") as file:
+            file.write("5")
+    except OSError:
+        pass
+
+
+def _peak(pid: int) -> int:
+    """Return the most memory a process has had, in bytes; 0 if it cannot be told."""
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:
+            for line in file:
+                if line.startswith(b"VmHWM:"):
+                    return int(line.split()[1]) * 1024
+    except (OSError, ValueError):
+        pass
+    return 0
+
+
+def _plain_lines(terminal: int) -> None:
+    """Have a terminal end lines as programs wrote them, without a carriage return."""
+    settings = termios.tcgetattr(terminal)
+    settings[1] &= ~termios.ONLCR
+    termios.tcsetattr(terminal, termios.TCSANOW, settings)
+
+
+def _write_what_fits(terminal: int, data: bytes) -> None:
+    try:
+        written = os.write(terminal, data)
+    except BlockingIOError:
+        written = 0
+    if written < len(data):
+        raise BufferError(f"the terminal took {written} of {len(data)} bytes, for its program does not read")
