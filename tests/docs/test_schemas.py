@@ -8,16 +8,22 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from openenv.protocol import describe
+from openenv.protocol import describe, v2
 
 FOLDER = Path(__file__).parents[2] / "docs" / "schemas"
 
-FRAMES = list(describe.frames())
+FRAMES = describe.frames()
 
 
 def test_the_committed_files_are_up_to_date():
     stale = describe.stale(FOLDER)
     assert not stale, "run: python -m openenv.protocol.describe docs/schemas"
+
+
+def test_every_frame_of_version_2_is_described():
+    models = [getattr(v2, name) for name in v2.__all__]
+    typed = {model for model in models if "type" in getattr(model, "model_fields", ())}
+    assert typed == {frame.model for frame in FRAMES if frame.version == 2}
 
 
 @pytest.mark.parametrize("frame", FRAMES, ids=lambda frame: frame.path)

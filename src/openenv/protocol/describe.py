@@ -14,8 +14,9 @@ import inspect
 import json
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal, NamedTuple, TypeGuard, get_args, get_origin
 
 import yaml
@@ -84,16 +85,25 @@ _ALWAYS_SENT = {
 """Fields that have a default for readers' sake although no server leaves them out."""
 
 
-def frames() -> Iterator[FrameType]:
-    """Yield every frame of both versions, in the order in which they are defined."""
-    for version, module, request in ((1, messages, messages.BaseMessage), (2, v2, v2.Frame)):
+def frames() -> list[FrameType]:
+    """Return every frame of both versions: what clients send first, in the order in which they are defined."""
+    return [
+        *_frames_in(1, (messages,), messages.BaseMessage),
+        *_frames_in(2, (v2.requests, v2.answers, v2.copies, v2.notices), v2.Frame),
+    ]
+
+
+def _frames_in(version: int, modules: Sequence[ModuleType], request: type[BaseModel]) -> list[FrameType]:
+    found = []
+    for module in modules:
         for model in vars(module).values():
             if not _is_model(model) or model.__module__ != module.__name__:
                 continue
             field = model.model_fields.get("type")
             if field is not None and get_origin(field.annotation) is Literal:
                 sender = CLIENT if issubclass(model, request) else SERVER
-                yield FrameType(version, sender, get_args(field.annotation)[0], model)
+                found.append(FrameType(version, sender, get_args(field.annotation)[0], model))
+    return sorted(found, key=lambda frame: frame.sender == SERVER)
 
 
 def _is_model(found: Any) -> TypeGuard[type[BaseModel]]:
@@ -178,7 +188,7 @@ _PROTOCOLS: dict[int, str] = {
 
 def asyncapi() -> Schema:
     """Return the AsyncAPI 3 description of `/ws`, from the server's side."""
-    known = list(frames())
+    known = frames()
     return {
         "asyncapi": "3.0.0",
         "info": {

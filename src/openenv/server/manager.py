@@ -9,9 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from openenv.environment.adapter import describe_class
 from openenv.environment.base import Environment
@@ -32,15 +30,13 @@ from openenv.server.sessions import CLOSED, STOPPED, Session
 from openenv.server.slots import Slots
 from openenv.server.snapshots import SnapshotLimits, Snapshots
 from openenv.server.threads import ThreadPool
+from openenv.server.waiting import WaitingRoom
 from openenv.server.worker.forks import ForkServer
 from openenv.server.worker.runner import WorkerRunner
 from openenv.server.worker.twins import CAN_FORK
 
 ENDS_KEPT = 1024
 """Ended sessions whose reason is remembered, for a client that asks for one later."""
-
-QUEUE_LOOK_S = 0.02
-"""Seconds between looks whether another process has given a slot back, while somebody waits for one."""
 
 CLOSE_GRACE_S = 5.0
 """Seconds after which the slot of an ended session is free although its last step still runs."""
@@ -103,8 +99,7 @@ class SessionManager:
         self._ends: dict[str, RequestError] = {}
         self._graces: dict[str, asyncio.TimerHandle] = {}
         self._may_overlap = forks is not None or (is_safe(factory) and not shared)
-        self._waiters: deque[_Waiter] = deque()
-        self._queue_look: asyncio.TimerHandle | None = None
+        self._waiting = WaitingRoom(lambda: self.slots, config, self.budgets, self._begin)
         self._pool: ThreadPool | None = None
         self._forks = forks
         self._watch: asyncio.TimerHandle | None = None
@@ -150,7 +145,7 @@ class SessionManager:
         """Give slots back in which no session was made."""
         for _ in range(count):
             self.slots.give()
-        self._admit()
+        self._waiting.admit()
 
     def make_fork(
         self, parent: Session, session_id: str, runner: Runner | None, on_end: Callable[[RequestError], None]
@@ -229,15 +224,7 @@ class SessionManager:
         try:
             opened(self.open())
         except SessionCapacityError as error:
-            if self.budgets.queue <= 0:
-                refused(error)
-                return lambda: None
-            waiter = _Waiter(opened, refused, error)
-            self._waiters.append(waiter)
-            loop = asyncio.get_running_loop()
-            waiter.timer = loop.call_later(self.budgets.queue, self._give_up, waiter)
-            self._queue_changed()
-            return lambda: self._drop(waiter)
+            return self._waiting.join(opened, refused, error)
         return lambda: None
 
     def get(self, session_id: str) -> Session:
@@ -363,8 +350,7 @@ class SessionManager:
 
     def stop(self) -> None:
         """End all sessions because the server stops, and tell whoever holds one; nobody waits any longer."""
-        while self._waiters:
-            self._give_up(self._waiters[0])
+        self._waiting.refuse_all()
         for session in self.sessions():
             session.end(STOPPED)
 
@@ -409,44 +395,9 @@ class SessionManager:
         grace = self._graces.pop(session.id, None)
         if grace is not None:
             grace.cancel()
-        self._admit()
+        self._waiting.admit()
         if self._all_gone is not None and not self._holding:
             self._all_gone.set()
-
-    # --- the queue -------------------------------------------------------------------------------
-
-    def _admit(self) -> None:
-        """Open sessions for those who have waited longest, as far as there are slots."""
-        while self._waiters and self.slots.take(self.config.max_concurrent_envs, self._waiters[0].since):
-            waiter = self._waiters.popleft()
-            waiter.cancel()
-            self._queue_changed()
-            waiter.opened(self._begin())
-
-    def _queue_changed(self) -> None:
-        """Let the other processes know who waits here, and look now and then whether they have made room."""
-        self.slots.queue(len(self._waiters), self._waiters[0].since if self._waiters else 0)
-        if self._waiters and self.slots.shared and self._queue_look is None:
-            self._queue_look = asyncio.get_running_loop().call_later(QUEUE_LOOK_S, self._look_for_room)
-
-    def _look_for_room(self) -> None:
-        self._queue_look = None
-        self._admit()
-        self._queue_changed()
-
-    def _give_up(self, waiter: _Waiter) -> None:
-        position = self._waiters.index(waiter) + 1
-        self._drop(waiter)
-        waiter.error.message += (
-            f"; waited {self.budgets.queue:g} s (queue budget), at place {position} of the queue"
-        )
-        waiter.refused(waiter.error)
-
-    def _drop(self, waiter: _Waiter) -> None:
-        waiter.cancel()
-        with contextlib.suppress(ValueError):
-            self._waiters.remove(waiter)
-            self._queue_changed()
 
     # --- the one timer ---------------------------------------------------------------------------
 
@@ -483,18 +434,3 @@ class SessionManager:
         if idle is not None and not session.busy and now - session.last_activity > idle:
             return f"The session had no request for {idle:g} s (idle budget)"
         return None
-
-
-@dataclass(eq=False)
-class _Waiter:
-    """Somebody who waits for a free slot."""
-
-    opened: Callable[[Session], None]
-    refused: Callable[[RequestError], None]
-    error: SessionCapacityError
-    since: int = field(default_factory=time.monotonic_ns)
-    timer: asyncio.TimerHandle | None = None
-
-    def cancel(self) -> None:
-        if self.timer is not None:
-            self.timer.cancel()
