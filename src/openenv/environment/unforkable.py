@@ -1,7 +1,7 @@
 """What an environment holds that a fork of its process would share instead of having its own.
 
-A line to another process, for example: both would read what is meant for one of them. While there is such a thing the
-process is not forked, and whoever asked is told why.
+A line to another process, for example: both would read what is meant for one of them. While there is such a thing
+the process is not forked, and whoever asked is told why.
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ class WarmFork(Backend):
         without: Collection[str] = (),
     ) -> None:
         self.limits = limits or Limits()
-        self._visible = visible(packages, map(os.fspath, read))
+        self._visible = visible(packages, [os.fspath(path) for path in read])
         self._env = dict(env or {})
         self._require, self._without = require, {*without, "namespaces"}
         self._zygote = Zygote.of(self._visible.search, preload)

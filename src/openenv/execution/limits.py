@@ -19,8 +19,8 @@ class Limits:
         processes: Processes and threads at one time.
         files: Open files of each process.
         file_bytes: The size of a file.
-        disk_bytes: What is on the disk in all. It is looked at four times a second, so it can be exceeded by what is
-            written in that time; the programs that run are ended then.
+        disk_bytes: What is on the disk in all. It is looked at four times a second, so it can be exceeded by what
+            is written in that time; the programs that run are ended then.
         output_bytes: What is kept of each output of a call: half from the beginning, half from the end.
     """
 

@@ -108,7 +108,8 @@ def _entries_of(packages: Sequence[str]) -> tuple[list[str], list[str]]:
         except importlib.metadata.PackageNotFoundError:
             if name in packages:
                 raise ConfigurationError(
-                    f"The package {name} is not installed, and cannot be given to the programs of an agent: pip install {name}"
+                    f"The package {name} is not installed, so the programs of an agent cannot have it: "
+                    f"pip install {name}"
                 ) from None
             continue  # required on other systems only, or for an extra
         for file in distribution.files or ():

@@ -30,15 +30,16 @@ class Execution:
     Attributes:
         stdout: What was written, or what the terminal showed. Bytes that are no UTF-8 are replaced.
         stderr: What was written to standard error; empty for a terminal.
-        exit_code: The exit status; for Python 0, 1 after an exception, or what `sys.exit` was given. None if a signal
-            ended it.
+        exit_code: The exit status; for Python 0, 1 after an exception, or what `sys.exit` was given. None if a
+            signal ended it.
         signal: The signal that ended it, such as `SIGKILL`.
         timed_out: Its time was up.
         killed_for: `disk` if it was ended because it filled the disk; else empty.
         error: The exception that ended a piece of Python.
         value: `repr` of the value of the last line of a piece of Python, if that is an expression and not None.
         is_plain: Whether `value` is that of a value made of nothing but literals, for `ast.literal_eval`.
-        context_lost: The interpreter or the shell has ended, and its variables with it; the next call has a new one.
+        context_lost: The interpreter or the shell has ended, and its variables with it; the next call has a new
+            one.
         seconds: How long it took.
         peak_memory_bytes: The most memory the process had; 0 if that could not be told.
         files_changed: Files that were made, changed or removed since the call before, relative to the work folder;

@@ -1,7 +1,7 @@
 """A folder, an interpreter and shells in which what an agent wrote is run, for one episode.
 
-All of it is held by the backend it was opened by. Everything is asked of the workspace's keeper, a process between this
-one and the programs, so nothing that a program does can hold up or fool this one.
+All of it is held by the backend it was opened by. Everything is asked of the workspace's keeper, a process between
+this one and the programs, so nothing that a program does can hold up or fool this one.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class Workspace:
         print((await workspace.python("print(x * 7)")).stdout)
     ```
 
-    Calls of the same interpreter, or of the same shell, wait for one another. If the caller of one is cancelled, what it
-    has started is ended.
+    Calls of the same interpreter, or of the same shell, wait for one another. If the caller of one is cancelled,
+    what it has started is ended.
 
     Attributes:
         folder: The work folder, where programs begin, as they see it.
@@ -170,8 +170,12 @@ class Workspace:
             )
         return _execution(frame)
 
-    async def type(self, text: str, *, name: str = "main") -> None:
-        r"""Type into a shell's terminal, for the program that runs there; `\x03` is Ctrl-C, `\x04` the end of input.
+    async def send_keys(self, text: str, *, name: str = "main") -> None:
+        r"""Type into a shell's terminal, for the program that runs there.
+
+        Args:
+            text: What is typed; `\x03` is Ctrl-C, `\x04` the end of the input.
+            name: Which shell.
 
         Raises:
             WorkspaceLostError: There is no such shell, or the terminal takes no more.

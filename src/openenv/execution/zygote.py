@@ -11,6 +11,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import ClassVar
 
 from openenv.errors import WorkspaceLostError
 
@@ -29,7 +30,7 @@ class Zygote:
         preload: Modules to import in advance.
     """
 
-    _known: dict[tuple[tuple[str, ...], tuple[str, ...]], Zygote] = {}
+    _known: ClassVar[dict[tuple[tuple[str, ...], tuple[str, ...]], Zygote]] = {}
 
     def __init__(self, search: Sequence[str], preload: Sequence[str]) -> None:
         self._search, self._preload = search, preload

@@ -1,1 +1,1 @@
-"""What runs in other processes: the zygote, keepers, interpreters. The standard library and `containment`, no more."""
+"""What runs in other processes: the zygote, keepers, interpreters. They import little."""

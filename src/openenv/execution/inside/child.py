@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import os
 import signal
-import sys
+import struct
 import termios
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +15,9 @@ from openenv.containment.kernel import end_with_parent
 from openenv.containment.restrictions import Restrictions
 
 __all__ = ["Place", "Started", "start"]
+
+# The signals that the keeper, or Python when it starts, treats in a way that programs are not to inherit.
+_USUAL = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ)
 
 EXIT_UNHELD = 125
 """Exit status of a process that could not be held; it has run nothing."""
@@ -84,7 +87,8 @@ def start(
         if terminal is not None:
             main, side = os.openpty()
             fcntl.ioctl(side, termios.TIOCSWINSZ, _size(*terminal))
-            outputs, standard = (main,), (side, side, side)
+            outputs: tuple[int, ...] = (main,)
+            standard = (side, side, side)
             ours, theirs = [main], [side]
         else:
             source = _input(stdin)
@@ -173,8 +177,6 @@ def _input(data: bytes | None) -> int:
 
 
 def _size(rows: int, columns: int) -> bytes:
-    import struct
-
     return struct.pack("HHHH", rows, columns, 0, 0)
 
 
@@ -186,7 +188,6 @@ def run_program(command: Sequence[str], env: Mapping[str, str]) -> Callable[[], 
         try:
             os.execvp(command[0], list(command))  # noqa: S606
         except FileNotFoundError:
-            sys.stderr = None  # type: ignore[assignment]
             raise FileNotFoundError(f"{command[0]}: command not found") from None
 
     return run

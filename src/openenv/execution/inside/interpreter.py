@@ -1,13 +1,13 @@
 """The interpreter that runs an agent's Python: one namespace for as long as the process lives.
 
-It is nobody's friend: the code runs in this very process and may do anything to it, so what is answered from here is
-a claim, and whoever reads it decides by what the process, its output and its exit status show, and by values that
-the code could not have known.
+The code runs in this very process and may do anything to it, so what is answered from here is a claim: whoever
+reads it goes by what the process, its output and its exit status show, and by values that it could not have known.
 """
 
 from __future__ import annotations
 
 import ast
+import io
 import linecache
 import os
 import signal
@@ -49,7 +49,7 @@ class Interpreter:
         sys.path[:] = ["", *path, *(entry for entry in sys.path if _is_standard(entry))]
         sys.argv = [""]
         sys.stdin, sys.stdout, sys.stderr = _text(0, "r"), _text(1, "w"), _text(2, "w")
-        sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr
+        vars(sys).update(__stdin__=sys.stdin, __stdout__=sys.stdout, __stderr__=sys.stderr)
         signal.signal(signal.SIGINT, self._interrupt)
 
     def serve(self) -> None:
@@ -107,10 +107,12 @@ class Interpreter:
         return answer
 
     def _executed(self, source: str, name: str) -> Any:
-        tree = compile(source, name, "exec", ast.PyCF_ONLY_AST, dont_inherit=True)
-        last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+        tree = ast.parse(source, name)
+        last = tree.body[-1] if tree.body else None
+        if isinstance(last, ast.Expr):
+            tree.body.pop()
         exec(compile(tree, name, "exec", dont_inherit=True), self._names)  # noqa: S102 - what it is for
-        if last is None:
+        if not isinstance(last, ast.Expr):
             return None
         expression = ast.Expression(last.value)
         return eval(compile(expression, name, "eval", dont_inherit=True), self._names)  # noqa: S307 - likewise
@@ -204,9 +206,9 @@ def _exit_code(leaving: SystemExit) -> int:
 
 
 def _text(descriptor: int, mode: str) -> Any:
-    stream = open(descriptor, mode, encoding="utf-8", errors="backslashreplace", closefd=False)
-    stream.reconfigure(line_buffering=True)
-    return stream
+    raw = io.FileIO(descriptor, mode, closefd=False)
+    buffer = io.BufferedReader(raw) if mode == "r" else io.BufferedWriter(raw)
+    return io.TextIOWrapper(buffer, encoding="utf-8", errors="backslashreplace", line_buffering=True)
 
 
 def _is_standard(entry: str) -> bool:

@@ -1,8 +1,8 @@
 """The keeper of one workspace: it starts what runs there, watches over it, and ends it.
 
-It stands between the server and the agent's programs and is not held itself, so it is small, runs nobody's code, and
-believes nothing that comes from below: time, memory, output and exit status are what it sees itself. When the server
-is gone, by whatever way, everything here goes too. It is one thread around one `select`.
+It stands between the server and the agent's programs and is not held itself, so it runs nobody's code and believes
+nothing that comes from below: time, memory, output and exit status are what it sees itself. When the server is
+gone, by whatever way, everything here goes too. It is one thread around one `select`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from openenv.execution.inside.files import ACTIONS
 from openenv.execution.inside.frames import FrameError, Reader, pack
 from openenv.execution.inside.interpreter import Interpreter
 from openenv.execution.inside.output import Captured
-from openenv.execution.inside.shell import COMMAND
+from openenv.execution.inside.shell import COMMAND, VARIABLES
 
 __all__ = ["Keeper", "keep"]
 
@@ -130,10 +130,10 @@ class Keeper:
     def _do_begin(self, header: dict[str, Any], _: bytes) -> None:
         """Make the folder; what comes with it says how processes run here."""
         self._configuration = header
-        # What is in it may be changed by programs, and the two folders themselves may not: they stay what they are.
+        # What is in the two folders is the programs' to change; the folders themselves stay what they are.
         self._root = tempfile.mkdtemp(prefix="openenv-work-", dir=header["base"])
-        os.chmod(self._root, 0o711)
-        work, temporary = f"{self._root}/work", f"{self._root}/tmp"
+        os.chmod(self._root, 0o711)  # noqa: S103 - programs may be another user
+        work, temporary = (os.path.join(self._root, name) for name in ("work", "tmp"))
         held = Restrictions.from_json(header["restrictions"])
         for place in (work, temporary):
             os.mkdir(place, 0o700)
@@ -163,7 +163,7 @@ class Keeper:
     def _do_python(self, header: dict[str, Any], body: bytes) -> None:
         child = self._children.get(PYTHON)
         if child is None:
-            child = self._begin(PYTHON, self._interpret, stays=True, asked=True)
+            child = self._begin(PYTHON, self._interpret, True, asked=True)
         self._ask(child, header, pack({"functions": header["functions"]}, body))
 
     def _do_answer(self, header: dict[str, Any], body: bytes) -> None:
@@ -176,8 +176,8 @@ class Keeper:
         name = f"shell {header['shell']}"
         child = self._children.get(name)
         if child is None:
-            run = run_program(COMMAND, {"TERM": "dumb", "PS1": "$ "})
-            child = self._begin(name, run, stays=True, asked=True, terminal=tuple(header["size"]))
+            run = run_program(COMMAND, VARIABLES)
+            child = self._begin(name, run, True, asked=True, terminal=tuple(header["size"]))
         self._ask(child, header, body + b"\0")
 
     def _do_type(self, header: dict[str, Any], body: bytes) -> None:
@@ -192,7 +192,7 @@ class Keeper:
         place = self._place
         if header["folder"]:
             place = Place(os.path.join(place.folder, header["folder"]), place.restrictions, place.groups, place.env)
-        child = self._begin(f"run {header['id']}", run, stays=False, stdin=body, place=place)
+        child = self._begin(f"run {header['id']}", run, False, stdin=body, place=place)
         self._busy(child, header)
 
     def _do_file(self, header: dict[str, Any], body: bytes) -> None:
@@ -456,7 +456,7 @@ class Keeper:
         os.mkdir(packages)
         for entry in entries:
             os.symlink(entry, os.path.join(packages, os.path.basename(entry)))
-        os.chmod(packages, 0o755)
+        os.chmod(packages, 0o755)  # noqa: S103 - likewise
         return [packages]
 
     def _remove_folder(self) -> None:

@@ -1,29 +1,34 @@
 """A shell that stays: bash in a terminal of its own, which takes commands by one descriptor and tells their status.
 
-Commands do not go through the terminal, so their output is theirs alone, without a prompt, an echo or a mark that a
-command could forge, and what is typed reaches the program that runs.
+Commands do not go through the terminal, so their output is theirs alone, without a prompt, an echo or a mark, and
+what is typed reaches the program that runs. The shell is an interactive one, whose prompt is the loop below: after
+an interruption (Ctrl-C) bash leaves whatever it is in and comes back to the prompt, with all its variables.
 """
 
 from __future__ import annotations
 
-__all__ = ["COMMAND", "DRIVER"]
+__all__ = ["COMMAND", "VARIABLES"]
 
-# Jobs have process groups of their own (`set -m`), and the shell has something to
-# do about an interruption (`trap`), so what interrupts a command does not end the shell.
-# The descriptors are opened on other numbers than they come by, so that no command has them by accident.
-DRIVER = r"""
-exec 198<&3 199>&4 3<&- 4>&-
-set -m
-trap : INT
-while :; do
-    # An interruption ends the reading, too; only the end of the line is the end.
-    IFS= read -r -d '' -u 198 __openenv_command || { [ $? -gt 128 ] && continue; break; }
-    __openenv_status=${__openenv_status:-0}
-    (exit "$__openenv_status")
-    eval "$__openenv_command" 198<&- 199>&-
-    __openenv_status=$?
+# The descriptors are moved to numbers that commands do not use by accident.
+_PROMPT = r"""
+if [ -z "$__openenv_up" ]; then
+    exec 198<&3 199>&4 3<&- 4>&-
+    export -n PROMPT_COMMAND
+    __openenv_up=1 PS1= PS2=
+fi
+if [ -n "$__openenv_busy" ]; then  # an interruption has led back here
+    __openenv_busy= __openenv_status=130
+    printf '130\0' >&199
+fi
+while IFS= read -r -d '' -u 198 __openenv_command; do
+    __openenv_busy=1
+    (exit "${__openenv_status:-0}")
+    eval "$__openenv_command"
+    __openenv_status=$? __openenv_busy=
     printf '%s\0' "$__openenv_status" >&199
 done
+exit 0
 """
 
-COMMAND = ("bash", "--noprofile", "--norc", "-c", DRIVER)
+COMMAND = ("bash", "--noprofile", "--norc", "--noediting", "-i")
+VARIABLES = {"PROMPT_COMMAND": _PROMPT, "TERM": "dumb", "HISTFILE": ""}
