@@ -43,7 +43,7 @@ c = ctypes.CDLL(None); b = ctypes.create_string_buffer(4096)
 f = c.syscall(257, -100, {secret!r}.encode(), 0, 0)
 print(c.syscall(0, f, b, 4096), b.value)""",
     "a file by a program": "import subprocess; print(subprocess.run(['cat', {secret!r}], capture_output=True))",
-    "a file by mmap": "import mmap; print(mmap.mmap(open({secret!r}, 'rb').fileno(), 0, prot=1)[:])",
+    "a file by mmap": "import mmap; f = open({secret!r}, 'rb'); print(mmap.mmap(f.fileno(), 0, prot=1)[:])",
     "a file by /proc/self/root": "print(open('/proc/self/root' + {secret!r}).read())",
     "a file by the root of the process above": "print(open(f'/proc/{{os.getppid()}}/root' + {secret!r}).read())",
     "a file by an inherited descriptor": """
