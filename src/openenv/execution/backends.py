@@ -77,6 +77,9 @@ class WarmFork(Backend):
         preload: Modules to import once, in advance, so that no workspace waits for them.
         read: More files and folders that they may read.
         env: Environment variables besides `PATH`, `HOME`, `TMPDIR` and a few for Python.
+        modes: Whether they may change modes and times of files (`chmod`, `touch`), which git, for one, cannot do
+            without. Where they have neither namespaces nor a user id of their own, the kernel does not keep that to
+            their own files: they could not read or write those of the server's user, but change their modes.
         require: Layers that must be active; see `openenv.containment`.
         without: Layers that are not to be used.
 
@@ -92,12 +95,14 @@ class WarmFork(Backend):
         preload: Sequence[str] = (),
         read: Sequence[str | os.PathLike[str]] = (),
         env: Mapping[str, str] | None = None,
+        modes: bool = False,
         require: Collection[str] = (),
         without: Collection[str] = (),
     ) -> None:
         self.limits = limits or Limits()
         self._visible = visible(packages, [os.fspath(path) for path in read])
         self._env = dict(env or {})
+        self._modes = modes
         self._require, self._without = require, {*without, "namespaces"}
         self._zygote = Zygote.of(self._visible.search, preload)
 
@@ -142,6 +147,8 @@ class WarmFork(Backend):
             totals = {"memory": self.limits.memory_bytes, "processes": self.limits.processes}
             groups = [str(group) for group in cgroup.make(f"openenv-work-{uuid4().hex[:12]}", totals)]
         held = replace(restrictions, write=(), listed=self._visible.listed)
+        if self._modes and held.refused is not None:
+            held = replace(held, refused={**held.refused, "metadata": True})
         return {
             "base": None,
             "restrictions": held.to_json(),
