@@ -179,9 +179,12 @@ class Workspace:
             name: Which shell.
 
         Raises:
-            WorkspaceLostError: There is no such shell, or the terminal takes no more.
+            OSError: There is no such shell, or its terminal takes no more.
+            WorkspaceLostError: The workspace has ended.
         """
-        await self._link.ask("type", text.encode("utf-8", "replace"), shell=name)
+        header, _ = await self._link.ask("type", text.encode("utf-8", "replace"), shell=name)
+        if "refused" in header:
+            raise OSError(header["refused"])
 
     # --- files -----------------------------------------------------------------------------------
 

@@ -183,10 +183,12 @@ class Keeper:
 
     def _do_type(self, header: dict[str, Any], body: bytes) -> None:
         child = self._children.get(f"shell {header['shell']}")
+        told = {"id": header["id"], "event": "done"}
         if child is None or child.started.terminal is None:
-            raise LookupError(f"there is no shell {header['shell']!r}")
-        _write_what_fits(child.started.terminal, body)
-        self._send({"id": header["id"], "event": "done"})
+            told["refused"] = f"there is no shell {header['shell']!r}"
+        elif (taken := _write_what_fits(child.started.terminal, body)) < len(body):
+            told["refused"] = f"the terminal took {taken} of {len(body)} bytes, for its program does not read"
+        self._send(told)
 
     def _do_run(self, header: dict[str, Any], body: bytes) -> None:
         run = run_program(header["command"], header["env"])
@@ -563,10 +565,8 @@ def _plain_lines(terminal: int) -> None:
     termios.tcsetattr(terminal, termios.TCSANOW, settings)
 
 
-def _write_what_fits(terminal: int, data: bytes) -> None:
+def _write_what_fits(terminal: int, data: bytes) -> int:
     try:
-        written = os.write(terminal, data)
+        return os.write(terminal, data)
     except BlockingIOError:
-        written = 0
-    if written < len(data):
-        raise BufferError(f"the terminal took {written} of {len(data)} bytes, for its program does not read")
+        return 0
