@@ -60,3 +60,16 @@ def test_modes_can_be_changed_where_that_is_wanted():
             assert made.stdout == "fine\n", made.stderr
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("path", ["pipe", "/dev/zero", "folder"])
+def test_what_is_no_file_is_neither_read_nor_written(path):
+    async def main() -> None:
+        async with asyncio.timeout(60), await WarmFork().open() as workspace:
+            await workspace.run("mkfifo pipe; mkdir folder")
+            with pytest.raises(OSError, match=r"regular|directory"):
+                await workspace.read(path)
+            with pytest.raises(OSError):
+                await workspace.write(path, "x")
+
+    asyncio.run(main())

@@ -6,9 +6,11 @@ function gets its argument and its input, and returns what is written to standar
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
+import stat
 import tarfile
 from collections.abc import Callable
 
@@ -16,7 +18,7 @@ __all__ = ["ACTIONS"]
 
 
 def _read(path: str, _: bytes) -> bytes:
-    with open(path, "rb") as file:
+    with open(path, "rb", opener=_opened) as file:
         return file.read()
 
 
@@ -24,9 +26,17 @@ def _write(path: str, data: bytes) -> bytes:
     folder = os.path.dirname(path)
     if folder:
         os.makedirs(folder, exist_ok=True)
-    with open(path, "wb") as file:
+    with open(path, "wb", opener=_opened) as file:
         file.write(data)
     return b""
+
+
+def _opened(path: str, flags: int) -> int:
+    """Open a file that is one: a pipe would be waited for, and a device may have no end."""
+    descriptor = os.open(path, flags | os.O_NONBLOCK, 0o666)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        raise OSError(errno.EINVAL, f"It is no regular file: {path!r}")
+    return descriptor
 
 
 def _remove(path: str, _: bytes) -> bytes:

@@ -1,0 +1,18 @@
+"""The client of the terminal environment."""
+
+from openenv.client import EnvClient
+
+from .models import ReadFile, RunCommand, SendKeys, Submit, TerminalObservation, TerminalState, WriteFile
+
+
+class TerminalEnv(
+    EnvClient[RunCommand | SendKeys | ReadFile | WriteFile | Submit, TerminalObservation, TerminalState]
+):
+    """A client of the terminal environment.
+
+    ```python
+    with TerminalEnv(base_url="http://localhost:8000").sync() as env:
+        print(env.reset(task_id="nested-parcel").observation.instruction)
+        print(env.step(RunCommand(command="ls -la")).observation.output)
+    ```
+    """
