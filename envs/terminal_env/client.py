@@ -2,12 +2,10 @@
 
 from openenv.client import EnvClient
 
-from .models import ReadFile, RunCommand, SendKeys, Submit, TerminalObservation, TerminalState, WriteFile
+from .models import TerminalAction, TerminalObservation, TerminalState
 
 
-class TerminalEnv(
-    EnvClient[RunCommand | SendKeys | ReadFile | WriteFile | Submit, TerminalObservation, TerminalState]
-):
+class TerminalEnv(EnvClient[TerminalAction, TerminalObservation, TerminalState]):
     """A client of the terminal environment.
 
     ```python

@@ -26,7 +26,7 @@ class RunCommand(Action):
     type: Literal["run"] = "run"
     command: str = Field(
         max_length=100_000,
-        description="The command line, or several; bash, in a terminal. Larger things are files.",
+        description="The command line, or several; for bash, in a terminal.",
     )
     shell: str = _SHELL
     timeout_s: float = Field(
@@ -75,6 +75,7 @@ class Submit(Action):
 
 
 TerminalAction = RunCommand | SendKeys | ReadFile | WriteFile | Submit
+"""Whatever an agent can do."""
 
 
 class TestOutcome(BaseModel):
@@ -102,9 +103,7 @@ class TerminalObservation(Observation):
         default_factory=list, description="Files that were made, changed or removed in the work folder."
     )
     error: str = Field(default="", description="Why the action could not be done.")
-    tests: list[TestOutcome] = Field(
-        default_factory=list, description="The task's tests, once the episode is over."
-    )
+    tests: list[TestOutcome] = Field(default_factory=list, description="The task's tests, at the end.")
 
 
 class TerminalState(State):

@@ -73,3 +73,12 @@ def test_what_is_no_file_is_neither_read_nor_written(path):
                 await workspace.write(path, "x")
 
     asyncio.run(main())
+
+
+def test_temporary_files_of_an_interpreter_are_made_where_it_may_write():
+    async def main() -> None:
+        async with asyncio.timeout(60), await WarmFork().open() as workspace:
+            made = await workspace.python("import tempfile; tempfile.TemporaryFile(); tempfile.gettempdir()")
+            assert made.value == repr(workspace.folder.removesuffix("work") + "tmp"), made.stderr
+
+    asyncio.run(main())

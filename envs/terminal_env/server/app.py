@@ -4,7 +4,7 @@ import os
 
 from openenv.server import create_app
 
-from ..models import ReadFile, RunCommand, SendKeys, Submit, TerminalObservation, TerminalState, WriteFile
+from ..models import TerminalAction, TerminalObservation, TerminalState
 from .tasks import SHIPPED
 from .terminal_environment import TerminalEnvironment
 
@@ -16,7 +16,7 @@ def make() -> TerminalEnvironment:
 
 app = create_app(
     make,
-    RunCommand | SendKeys | ReadFile | WriteFile | Submit,
+    TerminalAction,
     TerminalObservation,
     env_name="terminal_env",
     state_cls=TerminalState,

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from openenv.errors import WorkspaceLostError
 from openenv.execution import Limits, WarmFork, Workspace
 
 from ..models import TestOutcome
@@ -36,7 +37,7 @@ async def judge(task: Task, workspace: Workspace, open_another: Open) -> list[Te
         open_another: Opens a workspace like it.
 
     Raises:
-        WorkspaceLostError: The tests could not be run.
+        WorkspaceLostError: The tests could not be run, which is no fault of the agent.
     """
     await workspace.stop()
     try:
@@ -55,7 +56,9 @@ async def judge(task: Task, workspace: Workspace, open_another: Open) -> list[Te
         called = f"\nmain(*{arguments!r}, run_elsewhere, planned, ended)\n"
         functions = {"run_elsewhere": verdict.elsewhere.run, "planned": verdict.planned, "ended": verdict.ended}
         done = await tests.python(_RUNNER + called, timeout_s=task.test_timeout_s, functions=functions)
-        return verdict.outcomes("the time of the tests was up" if done.timed_out else done.stderr[-500:])
+        if done.error is not None:
+            raise WorkspaceLostError(f"The tests of {task.id} could not be run: {done.error.traceback[-2000:]}")
+        return verdict.outcomes("The time of the tests was up" if done.timed_out else "")
 
 
 def _backend(task: Task, scripts: list[Path]) -> WarmFork:
@@ -122,9 +125,9 @@ class _Verdict:
         Args:
             otherwise: Why one may have said nothing.
         """
-        if not self._named:
-            return [TestOutcome(name="the tests", passed=False, message=otherwise)]
         silent = f"It did not end. {otherwise}".strip()
+        if not self._named:
+            return [TestOutcome(name="the tests", passed=False, message=silent)]
         return [
             outcome or TestOutcome(name=name, passed=False, message=silent) for name, outcome in self._named.items()
         ]

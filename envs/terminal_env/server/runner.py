@@ -4,8 +4,8 @@ A test is a function `test_...` in a file `tests/test_*.py`, with plain assertio
 them where it is installed, and a few lines here where not. They begin in a copy of the agent's work folder. A test
 that has to run what the agent wrote takes the argument `run`: that runs it elsewhere, out of reach of the tests.
 
-What a test has to say goes to the server by `planned` and `ended`, functions of the server, with a word that nothing
-the agent left behind can know.
+What a test has to say goes to the server by `planned` and `ended`, functions of the server, with a word that
+nothing the agent left behind can know.
 """
 
 import ctypes
@@ -75,6 +75,10 @@ def failing(error):
 def run_by_pytest(pytest, folder, word, run, planned, ended):
     """Run the tests of a folder as pytest does."""
 
+    def why(report):
+        crash = getattr(report.longrepr, "reprcrash", None)
+        return (crash.message if crash else str(report.longrepr).strip().rpartition("\n")[2])[:500]
+
     class Told:
         def __init__(self):
             self.failed = {}
@@ -90,11 +94,11 @@ def run_by_pytest(pytest, folder, word, run, planned, ended):
 
         def pytest_collectreport(self, report):
             if report.failed:
-                self.failed[report.nodeid] = str(report.longrepr)[-500:]
+                self.failed[report.nodeid] = why(report)
 
         def pytest_runtest_logreport(self, report):
             if report.failed or report.when == "call":
-                ended(word, report.nodeid, report.passed, "" if report.passed else str(report.longrepr)[-500:])
+                ended(word, report.nodeid, report.passed, "" if report.passed else why(report))
             elif report.skipped:
                 ended(word, report.nodeid, False, "it was skipped")
 

@@ -22,6 +22,7 @@ from ..models import (
     RunCommand,
     SendKeys,
     Submit,
+    TerminalAction,
     TerminalObservation,
     TerminalState,
     TestOutcome,
@@ -60,9 +61,7 @@ def _tasks(folder: str) -> Tasks:
     return Tasks(folder)
 
 
-class TerminalEnvironment(
-    Environment[RunCommand | SendKeys | ReadFile | WriteFile | Submit, TerminalObservation, TerminalState]
-):
+class TerminalEnvironment(Environment[TerminalAction, TerminalObservation, TerminalState]):
     """Gives an agent a terminal and a task; the share of the task's hidden tests that pass is the reward.
 
     Args:
@@ -98,9 +97,7 @@ class TerminalEnvironment(
         self._state = TerminalState(episode_id=episode_id or uuid4().hex, step_count=0, task_id=task.id)
         return TerminalObservation(task_id=task.id, instruction=task.instruction)
 
-    async def step(
-        self, action: RunCommand | SendKeys | ReadFile | WriteFile | Submit
-    ) -> StepResult[TerminalObservation]:
+    async def step(self, action: TerminalAction) -> StepResult[TerminalObservation]:
         """Do what the action says. The tests are run when it says so, and when steps or time are used up."""
         task, workspace = self._task, self._workspace
         if task is None or workspace is None:
