@@ -20,6 +20,7 @@ from functools import partial
 from typing import Any
 from uuid import uuid4
 
+from openenv import settings
 from openenv.containment import cgroup
 from openenv.containment.holding import Holding
 from openenv.containment.layers import Layers
@@ -135,6 +136,7 @@ class WarmFork(Backend):
                 "core": 0,
             },
             memory_bytes=limits.memory_bytes,
+            own_user=settings.own_user(),
             without=self._without,
             require=self._require,
         )
