@@ -79,7 +79,7 @@ def egress_denied() -> bool:
 
 
 def own_user() -> bool:
-    """Return whether this process's user owns nothing but what the process makes, so that it can spoil nothing else."""
+    """Return whether this process's user owns nothing but what the process makes, so it can spoil nothing else."""
     return os.environ.get("OPENENV_OWN_USER", "").lower() in ("1", "true", "yes", "on")
 
 
