@@ -14,7 +14,7 @@ import io
 import os
 import re
 import tarfile
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -51,11 +51,15 @@ class Workspace:
         limits: What they may use.
     """
 
-    def __init__(self, link: Link, layers: Layers, limits: Limits) -> None:
+    def __init__(
+        self, link: Link, layers: Layers, limits: Limits, gone: Callable[[], Awaitable[object]] | None = None
+    ) -> None:
+        """Take the line to a keeper, and what waits for the end of all that was started for it."""
         self.folder = ""
         self.layers = layers
         self.limits = limits
         self._link = link
+        self._gone = gone
         self._turns: dict[str, asyncio.Lock] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._held = contextlib.ExitStack()
@@ -261,6 +265,8 @@ class Workspace:
                 async with asyncio.timeout(END_S):
                     await asyncio.shield(self._link.ended)
             self._link.close()
+        if self._gone is not None:
+            await self._gone()
 
     async def __aenter__(self) -> Self:
         return self
