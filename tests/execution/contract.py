@@ -18,7 +18,7 @@ LIMITS = Limits(
     timeout_s=20.0,
     memory_bytes=512 * 2**20,
     processes=40,
-    files=64,
+    files=256,
     file_bytes=8 * 2**20,
     disk_bytes=32 * 2**20,
     output_bytes=4096,
@@ -264,9 +264,8 @@ subprocess.Popen(["sh", "-c", "sleep {LONG_S}; : {mark}"], start_new_session=Tru
 """
         look = f"""
 import os
-found = [n for p in (".", os.environ["TMPDIR"], "/tmp", "/dev/shm", "/var/tmp") if os.access(p, os.R_OK)
-         for n in os.listdir(p) if n == "{mark}"]
-print(found, "x" in globals(), os.path.exists("/tmp/{mark}"), os.path.exists("/dev/shm/{mark}"))
+found = [p for p in (".", os.environ["TMPDIR"], "/tmp", "/dev/shm", "/var/tmp") if os.path.exists(p + "/{mark}")]
+print(found, "x" in globals())
 """
         async with await backend.open() as workspace:
             await workspace.python(leave)
@@ -275,7 +274,7 @@ print(found, "x" in globals(), os.path.exists("/tmp/{mark}"), os.path.exists("/d
             await workspace.reset()
             assert not processes_with(mark)
             assert await workspace.names() == []
-            assert (await workspace.python(look)).stdout == "[] False False False\n"
+            assert (await workspace.python(look)).stdout == "[] False\n"
             assert (await workspace.shell("echo $A")).stdout == "\n"
 
     async def test_memory_that_a_user_has_in_common_does_not_outlive_a_reset(self, backend: Backend):

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,9 +17,17 @@ from openenv.execution import Bubblewrap, DockerExec, WarmFork, backend
 linux = pytest.mark.skipif(sys.platform != "linux", reason="workspaces are of Linux")
 
 
-def groups() -> list[Path]:
-    """Return the control groups of workspaces that there are."""
-    return [path for path in Path("/sys/fs/cgroup").glob("**/openenv-work-*") if path.is_dir()]
+def groups_of(mark: str) -> set[str]:
+    """Return the names of the control groups of workspaces that processes with a mark are in."""
+    found = set()
+    for pid in processes_with(mark):
+        found |= set(re.findall(r"openenv-work-[0-9a-f]+", Path(f"/proc/{pid}/cgroup").read_text()))
+    return found
+
+
+def there(groups: set[str]) -> bool:
+    """Return whether one of these control groups is there."""
+    return any(groups & set(folders) for _, folders, _ in os.walk("/sys/fs/cgroup"))
 
 
 @pytest.mark.skipif(probe()["landlock"] is not None, reason=f"Landlock: {probe()['landlock']}")
@@ -47,10 +56,13 @@ class TestBubblewrap(BackendContract):
             assert int(entry) * 1024 == LIMITS.disk_bytes
 
     async def test_a_control_group_ends_with_its_workspace(self, backend):
+        mark = os.urandom(8).hex()
         async with await backend.open() as workspace:
-            made = groups()
-            assert bool(made) == ("cgroup" in workspace.layers.active)
-        assert not [path for path in made if path in groups() and not (path / "cgroup.procs").read_text()]
+            await workspace.shell(f"sh -c 'sleep 600; : {mark}' &")
+            await until(lambda: processes_with(mark))
+            made = groups_of(mark)
+            assert there(made) == ("cgroup" in workspace.layers.active)
+        assert not there(made)
 
     async def test_its_keeper_cannot_be_killed_from_within(self, backend):
         async with await backend.open() as workspace:
@@ -98,25 +110,19 @@ asyncio.run(main())
 async def test_all_ends_when_the_program_is_killed(kind, layer):
     if probe()[layer] is not None:
         pytest.skip(f"{layer}: {probe()[layer]}")
-    mark, before = os.urandom(8).hex(), groups()
+    mark = os.urandom(8).hex()
     code = KILLED.format(kind=kind, mark=mark)
-    program = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-c",
-        code,
-        stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    program = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=subprocess.PIPE, env=env)
     assert program.stdout is not None
     folder = (await program.stdout.readline()).decode().strip()
     await until(lambda: len(processes_with(mark)) > 1)
+    made = groups_of(mark)
     program.kill()
     await program.wait()
     await until(lambda: not processes_with(mark))
     await until(lambda: not Path(folder).exists())
-    await until(
-        lambda: not [one for one in groups() if one not in before and not (one / "cgroup.procs").read_text()]
-    )
+    await until(lambda: not there(made))
 
 
 @linux

@@ -69,7 +69,7 @@ def visible(packages: Sequence[str], read: Iterable[str] = ()) -> Visible:
         hidden=tuple(hidden),
         packages=tuple(named),
         search=tuple(search),
-        whole=tuple(dict.fromkeys([*outermost(around), *named, *more])),
+        whole=tuple(dict.fromkeys([*outermost([*around, *map(os.path.realpath, around)]), *named, *more])),
     )
 
 
