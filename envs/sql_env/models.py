@@ -54,7 +54,9 @@ class SqlObservation(Observation):
     instruction: str = Field(default="", description="What is to be done; after a reset.")
     dialect: str = Field(default="sqlite", description="`sqlite` or `postgres`.")
     columns: list[str] = Field(default_factory=list, description="Names of the columns of the result.")
-    rows: list[list[Cell]] = Field(default_factory=list, description="The rows of the result, or the first of them.")
+    rows: list[list[Cell]] = Field(
+        default_factory=list, description="The rows of the result, or the first of them."
+    )
     rows_affected: int | None = Field(default=None, description="Rows that were inserted, updated or deleted.")
     error: SqlError | None = Field(default=None, description="Why the statement failed.")
     timed_out: bool = Field(default=False, description="Its time was up.")

@@ -1,7 +1,7 @@
 """A connection to a PostgreSQL database, in a process of its own: `python postgres_driver.py MEMORY_BYTES`.
 
-It reads requests and writes answers, a JSON object in a line each, until there are no more requests or the
-connection is lost. The first request names the connection. It speaks with the server by libpq alone, row by row, and
+It reads requests and writes answers, a JSON object in a line each, until there are no more requests; the first one
+names the database. It speaks with the server by libpq alone, row by row, and
 its memory is limited: a result, or a single value, that is too large for it costs this process and no other.
 """
 
@@ -59,6 +59,10 @@ class Connection:
         if self._pg.status != pq.ConnStatus.OK:
             raise ConnectionError(self._pg.get_error_message())
         self._known: list[dict[str, Any]] | None = None
+
+    def close(self) -> None:
+        """Close it."""
+        self._pg.finish()
 
     @property
     def lost(self) -> bool:
@@ -139,7 +143,7 @@ class Connection:
         types: list[int] = []
         while (result := self._pg.get_result()) is not None:
             if result.status in _COPIES:
-                self._pg.finish()  # there is no other way out of it that is safe
+                self.close()  # there is no other way out of it that is safe
                 answer["error"] = {
                     "type": "FeatureNotSupported",
                     "code": "0A000",
@@ -215,20 +219,20 @@ def _value(data: bytes | None, kind: int) -> Any:
 
 
 def serve() -> None:
-    """Answer requests until there are no more, or the connection is lost."""
+    """Answer requests until there are no more."""
     connection: Connection | None = None
     for line in sys.stdin:
         request = json.loads(line)
         what = request.pop("do")
         if what == "connect":
+            if connection is not None:
+                connection.close()
             connection = Connection(request["dsn"])
             answer = connection.described()
         else:
             assert connection is not None
             answer = getattr(connection, what)(**request)
-        print(json.dumps(answer), flush=True)
-        if connection.lost:
-            return
+        print(json.dumps({**answer, "lost": connection.lost}), flush=True)
 
 
 if __name__ == "__main__":

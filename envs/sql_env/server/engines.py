@@ -13,7 +13,7 @@ from openenv.errors import ConfigurationError
 
 from ..drivers.capping import Caps
 
-__all__ = ["DRIVERS", "GRADED", "Answer", "Database", "Engine"]
+__all__ = ["DRIVERS", "GRADED", "Answer", "Database", "Engine", "built", "lost"]
 
 DRIVERS = Path(__file__).parent.parent / "drivers"
 
@@ -36,8 +36,8 @@ class Database(ABC):
         """
 
     @abstractmethod
-    async def ask(self, what: str, *, timeout_s: float, **fields: Any) -> Answer | None:
-        """Ask the driver; None if it was ended because it did not answer, so that what was not committed is undone.
+    async def ask(self, what: str, *, timeout_s: float, **fields: Any) -> Answer:
+        """Ask the driver. If it had to be ended, or has ended, the answer is that of `lost`.
 
         Raises:
             WorkspaceLostError: There is no database.
@@ -49,19 +49,12 @@ class Database(ABC):
 
     async def query(self, sql: str, caps: Caps, timeout_s: float) -> Answer:
         """Run a statement. What it does never raises."""
-        answer = await self.ask("query", sql=sql, caps=list(caps), timeout_s=timeout_s)
-        return answer or {
-            "error": {
-                "type": "ConnectionLost",
-                "message": "the statement did not end in time, or needed too much memory: the connection was closed",
-            },
-            "timed_out": True,
-        }
+        return await self.ask("query", sql=sql, caps=list(caps), timeout_s=timeout_s)
 
     async def contents(self, names: Sequence[str], timeout_s: float) -> Answer:
         """Return the committed rows of tables by name; None for what is no table, or has too many."""
         answer = await self.ask("contents", names=list(names), caps=list(GRADED), timeout_s=timeout_s)
-        return answer or dict.fromkeys(names)
+        return {name: answer.get(name) for name in names}
 
 
 class Engine(ABC):
@@ -82,14 +75,24 @@ class Engine(ABC):
         """
 
 
-def built(answer: Answer | None) -> list[Answer]:
+def lost(*, late: bool) -> Answer:
+    """Return the answer to a statement that has cost the connection.
+
+    Args:
+        late: Whether that was because its time was up.
+    """
+    why = "the statement did not end in time" if late else "the statement needed too much memory, or ended it"
+    error = {"type": "ConnectionLost", "message": f"{why}: the connection was closed"}
+    return {"error": error, "timed_out": late, "lost": True}
+
+
+def built(answer: Answer) -> list[Answer]:
     """Return the tables that a driver has built, or raise what it says.
 
     Raises:
         ConfigurationError: The script fails.
     """
-    if answer is None or answer.get("error"):
-        why = answer["error"] if answer else "it takes too long"
-        raise ConfigurationError(f"The script of this task's database fails: {why}")
+    if answer.get("error"):
+        raise ConfigurationError(f"The script of this task's database fails: {answer['error']}")
     tables: list[Answer] = answer["tables"]
     return tables

@@ -68,7 +68,10 @@ def main() -> None:
         if user:
             account = pwd.getpwnam(user)
             os.chown(folder, account.pw_uid, account.pw_gid)
-        run([programs / "initdb", "-D", data, "-U", "openenv", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"], user)
+        run(
+            [programs / "initdb", "-D", data, "-U", "openenv", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"],
+            user,
+        )
         with (data / "postgresql.conf").open("a") as configuration:
             configuration.write(CONFIGURATION.format(folder=folder))
         (data / "pg_hba.conf").write_text(ACCESS)

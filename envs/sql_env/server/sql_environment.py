@@ -149,7 +149,9 @@ class SqlEnvironment(Environment[SqlAction, SqlObservation, SqlState]):
                 for statement in task.reference:
                     found = await database.query(statement, GRADED, self._timeout_s)
                     if found.get("error") or found.get("more") or found.get("cut"):
-                        raise ConfigurationError(f"The reference of the task {task.id} fails or is too large: {found}")
+                        raise ConfigurationError(
+                            f"The reference of the task {task.id} fails or is too large: {found}"
+                        )
                 if task.changes:
                     found = await database.contents(task.changes, self._timeout_s)
                 self._expected[key] = found
@@ -169,8 +171,7 @@ class SqlEnvironment(Environment[SqlAction, SqlObservation, SqlState]):
             notes.append(f"Only the first {len(kept.rows)} rows are shown; there are more.")
         if cut := kept.cut or answer.get("cut"):
             notes.append(f"{cut} values were shortened.")
-        notes += answer.get("notes", ())
-        if (answer.get("error") or {}).get("type") == "ConnectionLost":
+        if answer.get("lost"):
             notes.append("There is a new connection; what was not committed is undone.")
         return SqlObservation(
             task_id=self._state.task_id,

@@ -5,7 +5,7 @@ from typing import Any
 
 from openenv.execution import Limits, WarmFork, Workspace
 
-from .engines import DRIVERS, Answer, Database, Engine, built
+from .engines import DRIVERS, Answer, Database, Engine, built, lost
 
 __all__ = ["SqliteEngine"]
 
@@ -62,19 +62,19 @@ class SqliteDatabase(Database):
         await self._workspace.python(IMPORT, timeout_s=BUILD_S)
         return built(await self._asked("build", BUILD_S, {"script": script}))
 
-    async def ask(self, what: str, *, timeout_s: float, **fields: Any) -> Answer | None:
+    async def ask(self, what: str, *, timeout_s: float, **fields: Any) -> Answer:
         """See `Database.ask`."""
         if not self._runs:
             await self._workspace.python(f"{IMPORT}; {CONNECT}", timeout_s=BUILD_S)
         return await self._asked(what, timeout_s + GRACE_S, {"timeout_s": timeout_s, **fields})
 
-    async def _asked(self, what: str, timeout_s: float, fields: dict[str, Any]) -> Answer | None:
+    async def _asked(self, what: str, timeout_s: float, fields: dict[str, Any]) -> Answer:
         answers: list[Answer] = []
         self._runs = False  # until it has answered
         functions = {"request": lambda: {"do": what, **fields}, "answer": answers.append}
-        await self._workspace.python(HANDLE, timeout_s=timeout_s, functions=functions)
+        ran = await self._workspace.python(HANDLE, timeout_s=timeout_s, functions=functions)
         self._runs = bool(answers)
-        return answers[-1] if answers else None
+        return answers[-1] if answers else lost(late=ran.timed_out)
 
     async def close(self) -> None:
         """See `Database.close`."""
