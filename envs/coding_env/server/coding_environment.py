@@ -12,7 +12,6 @@ from uuid import uuid4
 from openenv.environment import Environment, Transform
 from openenv.errors import NotResetError, WorkspaceLostError
 from openenv.execution import Execution, Workspace
-from openenv.execution.results import signal_number
 from openenv.models import StepResult
 
 from ..models import CodeAction, CodeError, CodeObservation, CodeState
@@ -91,12 +90,14 @@ class CodingEnvironment(Environment[CodeAction, CodeObservation, CodeState]):
         execution = await self._run(self._interpreter, action, seconds)
         observation = _seen(execution)
         observation.task_id = self._state.task_id
-        self._remember(Step(action.code, seconds), execution)
-        is_over = self._task is not None and self._state.step_count + 1 >= self._max_steps
-        if self._task is not None and (action.submit or is_over):
-            passed = await grade(self._backend, self._name, self._task, self._steps)
-            observation.tests_passed, observation.tests_total = passed, len(self._task.tests)
-            observation.reward = passed / len(self._task.tests)
+        step = Step(action.code, seconds)
+        self._remember(step, execution)
+        task = self._task
+        is_over = task is not None and self._state.step_count + 1 >= self._max_steps
+        if task is not None and (action.submit or is_over):
+            passed = await grade(self._backend, self._name, task, [step] if task.is_program else self._steps)
+            observation.tests_passed, observation.tests_total = passed, len(task.tests)
+            observation.reward = passed / len(task.tests)
         self._state.step_count += 1
         self._state.last_exit_code = observation.exit_code
         observation = self._apply_transform(observation)
@@ -147,11 +148,10 @@ class CodingEnvironment(Environment[CodeAction, CodeObservation, CodeState]):
 
 def _seen(execution: Execution) -> CodeObservation:
     error = execution.error
-    exit_code = execution.exit_code
     return CodeObservation(
         stdout=execution.stdout,
         stderr=execution.stderr,
-        exit_code=-signal_number(execution.signal) if exit_code is None else exit_code,
+        exit_code=execution.returncode,
         error=CodeError(type=error.type, message=error.message) if error else None,
         value=execution.value,
         timed_out=execution.timed_out,

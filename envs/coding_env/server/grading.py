@@ -41,7 +41,7 @@ async def grade(held_by: WarmFork, name: str, task: Task, steps: Sequence[Step])
         held_by: What opens the workspace.
         name: Of the interpreter.
         task: The task.
-        steps: What was submitted. Of a program, the last one counts.
+        steps: What was submitted; a program is one step.
 
     Raises:
         WorkspaceLostError: The workspace has ended, which no code in it can bring about.
@@ -91,7 +91,7 @@ class Grading:
             plain = ran.is_plain or ran.value is None
             passed = ran.ok and ran.error is None and not ran.context_lost and plain and passes(test, ran.value)
             return passed, ran.context_lost
-        ran = await run_program(self._within, self._steps[-1].code if self._steps else "", test.stdin, seconds)
+        ran = await run_program(self._within, self._steps[-1].code, test.stdin, seconds)
         return ran.ok and not any(ran.bytes_cut) and same_output(ran.stdout, test.stdout), False
 
     async def _play_steps(self) -> None:
