@@ -59,10 +59,12 @@ class SmolagentsInterpreter(Interpreter):
             self._is_ready = True
         execution = await self.workspace.python(f"_guarded({code!r})", timeout_s=timeout_s)
         self._is_ready = not execution.context_lost
-        if execution.error is None:
+        error = execution.error
+        if error is None:
             return execution
-        # The traceback goes through the insides of smolagents; what it says of the code stands before that.
-        return replace(execution, stderr=execution.stderr.partition("Traceback (most recent call last)")[0])
+        # The traceback goes through the insides of smolagents; what that says of the code stands before it.
+        told = execution.stderr.partition("Traceback (most recent call last)")[0]
+        return replace(execution, stderr=told or f"{error.type}: {error.message}\n")
 
 
 def interpreter(name: str, workspace: Workspace) -> Interpreter:

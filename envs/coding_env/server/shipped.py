@@ -183,9 +183,9 @@ TASKS: tuple[dict[str, Any], ...] = (
         "examples": [{"stdin": "The cat. The hat!\n", "stdout": "the 2\ncat 1\nhat 1\n"}],
         "tests": [
             {"stdin": "one\n", "stdout": "one 1\n"},
-            {"stdin": "", "stdout": ""},
             {"stdin": "b a b\nA, c; a\n", "stdout": "a 3\nb 2\nc 1\n"},
             {"stdin": "x1y2x\n", "stdout": "x 2\ny 1\n"},
+            {"stdin": "it's\n", "stdout": "it 1\ns 1\n"},
             {"stdin": "do-re-mi Do RE do\n", "stdout": "do 3\nre 2\nmi 1\n"},
         ],
     },
