@@ -10,7 +10,10 @@ class CodeAction(Action):
 
     code: str = Field(description="The Python source. Variables, functions and files of earlier steps are there.")
     timeout_s: float | None = Field(
-        default=None, gt=0, le=600, description="Seconds it may run; the environment's own limit (10 s) if not given."
+        default=None,
+        gt=0,
+        le=600,
+        description="Seconds it may run; the environment's own limit (10 s) if not given.",
     )
     submit: bool = Field(
         default=False, description="Whether this is the last step: the task's hidden tests are run after it."
@@ -44,9 +47,13 @@ class CodeObservation(Observation):
         default_factory=list, description="Files that were made, changed or removed; the first 1000 by name."
     )
     bytes_cut: tuple[int, int] = Field(default=(0, 0), description="What is missing of stdout and of stderr.")
-    prompt: str = Field(default="", description="The task, with public examples; only after a reset, if there is one.")
+    prompt: str = Field(
+        default="", description="The task, with public examples; only after a reset, if there is one."
+    )
     task_id: str | None = Field(default=None, description="The task's name; None if the episode has none.")
-    tests_passed: int | None = Field(default=None, description="Hidden tests that passed; only after the last step.")
+    tests_passed: int | None = Field(
+        default=None, description="Hidden tests that passed; only after the last step."
+    )
     tests_total: int | None = Field(default=None, description="Hidden tests there are; only after the last step.")
 
 

@@ -21,7 +21,9 @@ def make() -> CodingEnvironment:
     return CodingEnvironment(
         os.environ.get("CODING_ENV_INTERPRETER", "python"),
         os.environ.get("CODING_ENV_TASKS", SHIPPED),
-        CompositeTransform([kind(float(os.environ[name])) for name, kind in penalties.items() if name in os.environ]),
+        CompositeTransform(
+            [kind(float(os.environ[name])) for name, kind in penalties.items() if name in os.environ]
+        ),
     )
 
 

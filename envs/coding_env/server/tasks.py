@@ -143,7 +143,11 @@ def read_test(data: str | Mapping[str, str]) -> Test:
     if len(tree) != 1 or not isinstance(tree[0], ast.Assert | ast.Expr):
         raise ValueError(f"the test {data!r} is neither a comparison nor an assertion")
     asserted = tree[0].test if isinstance(tree[0], ast.Assert) else tree[0].value
-    if isinstance(asserted, ast.Compare) and len(asserted.ops) == 1 and isinstance(asserted.ops[0], ast.Eq | ast.Is):
+    if (
+        isinstance(asserted, ast.Compare)
+        and len(asserted.ops) == 1
+        and isinstance(asserted.ops[0], ast.Eq | ast.Is)
+    ):
         for side, other in ((asserted.left, asserted.comparators[0]), (asserted.comparators[0], asserted.left)):
             try:
                 return CallTest(ast.unparse(side), _constant(other))
