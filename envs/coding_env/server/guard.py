@@ -1,7 +1,7 @@
-"""Run inside the workspace, where smolagents is to interpret the agent's code; the server only reads this file.
+"""Run inside the workspace when smolagents is to interpret the agent's code; the server only reads this file.
 
-smolagents refuses imports, files and attributes that it does not know. That is a guard for honest code, no boundary:
-what holds the code is what holds this process.
+smolagents refuses imports, files and attributes that it does not know. That is a guard for honest code and no
+boundary: what holds the code is what holds this process.
 """
 
 import ast

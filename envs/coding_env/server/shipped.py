@@ -8,8 +8,8 @@ TASKS: tuple[dict[str, Any], ...] = (
     {
         "id": "second_largest",
         "prompt": (
-            "Write second_largest(numbers), which returns the second largest of the different values in a list of "
-            "integers, or None if there are fewer than two different values."
+            "Write second_largest(numbers), which returns the second largest of the different values in a list "
+            "of integers, or None if there are fewer than two different values."
         ),
         "entry_point": "second_largest",
         "examples": ["second_largest([3, 1, 2]) == 2", "second_largest([5, 5]) == None"],
@@ -25,8 +25,8 @@ TASKS: tuple[dict[str, Any], ...] = (
     {
         "id": "run_lengths",
         "prompt": (
-            "Write run_lengths(text), which returns a list of (character, length) tuples, one for each run of equal "
-            "characters, from left to right."
+            "Write run_lengths(text), which returns a list of (character, length) tuples, one for each run of "
+            "equal characters, from left to right."
         ),
         "entry_point": "run_lengths",
         "examples": ["run_lengths('aab') == [('a', 2), ('b', 1)]"],
@@ -55,9 +55,9 @@ TASKS: tuple[dict[str, Any], ...] = (
     {
         "id": "balanced_brackets",
         "prompt": (
-            "Write balanced_brackets(text), which returns the position of the first character at which the brackets "
-            "()[]{} of a text go wrong: of a closing one that does not match, else of the last opening one that is "
-            "never closed. It returns -1 if nothing is wrong. Other characters do not matter."
+            "Write balanced_brackets(text), which returns the position of the first character at which the "
+            "brackets ()[]{} of a text go wrong: of a closing one that does not match, else of the last opening "
+            "one that is never closed. It returns -1 if nothing is wrong. Other characters do not matter."
         ),
         "entry_point": "balanced_brackets",
         "examples": ["balanced_brackets('f(x)[0]') == -1", "balanced_brackets('(]') == 1"],
@@ -74,9 +74,9 @@ TASKS: tuple[dict[str, Any], ...] = (
     {
         "id": "merge_intervals",
         "prompt": (
-            "Write merge_intervals(intervals): given a list of [start, end] lists in any order, it returns the sorted "
-            "list of the intervals that cover the same points; those that touch are one. It does not change its "
-            "argument."
+            "Write merge_intervals(intervals): given a list of [start, end] lists in any order, it returns the "
+            "sorted list of the intervals that cover the same points; those that touch are one. It does not "
+            "change its argument."
         ),
         "entry_point": "merge_intervals",
         "examples": ["merge_intervals([[1, 3], [2, 5]]) == [[1, 5]]"],
@@ -92,8 +92,8 @@ TASKS: tuple[dict[str, Any], ...] = (
     {
         "id": "rotate_matrix",
         "prompt": (
-            "Write rotate_matrix(rows), which returns a matrix, a list of lists of the same length, turned by 90 "
-            "degrees clockwise."
+            "Write rotate_matrix(rows), which returns a matrix, a list of lists of the same length, turned by "
+            "90 degrees clockwise."
         ),
         "entry_point": "rotate_matrix",
         "examples": ["rotate_matrix([[1, 2], [3, 4]]) == [[3, 1], [4, 2]]"],
@@ -124,9 +124,9 @@ TASKS: tuple[dict[str, Any], ...] = (
     {
         "id": "evaluate",
         "prompt": (
-            "Write evaluate(text), which returns the integer value of an expression of non-negative integers, +, -, * "
-            "and parentheses, with the usual precedence and any spaces. Do not use eval or exec. There is no unary "
-            "minus."
+            "Write evaluate(text), which returns the integer value of an expression of non-negative integers, "
+            "+, -, * and parentheses, with the usual precedence and any spaces. Do not use eval or exec. There "
+            "is no unary minus."
         ),
         "entry_point": "evaluate",
         "examples": ["evaluate('2 + 3 * 4') == 14"],
@@ -142,8 +142,8 @@ TASKS: tuple[dict[str, Any], ...] = (
     {
         "id": "fewest_coins",
         "prompt": (
-            "Write fewest_coins(coins, amount), which returns how few coins of the given values make up the amount, "
-            "each as often as needed, or -1 if none do. Amounts are up to 10000."
+            "Write fewest_coins(coins, amount), which returns how few coins of the given values make up the "
+            "amount, each as often as needed, or -1 if none do. Amounts are up to 10000."
         ),
         "entry_point": "fewest_coins",
         "examples": ["fewest_coins([1, 5, 10], 17) == 4", "fewest_coins([2], 3) == -1"],
@@ -158,9 +158,9 @@ TASKS: tuple[dict[str, Any], ...] = (
     {
         "id": "grid_steps",
         "prompt": (
-            "Write grid_steps(grid): grid is a list of strings of the same length, '#' is a wall and '.' is free. "
-            "Return the smallest number of steps from the top left to the bottom right, going up, down, left or "
-            "right, or -1 if there is no way. Both corners may be walls; then there is none."
+            "Write grid_steps(grid): grid is a list of strings of the same length, '#' is a wall and '.' is "
+            "free. Return the smallest number of steps from the top left to the bottom right, going up, down, "
+            "left or right, or -1 if there is no way. Both corners may be walls; then there is none."
         ),
         "entry_point": "grid_steps",
         "examples": ["grid_steps(['..', '#.']) == 2"],
@@ -177,8 +177,8 @@ TASKS: tuple[dict[str, Any], ...] = (
         "id": "word_count",
         "prompt": (
             "The input is some text. Print each of its words in lower case with how often it is there, as in "
-            "'the 2', one to a line: the most frequent first, those equally frequent in alphabetical order. A word "
-            "is a run of letters; everything else only separates words."
+            "'the 2', one to a line: the most frequent first, those equally frequent in alphabetical order. A "
+            "word is a run of letters; everything else only separates words."
         ),
         "examples": [{"stdin": "The cat. The hat!\n", "stdout": "the 2\ncat 1\nhat 1\n"}],
         "tests": [
@@ -192,10 +192,10 @@ TASKS: tuple[dict[str, Any], ...] = (
     {
         "id": "bank_ledger",
         "prompt": (
-            "The input has one command to a line: 'deposit NAME AMOUNT', 'withdraw NAME AMOUNT' or 'transfer FROM TO "
-            "AMOUNT'. Amounts are positive integers and accounts begin with 0. A command that would make an account "
-            "negative changes nothing and prints 'refused'. At the end print 'NAME BALANCE' for each account that "
-            "was named by a command, sorted by name, also by one that was refused."
+            "The input has one command to a line: 'deposit NAME AMOUNT', 'withdraw NAME AMOUNT' or 'transfer "
+            "FROM TO AMOUNT'. Amounts are positive integers and accounts begin with 0. A command that would "
+            "make an account negative changes nothing and prints 'refused'. At the end print 'NAME BALANCE' for "
+            "each account that was named by a command, sorted by name, also by one that was refused."
         ),
         "examples": [
             {"stdin": "deposit ann 5\ntransfer ann bob 2\nwithdraw bob 3\n", "stdout": "refused\nann 3\nbob 2\n"}

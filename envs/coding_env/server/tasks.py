@@ -1,8 +1,8 @@
 """Tasks: what the agent is told, and the tests that it never sees.
 
-A test is in two halves. What is evaluated beside the agent's code, and what has to come of it: the second half stays
-in the server's process, so code that looks at everything there is to see finds no answer. That is why an assertion
-is not run as it stands but taken apart, where its form allows it.
+A test is in two halves: what is evaluated beside the agent's code, and what has to come of it. The second stays
+in the server's process, so code that looks at everything there is finds no answer. That is why an assertion is not
+run as it stands but taken apart, where its form allows it.
 """
 
 from __future__ import annotations
@@ -190,7 +190,7 @@ def _shipped() -> Tasks:
 
 
 def _constant(node: ast.expr) -> Any:
-    """Return what a literal stands for, or one in a conversion such as `set([1, 2])`; ValueError if it is neither."""
+    """Return what a literal stands for, or one in a conversion such as `set([1, 2])`, else raise ValueError."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _CONVERSIONS:
         if node.keywords or len(node.args) > 1:
             raise ValueError
