@@ -320,7 +320,7 @@ def test_a_keeper_that_is_killed_is_told_and_leaves_no_processes():
         await workspace.close()
         return folder
 
-    asyncio.run(use())
+    assert not os.path.exists(os.path.dirname(asyncio.run(use())))
     deadline = time.monotonic() + 20
     while left := _sleeping("sleep 1003"):
         assert time.monotonic() < deadline, left

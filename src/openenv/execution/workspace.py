@@ -14,7 +14,7 @@ import io
 import os
 import re
 import tarfile
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -49,13 +49,22 @@ class Workspace:
         folder: The work folder, where programs begin, as they see it.
         layers: What holds them.
         limits: What they may use.
+
+    Args:
+        link: The line to its keeper.
+        layers: What holds the programs.
+        limits: What they may use.
+        gone: Waits for the end of what was started for it, and removes what a keeper that was killed has left.
     """
 
-    def __init__(self, link: Link, layers: Layers, limits: Limits) -> None:
+    def __init__(
+        self, link: Link, layers: Layers, limits: Limits, gone: Callable[[], Awaitable[object]] | None = None
+    ) -> None:
         self.folder = ""
         self.layers = layers
         self.limits = limits
         self._link = link
+        self._gone = gone
         self._turns: dict[str, asyncio.Lock] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._held = contextlib.ExitStack()
@@ -261,6 +270,8 @@ class Workspace:
                 async with asyncio.timeout(END_S):
                     await asyncio.shield(self._link.ended)
             self._link.close()
+        if self._gone is not None:
+            await self._gone()
 
     async def __aenter__(self) -> Self:
         return self
