@@ -18,6 +18,7 @@ from openenv.errors import (
     ConfigurationError,
     EngineUnavailableError,
     OutOfSpaceError,
+    ProviderError,
     ProviderStartError,
     ReplicaLostError,
 )
@@ -132,7 +133,7 @@ def test_a_pool_that_cannot_be_made_is_told_and_deleted(make, service):
 
 def test_a_create_that_takes_too_long_names_its_budget_and_is_deleted(make, service):
     def fault(request):
-        if request.method == "GET" and "/sessionPools/" in request.path:
+        if request.method == "GET" and "/sessionPools/" in request.path and service.pools:
             pool = next(iter(service.pools.values()))
             raise Refused(200, service._described(pool, "InProgress"))
 
@@ -142,9 +143,39 @@ def test_a_create_that_takes_too_long_names_its_budget_and_is_deleted(make, serv
     assert service.pools == {}
 
 
+@pytest.mark.parametrize("status", [401, 403, 404, 409])
+def test_a_pool_is_deleted_if_making_it_could_not_be_followed(make, service, status):
+    def fault(request):
+        if request.method == "GET" and service.pools:
+            service.fault = lambda request: None
+            raise Refused(status, {"error": {"code": "Odd", "message": "not now"}})
+
+    service.fault = fault
+    with pytest.raises(ProviderError, match="not now"):
+        make().start()
+    assert service.pools == {}
+
+
+def test_a_pool_is_deleted_if_the_answer_to_its_create_was_lost(make, service):
+    def fault(request):
+        if request.method == "PUT":
+            service.fault = refuse
+            service.answer(request)
+            raise Refused(500, {"error": {"code": "Lost", "message": "the answer was lost"}})
+
+    def refuse(request):
+        if request.method == "PUT" and service.pools:
+            raise Refused(409, {"error": {"code": "Conflict", "message": "it is being made"}})
+
+    service.fault = fault
+    with pytest.raises(ProviderError, match="it is being made"):
+        make().start()
+    assert service.pools == {}
+
+
 async def test_a_start_that_is_cancelled_has_deleted_its_pool(make, service):
     cancelled = threading.Event()
-    service.fault = lambda request: request.method == "GET" and cancelled.wait(PATIENCE_S)
+    service.fault = lambda request: request.method == "GET" and service.pools and cancelled.wait(PATIENCE_S)
     provider = make()
     starting = asyncio.create_task(provider.astart())
     while not service.pools:
@@ -154,6 +185,21 @@ async def test_a_start_that_is_cancelled_has_deleted_its_pool(make, service):
     with pytest.raises(asyncio.CancelledError):
         await starting
     assert service.pools == {}
+
+
+def test_a_pool_that_is_deleted_by_stop_is_not_a_lost_replica(make, service):
+    provider = make()
+    provider.start()
+    destroy, checked = service.destroy, []
+
+    def check(name):
+        destroy(name)
+        provider.check_alive()
+        checked.append(name)
+
+    service.destroy = check
+    provider.stop()
+    assert checked
 
 
 def test_a_pool_that_somebody_deletes_is_a_lost_replica(make, service):

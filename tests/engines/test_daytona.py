@@ -1,6 +1,7 @@
 """The Daytona provider with Daytona's real SDK, against a double of Daytona's API."""
 
 import asyncio
+import dataclasses
 import threading
 
 import httpx
@@ -18,7 +19,9 @@ from openenv.errors import (
     ConfigurationError,
     EngineUnavailableError,
     ImageNotFoundError,
+    NameTakenError,
     OutOfSpaceError,
+    ProviderError,
     ProviderStartError,
     ReplicaLostError,
 )
@@ -175,9 +178,48 @@ def test_a_create_whose_answer_was_lost_finds_its_own_sandbox(make, service):
         assert len(service.sandboxes) == 1
 
 
+@pytest.mark.parametrize("status", [401, 403, 404, 503])
+def test_a_sandbox_is_deleted_if_its_start_could_not_be_followed(make, service, status):
+    def fault(request):
+        if request.method == "GET" and request.path.rpartition("/")[2] in service.sandboxes:  # not by its name
+            raise Refused(status, {"message": "not now"})
+
+    service.fault = fault
+    with pytest.raises(ProviderError, match="not now"):
+        make().start()
+    assert service.sandboxes == {}
+
+
+def test_a_sandbox_that_could_not_be_deleted_is_deleted_by_the_next_stop(make, service):
+    def fault(request):
+        if service.sandboxes:
+            raise Refused(401, {"message": "the key has just been revoked"})
+
+    service.fault = fault
+    provider = make()
+    with pytest.raises(EngineUnavailableError, match="revoked"):
+        provider.start()
+    assert len(service.sandboxes) == 1
+    service.fault = lambda request: None
+    provider.stop()
+    assert service.sandboxes == {}
+
+
+def test_a_sandbox_of_somebody_elses_is_left_alone(make, service):
+    def fault(request):
+        if request.method == "POST" and request.path == "/api/sandbox":
+            service.fault = lambda request: None
+            service.answer(dataclasses.replace(request, body={**request.body, "labels": {}}))
+
+    service.fault = fault
+    with pytest.raises(NameTakenError, match="somebody else's"):
+        make().start()
+    assert len(service.sandboxes) == 1
+
+
 async def test_a_start_that_is_cancelled_has_deleted_its_sandbox(make, service):
     cancelled = threading.Event()
-    service.fault = lambda request: request.method == "GET" and cancelled.wait(PATIENCE_S)
+    service.fault = lambda request: request.method == "GET" and service.sandboxes and cancelled.wait(PATIENCE_S)
     provider = make()
     starting = asyncio.create_task(provider.astart())
     while not service.sandboxes:

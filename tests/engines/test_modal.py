@@ -11,12 +11,14 @@ from echo_env import EchoAction, EchoEnv
 
 pytest.importorskip("modal", reason="Modal's SDK is not installed: pip install 'openenv[modal]'")
 
+from grpclib import GRPCError, Status
 from tests.doubles.modal_service import TOKEN_ID, TOKEN_SECRET, ModalService
 
 from openenv.errors import (
     ConfigurationError,
     EngineUnavailableError,
     ImageNotFoundError,
+    NameTakenError,
     OutOfSpaceError,
     ReplicaLostError,
 )
@@ -127,6 +129,77 @@ def test_when_one_of_several_fails_all_are_ended(make, service):
     with pytest.raises(OutOfSpaceError):
         make(replicas=3).start()
     assert service.alive == []
+
+
+def answering_no_create(service, later):
+    """Have the service make the first sandbox and lose the answer; the SDK's next tries are answered `later`."""
+    create = service.on_SandboxCreateV2
+
+    def lose(request):
+        service.on_SandboxCreateV2 = later
+        create(request)
+        raise GRPCError(Status.UNAVAILABLE, "the answer was lost")
+
+    service.on_SandboxCreateV2 = lose
+    return create
+
+
+def unavailable(request):
+    raise GRPCError(Status.UNAVAILABLE, "try later")
+
+
+def no_room(request):
+    raise GRPCError(Status.RESOURCE_EXHAUSTED, "sandbox limit reached")
+
+
+def denied(request):
+    raise GRPCError(Status.PERMISSION_DENIED, "not any more")
+
+
+@pytest.mark.parametrize(
+    ("later", "error"),
+    [(unavailable, EngineUnavailableError), (no_room, OutOfSpaceError), (denied, EngineUnavailableError)],
+)
+def test_a_sandbox_is_ended_if_the_answer_to_its_create_was_lost(make, service, later, error):
+    answering_no_create(service, later)
+    with pytest.raises(error):
+        make().start()
+    assert len(service.sandboxes) == 1
+    assert service.alive == []
+
+
+def test_a_sandbox_that_could_not_be_asked_for_is_ended_by_the_next_stop(make, service):
+    answering_no_create(service, unavailable)
+    find, service.on_SandboxGetFromNameV2 = service.on_SandboxGetFromNameV2, unavailable
+    provider = make()
+    with pytest.raises(EngineUnavailableError) as caught:
+        provider.start()
+    assert "Stopping the provider failed as well" in caught.value.__notes__[0]
+    assert len(service.alive) == 1
+    service.on_SandboxGetFromNameV2 = find
+    provider.stop()
+    assert service.alive == []
+
+
+def test_a_create_whose_answer_was_lost_finds_its_own_sandbox(make, service):
+    create = answering_no_create(service, lambda request: create(request))
+    with make():
+        assert len(service.sandboxes) == 1
+
+
+def test_a_sandbox_of_somebody_elses_is_left_alone(make, service):
+    create = service.on_SandboxCreateV2
+
+    def taken(request):
+        request.tags[0].tag_value = "somebody else's"
+        service.on_SandboxCreateV2 = create
+        create(request)
+        return create(request)
+
+    service.on_SandboxCreateV2 = taken
+    with pytest.raises(NameTakenError, match="somebody else's"):
+        make().start()
+    assert len(service.alive) == 1
 
 
 async def test_a_start_that_is_cancelled_has_ended_its_sandbox(make, service):

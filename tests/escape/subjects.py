@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -51,9 +52,26 @@ _LIMITS = Limits(memory_total=containment.probe()["cgroup"] is None)
 # Without namespaces nothing holds the disk use of many files, and the provider says so.
 _LIMITS_OF_FALLBACK = replace(_LIMITS, disk_bytes=None)
 
+
+def _workspace(limits: Limits) -> Subject:
+    told = {
+        "memory_bytes": limits.memory,
+        "processes": limits.processes,
+        "files": limits.files,
+        "file_bytes": limits.file_bytes,
+    }
+
+    def make() -> Provider:
+        return ProcessProvider(PROBE_ENV, env_vars={"PROBE_LIMITS": json.dumps(told)}, ready_timeout_s=_READY_S)
+
+    return Subject(make, limits)
+
+
 SUBJECTS = {
     "sandbox": _sandbox(_LIMITS),
     "no-namespaces": _sandbox(_LIMITS_OF_FALLBACK, without={"namespaces"}),
+    # The disk is only looked at now and then, and time is the wall clock's: tests of their own try both.
+    "workspace": _workspace(replace(_LIMITS, cpu_s=None, disk_bytes=None)),
 }
 """None of these may let anything out."""
 

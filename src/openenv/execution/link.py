@@ -6,7 +6,7 @@ import asyncio
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from openenv.errors import WorkspaceLostError
 from openenv.execution.inside.frames import Frame, FrameError, Reader, pack
@@ -89,8 +89,7 @@ class Link(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport."""
-        assert isinstance(transport, asyncio.WriteTransport)
-        self._transport = transport
+        self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's is none by name
 
     def data_received(self, data: bytes) -> None:
         """Hand on what the keeper says."""

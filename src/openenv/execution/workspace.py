@@ -20,6 +20,7 @@ from typing import Any, Self
 
 from openenv.containment.layers import Layers
 from openenv.environment import unforkable
+from openenv.errors import WorkspaceLostError
 from openenv.execution.inside.frames import Frame
 from openenv.execution.limits import Limits
 from openenv.execution.link import Link, OnOutput
@@ -254,7 +255,8 @@ class Workspace:
         """End everything, remove the folder, and wait until it is done. May be called more than once."""
         self._held.close()
         if not self._link.ended.done():
-            self._link.tell("end")
+            with contextlib.suppress(WorkspaceLostError):
+                self._link.tell("end")
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(END_S):
                     await asyncio.shield(self._link.ended)

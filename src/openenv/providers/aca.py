@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from openenv import settings
@@ -17,7 +17,6 @@ from openenv.errors import (
     ConfigurationError,
     EngineUnavailableError,
     ImageNotFoundError,
-    OpenEnvError,
     OutOfSpaceError,
     ProviderError,
     ProviderStartError,
@@ -33,8 +32,6 @@ __all__ = ["ACASandboxProvider"]
 SESSIONS_SCOPE = "https://dynamicsessions.io/.default"
 DELETE_S = 300.0
 RETRIES = 2
-REFUSALS = (400, 401, 403, 404, 409, 422, 429)
-"""Answers to a create after which there is no pool."""
 
 _SECRET_NAME = re.compile(r"TOKEN|KEY|SECRET|PASSWORD|PASSWD|CREDENTIAL", re.IGNORECASE)
 _NO_ROOM = re.compile(r"quota|limit|capacity", re.IGNORECASE)
@@ -132,11 +129,18 @@ class ACASandboxProvider(HostedProvider):
     def _count(self) -> int:
         return 1  # one pool has the sessions of all replicas
 
-    def _create(self, name: str, source: Source) -> Any:
-        pool = self._pool(source)
+    def _prepare(self, source: Source) -> Any:
+        azure, pool = self._azure, self._pool(source)
+        from azure.core.exceptions import ResourceNotFoundError
+
+        with _told("answer", self.env_vars), suppress(ResourceNotFoundError):
+            azure.pools.get(self.resource_group, self.ownership.name, **azure.options)  # which there is not
+        return pool
+
+    def _create(self, name: str, order: Any) -> Any:
         with _told(f"make the session pool {name}", self.env_vars):
             making = self._azure.pools.begin_create_or_update(
-                self.resource_group, name, pool, **self._azure.options
+                self.resource_group, name, order, **self._azure.options
             )
             making.wait(self.create_timeout_s)
             if making.done():
@@ -151,13 +155,6 @@ class ACASandboxProvider(HostedProvider):
         for number in range(self.replicas):
             self._relays.append(Relay(endpoint, query={"identifier": f"{name}-{number}"}, headers=self._authorized))
         return [Hosted(name, relay.url, None) for relay in self._relays]
-
-    def _made_nothing(self, error: OpenEnvError) -> bool:
-        from azure.core.exceptions import ClientAuthenticationError, ServiceRequestError
-
-        cause = error.__cause__
-        status = getattr(cause, "status_code", None)
-        return status in REFUSALS or isinstance(cause, ClientAuthenticationError | ServiceRequestError)
 
     def _delete(self, name: str) -> None:
         self._azure.delete(self.resource_group, name)

@@ -6,10 +6,11 @@ lifetime is the sandbox's time to live, counted by Daytona from its creation.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import math
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -18,7 +19,6 @@ from openenv.errors import (
     EngineUnavailableError,
     ImageNotFoundError,
     NameTakenError,
-    OpenEnvError,
     OutOfSpaceError,
     ProviderError,
     ProviderStartError,
@@ -34,8 +34,6 @@ SESSION = "openenv"
 DELETE_S = 60.0
 ASK_S = 15.0
 TOKEN_HEADER = "x-daytona-preview-token"  # noqa: S105 - the name of a header
-REFUSALS = (400, 401, 403, 404, 422)
-"""Answers to a create after which there is no sandbox."""
 ENDED = ("stopped", "destroyed", "destroying", "stopping", "error", "archived", "archiving", "build_failed")
 
 _NO_ROOM = re.compile(
@@ -122,15 +120,22 @@ class DaytonaProvider(HostedProvider):
 
     # --- what a hosted provider implements -------------------------------------------------------
 
-    def _create(self, name: str, source: Source) -> Any:
+    def _prepare(self, source: Source) -> Any:
         self._command_for(source)  # if it is not known, nothing needs to be made
-        parameters = self._parameters(name, source)
         client = self._client
+        order = self._order(source)
+        import daytona
+
+        with self._speaking("answer"), contextlib.suppress(daytona.DaytonaNotFoundError):
+            client.get(self.ownership.name, request_timeout=ASK_S)  # which there is not
+        return order
+
+    def _create(self, name: str, order: Any) -> Any:
         import daytona
 
         with self._speaking(f"create {name}"):
             try:
-                return client.create(parameters, timeout=self.create_timeout_s)
+                return self._client.create(order(name=name), timeout=self.create_timeout_s)
             except daytona.DaytonaConflictError:
                 return self._own(name)
 
@@ -143,12 +148,6 @@ class DaytonaProvider(HostedProvider):
             started = handle.process.execute_session_command(SESSION, order, timeout=int(ASK_S))
             link = handle.get_preview_link(self.port, request_timeout=ASK_S)
         return [Hosted(name, link.url.rstrip("/"), (handle, started.cmd_id), {TOKEN_HEADER: link.token})]
-
-    def _made_nothing(self, error: OpenEnvError) -> bool:
-        from urllib3.exceptions import NewConnectionError
-
-        status = getattr(error.__cause__, "status_code", None)
-        return status in REFUSALS or _has_cause(error, NewConnectionError)
 
     def _delete(self, name: str) -> None:
         _delete(self._client, name, self._speaking)
@@ -219,11 +218,11 @@ class DaytonaProvider(HostedProvider):
     def _speaking(self, what: str) -> Any:
         return _told(what, self._secrets())
 
-    def _parameters(self, name: str, source: Source) -> Any:
+    def _order(self, source: Source) -> Any:
+        """Return what makes the parameters of a sandbox from its name."""
         import daytona
 
         common: dict[str, Any] = {
-            "name": name,
             "env_vars": dict(self.env_vars),
             "labels": self.ownership.labels(),
             "public": False,
@@ -233,9 +232,9 @@ class DaytonaProvider(HostedProvider):
             "network_block_all": not self.network,
         }
         if self.snapshot_name is not None:
-            return daytona.CreateSandboxFromSnapshotParams(snapshot=self.snapshot_name, **common)
-        resources = daytona.Resources(**self.resources) if self.resources else None
-        return daytona.CreateSandboxFromImageParams(image=self._image_for(source), resources=resources, **common)
+            return functools.partial(daytona.CreateSandboxFromSnapshotParams, snapshot=self.snapshot_name, **common)
+        image, resources = self._image_for(source), daytona.Resources(**self.resources) if self.resources else None
+        return functools.partial(daytona.CreateSandboxFromImageParams, image=image, resources=resources, **common)
 
     def _own(self, name: str) -> Any:
         """Return the sandbox that an earlier, unanswered create of ours has made."""
@@ -287,7 +286,7 @@ def _is_there(client: Any, name: str) -> bool:
         return False
 
 
-@contextmanager
+@contextlib.contextmanager
 def _told(what: str, secrets: Mapping[str, str]) -> Iterator[None]:
     """Turn Daytona's errors into this project's."""
     import daytona

@@ -1,8 +1,8 @@
 """What providers on a service's machines have in common: each server is a sandbox that the service keeps.
 
 A sandbox is called by the name of its start and its number, so that a create which was sent twice finds its own
-work and everything can be deleted by name, whatever became of the answer to its create. The service itself ends it
-when its lifetime is over.
+work and everything can be deleted by name, whatever became of the answer to its create: no error of a create is
+taken to say that nothing was made. The service itself ends it when its lifetime is over.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
-from openenv.errors import ConfigurationError, OpenEnvError, ProviderError, ProviderStartError, ReplicaLostError
+from openenv.errors import ConfigurationError, NameTakenError, ProviderError, ProviderStartError, ReplicaLostError
 from openenv.providers.background import at_once
 from openenv.providers.base import ErrorT, Provider
 from openenv.providers.redaction import redact
@@ -76,16 +76,23 @@ class HostedProvider(Provider):
     # --- what a subclass writes ------------------------------------------------------------------
 
     @abstractmethod
-    def _create(self, name: str, source: Source) -> Any:
-        """Create a sandbox of this name and return what `_serve` wants to know; an own one of the name is taken."""
+    def _prepare(self, source: Source) -> Any:
+        """Find out whether the service lets us in, and return what each `_create` wants to know.
+
+        After an error nobody is asked to delete anything.
+        """
+
+    @abstractmethod
+    def _create(self, name: str, order: Any) -> Any:
+        """Create a sandbox of this name and return what `_serve` wants to know; an own one of the name is taken.
+
+        Raises:
+            NameTakenError: Somebody else has one of this name, which is not to be deleted.
+        """
 
     @abstractmethod
     def _serve(self, name: str, handle: Any, source: Source) -> Sequence[Hosted]:
         """Start what servers belong into something that was created, if creating it has not done so."""
-
-    @abstractmethod
-    def _made_nothing(self, error: OpenEnvError) -> bool:
-        """Return whether the service has certainly made nothing, by the error of `_create`."""
 
     @abstractmethod
     def _delete(self, name: str) -> None:
@@ -113,8 +120,9 @@ class HostedProvider(Provider):
         """Create the sandboxes, several at a time, and return their URLs."""
         self._was_ready, self._next_check, self._hosted = False, 0.0, ()
         self._logs = [""] * self.replicas
+        order = self._prepare(source)
         self._names = [f"{self.ownership.name}-{number}" for number in range(self._count())]
-        groups = at_once(lambda name: self._host(name, source), list(self._names))
+        groups = at_once(lambda name: self._host(name, order, source), list(self._names))
         self._hosted = [hosted for group in groups for hosted in group]
         return [hosted.url for hosted in self._hosted]
 
@@ -136,7 +144,7 @@ class HostedProvider(Provider):
             return
         self._next_check = time.monotonic() + CHECK_EVERY_S
         for hosted, problem in zip(self._hosted, at_once(self._problem, self._hosted), strict=True):
-            if problem is not None:
+            if problem is not None and not self._stopping.is_set():  # else it is `stop` that has ended it
                 self._next_check = 0.0
                 kind: type[ProviderError] = ReplicaLostError if self._was_ready else ProviderStartError
                 raise self.failure(kind, f"The server in {hosted.name} is lost. {problem}")
@@ -159,12 +167,11 @@ class HostedProvider(Provider):
         """Return an error with the log's last lines; secrets are hidden in both."""
         return super().failure(kind, redact(message, self._secrets()))
 
-    def _host(self, name: str, source: Source) -> Sequence[Hosted]:
+    def _host(self, name: str, order: Any, source: Source) -> Sequence[Hosted]:
         try:
-            handle = self._create(name, source)
-        except OpenEnvError as error:
-            if isinstance(error, ConfigurationError) or self._made_nothing(error):
-                self._names.remove(name)  # there is nothing to delete, and perhaps nobody to ask for it
+            handle = self._create(name, order)
+        except NameTakenError:
+            self._names.remove(name)
             raise
         return self._serve(name, handle, source)
 

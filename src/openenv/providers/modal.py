@@ -6,6 +6,7 @@ sandbox's timeout, which Modal enforces.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +17,6 @@ from openenv.errors import (
     EngineUnavailableError,
     ImageNotFoundError,
     NameTakenError,
-    OpenEnvError,
     OutOfSpaceError,
     ProviderError,
     ProviderStartError,
@@ -105,31 +105,37 @@ class ModalProvider(HostedProvider):
 
     # --- what a hosted provider implements -------------------------------------------------------
 
-    def _create(self, name: str, source: Source) -> Any:
+    def _prepare(self, source: Source) -> Any:
         image, command = self._image_for(source), self._command_for(source)
         client = self._client
         import modal
 
-        with _told(f"create {name}", self._secrets()):
+        with _told(f"find the app {self.app}", self._secrets()):
             app = modal.App.lookup(self.app, client=client, create_if_missing=True)
+        return functools.partial(
+            modal.Sandbox.create,
+            "/bin/sh",
+            "-c",
+            command,
+            app=app,
+            tags=self.ownership.labels(),
+            image=modal.Image.from_registry(image),
+            env=dict(self.env_vars),
+            timeout=int(self.lifetime_s),
+            cpu=self.cpu,
+            memory=self.memory_mib,
+            region=self.region,
+            # Not `block_network`, which would keep requests out, too.
+            outbound_cidr_allowlist=None if self.network else [],
+            client=client,
+        )
+
+    def _create(self, name: str, order: Any) -> Any:
+        import modal
+
+        with _told(f"create {name}", self._secrets()):
             try:
-                return modal.Sandbox.create(
-                    "/bin/sh",
-                    "-c",
-                    command,
-                    app=app,
-                    name=name,
-                    tags=self.ownership.labels(),
-                    image=modal.Image.from_registry(image),
-                    env=dict(self.env_vars),
-                    timeout=int(self.lifetime_s),
-                    cpu=self.cpu,
-                    memory=self.memory_mib,
-                    region=self.region,
-                    # Not `block_network`, which would keep requests out, too.
-                    outbound_cidr_allowlist=None if self.network else [],
-                    client=client,
-                )
+                return order(name=name)
             except modal.exception.AlreadyExistsError:
                 return self._own(name)
 
@@ -137,9 +143,6 @@ class ModalProvider(HostedProvider):
         with _told(f"give access to {name}", self._secrets()):
             access = handle.create_connect_token(port=self.port)
         return [Hosted(name, access.url.rstrip("/"), handle, {"Authorization": f"Bearer {access.token}"})]
-
-    def _made_nothing(self, error: OpenEnvError) -> bool:
-        return isinstance(error, EngineUnavailableError | ImageNotFoundError | OutOfSpaceError)
 
     def _delete(self, name: str) -> None:
         import modal

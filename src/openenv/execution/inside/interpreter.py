@@ -22,6 +22,7 @@ from openenv.execution.inside.frames import Reader, pack
 __all__ = ["Interpreter"]
 
 LONGEST_TEXT = 64 * 1024
+READ_BYTES = 64 * 1024  # no more, for the code may have left little memory
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...))
 _CONTAINERS = (list, tuple, set, frozenset, dict)
 _MOST_VALUES = 100_000
@@ -67,7 +68,7 @@ class Interpreter:
             self._send(answer)
 
     def _next(self) -> tuple[dict[str, Any], bytes] | None:
-        while data := os.read(self._requests, 1 << 20):
+        while data := os.read(self._requests, READ_BYTES):
             for frame in self._reader.feed(data):
                 return frame
         return None

@@ -10,25 +10,22 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
-from openenv.errors import ConfigurationError, ProviderError, ProviderStartError, SnapshotError
+from openenv.errors import ConfigurationError, ProviderStartError, SnapshotError
 from openenv.providers.docker import owned
-from openenv.providers.docker.engine import address, connect
+from openenv.providers.docker.base import EngineProvider
 from openenv.providers.docker.fleet import Fleet
 from openenv.providers.docker.images import find_image
 from openenv.providers.docker.options import ContainerOptions
 from openenv.providers.docker.plan import Plan
 from openenv.providers.ownership import OwnedResource, Ownership
-from openenv.providers.redaction import redact
-from openenv.providers.source import Source
-from openenv.providers.spellings import ContainerProvider
 
 __all__ = ["LocalDockerProvider"]
 
 
-class LocalDockerProvider(ContainerProvider):
+class LocalDockerProvider(EngineProvider):
     """Runs an environment's image in containers that have no network, no rights, and an end.
 
     ```python
@@ -76,7 +73,6 @@ class LocalDockerProvider(ContainerProvider):
 
     kind = "docker"
     capabilities: ClassVar[frozenset[str]] = frozenset({"snapshot", "restore", "fork"})
-    outlives_program = True
 
     def __init__(
         self,
@@ -93,31 +89,20 @@ class LocalDockerProvider(ContainerProvider):
         lifetime_s: float | None = 86400.0,
         **options: Any,
     ) -> None:
-        if replicas < 1:
-            raise ConfigurationError(f"replicas={replicas}: at least one is needed.")
-        self.image = image
-        self.replicas = replicas
-        self.name = name
-        self.engine_url = base_url
-        self.pull = pull
-        self.ready_timeout_s = ready_timeout_s
-        self.create_timeout_s = create_timeout_s
-        self.stop_grace_s = stop_grace_s
-        self.lifetime_s = lifetime_s
-        self.env_vars = dict(env_vars or {})
-        self._given_env = dict(self.env_vars)
+        super().__init__(
+            image,
+            env_vars=env_vars,
+            replicas=replicas,
+            name=name,
+            base_url=base_url,
+            pull=pull,
+            ready_timeout_s=ready_timeout_s,
+            create_timeout_s=create_timeout_s,
+            stop_grace_s=stop_grace_s,
+            lifetime_s=lifetime_s,
+        )
         self._options = ContainerOptions.of(options)
         self._fleet: Fleet | None = None
-
-    def launch(self, source: Source, *_: Any, image: str | None = None, **options: Any) -> list[str]:
-        """Start the containers; `options` are those of the class, for this start."""
-        name = image or self.image or source.image
-        if name is None:
-            raise ConfigurationError(
-                "LocalDockerProvider does not know which image to start: give it one, such as 'echo-env:latest', "
-                "or use with_provider() of a client class whose package is an environment."
-            )
-        return self._launch(name, options)
 
     def start_container(
         self, image: str, port: int | None = None, env_vars: dict[str, str] | None = None, **kwargs: Any
@@ -142,22 +127,19 @@ class LocalDockerProvider(ContainerProvider):
         """
         if self.replicas > 1:
             raise ConfigurationError("start_container() gives one address; with several replicas use start().")
-        if port is not None:
-            kwargs["port"] = port
-        return self._launch(image, {**kwargs, "env_vars": env_vars})[0]
+        return self._start(image, port, env_vars, kwargs)
 
-    def _launch(self, name: str, given: dict[str, Any]) -> list[str]:
-        self.env_vars = {**self._given_env, **(given.pop("env_vars", None) or {})}
+    def _launch(self, image: str, given: dict[str, Any]) -> list[str]:
+        self._take_env(given)
         options = self._options.changed(given)
         if options.port and self.replicas > 1:
             raise ConfigurationError("One port cannot lead to several replicas; leave it out to get free ones.")
         base = self.name or self.ownership.name
         names = [base] if self.replicas == 1 else [f"{base}-{number}" for number in range(self.replicas)]
         with self._telling():
-            place = address(self.engine_url)
-            client = connect(self.engine_url, timeout_s=self.create_timeout_s)
+            client, place = self._connect()
             plan = Plan(
-                image=find_image(client, name, place, pull=self.pull),
+                image=self._find(client, image, place),
                 options=options,
                 env_vars=self.env_vars,
                 ownership=self.ownership,
@@ -191,27 +173,7 @@ class LocalDockerProvider(ContainerProvider):
         if self._fleet is not None:
             self._fleet.ready = True
 
-    @contextlib.contextmanager
-    def _telling(self) -> Iterator[None]:
-        """Hide secrets in what is raised, and add the last lines of the log."""
-        try:
-            yield
-        except ConfigurationError as error:
-            shown = redact(str(error), self.env_vars)
-            if shown == str(error):
-                raise
-            raise type(error)(shown) from None
-        except ProviderError as error:
-            shown = redact(str(error), self.env_vars)
-            if error.log_tail and shown == str(error):
-                raise
-            raise self.failure(type(error), str(error)) from (error.__cause__ if shown == str(error) else None)
-
     # --- what the engine keeps -------------------------------------------------------------------
-
-    def where(self) -> dict[str, str]:
-        """Return the engine's address if it is not the usual one."""
-        return {"base_url": self.engine_url} if self.engine_url else {}
 
     @classmethod
     def owned(cls, where: Mapping[str, str]) -> list[OwnedResource]:
@@ -220,9 +182,8 @@ class LocalDockerProvider(ContainerProvider):
         Raises:
             EngineUnavailableError: It cannot be asked.
         """
-        base_url = where.get("base_url")
-        with contextlib.closing(connect(base_url)) as client:
-            return owned.owned(client, cls.kind, address(base_url), where)
+        with cls._engine_at(where) as (client, place):
+            return owned.owned(client, cls.kind, place, where)
 
     @classmethod
     def remove(cls, resource: OwnedResource) -> None:
@@ -231,10 +192,9 @@ class LocalDockerProvider(ContainerProvider):
         Raises:
             ProviderError: It could not be removed.
         """
-        base_url = resource.where.get("base_url")
         remove = owned.remove_image if resource.kind == "image" else owned.remove_container
-        with contextlib.closing(connect(base_url)) as client:
-            remove(client, resource.id, address(base_url))
+        with cls._engine_at(resource.where) as (client, place):
+            remove(client, resource.id, place)
 
     def snapshot(self) -> str:
         """Keep the files of the running container as an image, and return its name.
@@ -263,9 +223,10 @@ class LocalDockerProvider(ContainerProvider):
         Raises:
             SnapshotError: There is no such snapshot.
         """
-        with contextlib.closing(connect(self.engine_url, timeout_s=self.create_timeout_s)) as client:
+        client, place = self._connect()
+        with contextlib.closing(client):
             try:
-                find_image(client, snapshot, address(self.engine_url), pull=False)
+                find_image(client, snapshot, place, pull=False)
             except ProviderStartError as error:
                 raise SnapshotError(f"There is no snapshot {snapshot!r} in the engine.") from error
         options = dataclasses.replace(self._fleet.plan.options if self._fleet else self._options, port=None)

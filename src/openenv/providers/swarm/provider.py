@@ -10,17 +10,15 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from openenv.errors import ConfigurationError, OpenEnvError, ProviderError, ProviderStartError, ReplicaLostError
-from openenv.providers.docker.engine import address, connect, is_lost
-from openenv.providers.docker.images import find_image
+from openenv.providers.docker.base import EngineProvider
+from openenv.providers.docker.engine import is_lost
 from openenv.providers.ownership import OwnedResource
 from openenv.providers.redaction import redact
-from openenv.providers.source import Source
-from openenv.providers.spellings import ContainerProvider
 from openenv.providers.swarm import service
 from openenv.providers.swarm.options import HOST, ServiceOptions
 from openenv.providers.swarm.tasks import ReplicaLoss, Task, by_slot, refusal
@@ -37,7 +35,7 @@ WATCH_S = 2.0
 KEPT_LINES = 200
 
 
-class DockerSwarmProvider(ContainerProvider):
+class DockerSwarmProvider(EngineProvider):
     """Runs replicas of an environment's image on the nodes of a Docker swarm, and gives an address for each.
 
     ```python
@@ -94,7 +92,6 @@ class DockerSwarmProvider(ContainerProvider):
     """
 
     kind = "swarm"
-    outlives_program = True
 
     def __init__(
         self,
@@ -112,21 +109,20 @@ class DockerSwarmProvider(ContainerProvider):
         lifetime_s: float | None = 86400.0,
         **options: Any,
     ) -> None:
-        if replicas < 1:
-            raise ConfigurationError(f"replicas={replicas}: at least one is needed.")
-        self.image = image
-        self.replicas = replicas
-        self.name = name
-        self.engine_url = base_url
+        super().__init__(
+            image,
+            env_vars=env_vars,
+            replicas=replicas,
+            name=name,
+            base_url=base_url,
+            pull=pull,
+            ready_timeout_s=ready_timeout_s,
+            create_timeout_s=create_timeout_s,
+            stop_grace_s=stop_grace_s,
+            lifetime_s=lifetime_s,
+        )
         self.node_addresses = dict(node_addresses or {})
-        self.pull = pull
-        self.create_timeout_s = create_timeout_s
-        self.ready_timeout_s = ready_timeout_s
-        self.stop_grace_s = stop_grace_s
-        self.lifetime_s = lifetime_s
-        self.env_vars = dict(env_vars or {})
         self.losses: list[ReplicaLoss] = []
-        self._given_env = dict(self.env_vars)
         self._options = ServiceOptions.of(options)
         self._client: DockerClient | None = None
         self._place = ""
@@ -140,16 +136,6 @@ class DockerSwarmProvider(ContainerProvider):
         self._last_log = ""
 
     # --- up ----------------------------------------------------------------------------------------
-
-    def launch(self, source: Source, *_: Any, image: str | None = None, **options: Any) -> list[str]:
-        """Make the service, and wait until all its tasks run; `options` are those of the class, for this start."""
-        name = image or self.image or source.image
-        if name is None:
-            raise ConfigurationError(
-                "DockerSwarmProvider does not know which image to start: give it one, such as 'echo-env:latest', "
-                "or use with_provider() of a client class whose package is an environment."
-            )
-        return self._launch(name, options)
 
     def start_container(
         self, image: str, port: int | None = None, env_vars: dict[str, str] | None = None, **kwargs: Any
@@ -169,22 +155,19 @@ class DockerSwarmProvider(ContainerProvider):
             ProviderStartError: The swarm refuses for another reason, or the tasks do not run in time.
             ConfigurationError: Options that cannot be.
         """
-        if port is not None:
-            kwargs["port"] = port
-        return self._launch(image, {**kwargs, "env_vars": env_vars})[0]
+        return self._start(image, port, env_vars, kwargs)
 
     def _launch(self, image: str, given: dict[str, Any]) -> list[str]:
-        self.env_vars = {**self._given_env, **(given.pop("env_vars", None) or {})}
+        self._take_env(given)
         options = self._options.changed(given)
         self.losses, self._nodes, self._filled, self._last_log = [], {}, {}, ""
         self._is_ready = False
         with self._telling():
-            self._place = address(self.engine_url)
-            self._client = connect(self.engine_url, timeout_s=self.create_timeout_s)
+            self._client, self._place = self._connect()
             service.manager(self._client, self._place)
             self._plan = service.Plan(
                 name=self.name or self.ownership.name,
-                image=find_image(self._client, image, self._place, pull=self.pull),
+                image=self._find(self._client, image, self._place),
                 options=options,
                 replicas=self.replicas,
                 env_vars=self.env_vars,
@@ -372,21 +355,10 @@ class DockerSwarmProvider(ContainerProvider):
             self._client = self._service = self._plan = None
             self._in_doubt = False
 
-    @contextlib.contextmanager
-    def _telling(self) -> Iterator[None]:
-        """Hide secrets in what is raised, and add the last lines of the log."""
-        try:
-            yield
-        except ProviderError as error:
-            if error.log_tail or is_lost(error):
-                raise
-            raise self.failure(type(error), str(error)) from None
+    def _tells_enough(self, error: ProviderError) -> bool:
+        return super()._tells_enough(error) or is_lost(error)  # then there is nobody to ask for the log
 
     # --- what the swarm keeps ----------------------------------------------------------------------
-
-    def where(self) -> dict[str, str]:
-        """Return the manager's address if it is not the usual one."""
-        return {"base_url": self.engine_url} if self.engine_url else {}
 
     @classmethod
     def owned(cls, where: Mapping[str, str]) -> list[OwnedResource]:
@@ -395,10 +367,9 @@ class DockerSwarmProvider(ContainerProvider):
         Raises:
             EngineUnavailableError: It cannot be asked, or the engine manages no swarm.
         """
-        base_url = where.get("base_url")
-        with contextlib.closing(connect(base_url)) as client:
-            service.manager(client, address(base_url))
-            return list(service.owned(client, cls.kind, address(base_url), where))
+        with cls._engine_at(where) as (client, place):
+            service.manager(client, place)
+            return list(service.owned(client, cls.kind, place, where))
 
     @classmethod
     def remove(cls, resource: OwnedResource) -> None:
@@ -407,6 +378,5 @@ class DockerSwarmProvider(ContainerProvider):
         Raises:
             ProviderError: It could not be removed.
         """
-        base_url = resource.where.get("base_url")
-        with contextlib.closing(connect(base_url)) as client:
-            service.remove(client, resource.id, address(base_url))
+        with cls._engine_at(resource.where) as (client, place):
+            service.remove(client, resource.id, place)

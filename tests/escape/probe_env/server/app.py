@@ -1,4 +1,8 @@
-"""The server: each attempt is a program of its own, so that the server lives to tell."""
+"""The server: each attempt is a program of its own, so that the server lives to tell.
+
+With `PROBE_LIMITS` among the environment variables that program runs in a workspace, and it is that one which is to
+hold it; else nothing stands between the program and what the server may do.
+"""
 
 import json
 import os
@@ -9,6 +13,7 @@ import sys
 from pathlib import Path
 
 from openenv.environment import Environment
+from openenv.execution import Execution, Limits, WarmFork, Workspace
 from openenv.models import State
 from openenv.server import create_app
 
@@ -50,6 +55,49 @@ class Probing(Environment[Attempt, Outcome, State]):
         return State()
 
 
+class ProbingWorkspace(Environment[Attempt, Outcome, State]):
+    SUPPORTS_CONCURRENT_SESSIONS = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._workspace: Workspace | None = None
+
+    async def reset(self) -> Outcome:
+        if self._workspace is not None:
+            await self._workspace.reset()
+        return Outcome()
+
+    async def step(self, action: Attempt) -> Outcome:
+        if self._workspace is None:
+            self._workspace = await _backend().open()
+        module, _, function = action.probe.partition(".")
+        known = {"listeners": list(range(3, 64))} if function == "listener" else {}
+        arguments = json.dumps({**action.arguments, **known})
+        command = [sys.executable, "-I", "-S", str(PROBES / "run.py"), module, function, arguments]
+        return _told(await self._workspace.run(command, timeout_s=action.budget_s))
+
+    @property
+    def state(self) -> State:
+        return State()
+
+    async def close(self) -> None:
+        if self._workspace is not None:
+            await self._workspace.close()
+
+
+def _backend() -> WarmFork:
+    return WarmFork(Limits(**json.loads(os.environ["PROBE_LIMITS"])), read=[PROBES])
+
+
+def _told(ran: Execution) -> Outcome:
+    if ran.timed_out or ran.signal:
+        return Outcome(error="TIMEOUT" if ran.timed_out else ran.signal, detail=ran.stderr[-500:])
+    try:
+        return Outcome(**json.loads(ran.stdout))
+    except ValueError:
+        return Outcome(error=f"EXIT{ran.exit_code}", detail=(ran.stdout + ran.stderr)[-500:])
+
+
 def _listening() -> list[int]:
     """Return the descriptors of this process's listening TCP sockets."""
     return [number for number in range(3, 256) if _listens(number)]
@@ -70,4 +118,5 @@ def _listens(number: int) -> bool:
         return tcp and bool(candidate.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
 
 
-app = create_app(Probing, Attempt, Outcome, max_concurrent_envs=1)
+_environment = ProbingWorkspace if "PROBE_LIMITS" in os.environ else Probing
+app = create_app(_environment, Attempt, Outcome, max_concurrent_envs=1)
