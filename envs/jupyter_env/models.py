@@ -63,6 +63,7 @@ class Cell(Model):
         execution_count: Its number; None if it was not run to an end.
         outputs: What it showed, in order; what `clear_output` took away is not there.
         bytes_cut: How much of its output is missing, for there was too much.
+        files_changed: Files that were made, changed or removed, relative to the work folder; the first 1000.
         seconds: How long it took.
     """
 
@@ -70,6 +71,7 @@ class Cell(Model):
     execution_count: int | None = None
     outputs: list[Output] = Field(default_factory=list)
     bytes_cut: int = 0
+    files_changed: list[str] = Field(default_factory=list)
     seconds: float = 0.0
 
 
@@ -79,7 +81,7 @@ class JupyterObservation(Observation):
     Attributes:
         task_id: The task of the episode.
         instructions: What is to be done; after a reset only.
-        files: The names in the work folder, the first 200; those of folders end with a slash.
+        files: The files of the task, in the work folder; after a reset only.
         cells: What came of each cell, in order.
         kernel_restarted: The kernel is a new one, so variables of earlier actions are gone.
         message: What else there is to say, such as why the kernel ended or how the work was graded.
@@ -87,7 +89,7 @@ class JupyterObservation(Observation):
 
     task_id: str = Field(default="", description="The task of the episode.")
     instructions: str = Field(default="", description="What is to be done; after a reset only.")
-    files: list[str] = Field(default_factory=list, description="The names in the work folder.")
+    files: list[str] = Field(default_factory=list, description="The files of the task; after a reset only.")
     cells: list[Cell] = Field(default_factory=list, description="What came of each cell, in order.")
     kernel_restarted: bool = Field(default=False, description="Variables of earlier actions are gone.")
     message: str = Field(default="", description="What else there is to say.")

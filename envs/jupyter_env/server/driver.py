@@ -57,7 +57,6 @@ class Outbox:
 
     def interrupt(self, *_):
         """Interrupt the cell, but not in the middle of a call to the server."""
-        __tracebackhide__ = True
         if self.in_cell and not self.busy:
             raise KeyboardInterrupt
         self.interrupted = self.in_cell
@@ -175,6 +174,16 @@ class Shell(InProcessInteractiveShell):
             program.stdout.close()
 
     system_piped = system_raw = system
+
+    def _get_exc_info(self, exc_tuple=None):
+        """Leave out our own frame, from which an interruption is raised."""
+        kind, error, trace = super()._get_exc_info(exc_tuple)
+        at = trace
+        while at is not None and at.tb_next is not None:
+            if at.tb_next.tb_frame.f_code is Outbox.interrupt.__code__:
+                at.tb_next = None
+            at = at.tb_next
+        return kind, error, trace
 
 
 class Kernel(InProcessKernel):

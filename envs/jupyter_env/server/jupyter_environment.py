@@ -15,7 +15,6 @@ from .kernel import Kernel, backend
 from .tasks import SHIPPED, HandedIn, Task, choose, folder_tasks
 
 MAX_STEPS = 30
-MAX_NAMES = 200
 
 
 class JupyterEnvironment(Environment[JupyterAction, JupyterObservation, State]):
@@ -71,7 +70,7 @@ class JupyterEnvironment(Environment[JupyterAction, JupyterObservation, State]):
         await self._kernel.start()
         self._state = State(episode_id=episode_id or uuid4().hex, step_count=0)
         return JupyterObservation(
-            task_id=self._task.id, instructions=self._task.instructions, files=await _names(workspace)
+            task_id=self._task.id, instructions=self._task.instructions, files=sorted(self._task.files)
         )
 
     async def step(self, action: JupyterAction) -> StepResult[JupyterObservation]:
@@ -93,7 +92,6 @@ class JupyterEnvironment(Environment[JupyterAction, JupyterObservation, State]):
         )
         last = self._state.step_count >= self._max_steps
         reward = await self._graded(workspace) if action.submit or last else None
-        observation.files = await _names(workspace)
         if reward is not None:
             observation.message = f"Handed in: {reward:g} of 1"
         return StepResult(observation, reward, terminated=action.submit, truncated=last and not action.submit)
@@ -136,9 +134,3 @@ class JupyterEnvironment(Environment[JupyterAction, JupyterObservation, State]):
         await self._kernel.stop()
         return await self._task.grade(HandedIn(workspace, answer))
 
-
-async def _names(workspace: Workspace) -> list[str]:
-    try:
-        return (await workspace.names())[:MAX_NAMES]
-    except (OSError, ValueError, SyntaxError):  # whatever has become of the folder
-        return []

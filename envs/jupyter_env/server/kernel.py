@@ -104,8 +104,13 @@ class Kernel:
 
 def _cell(done: Execution, outputs: Outputs) -> Cell:
     """Return what came of a cell; what its kernel says of it is a claim."""
-    cell = Cell(status="died", outputs=outputs.shown, seconds=done.seconds, bytes_cut=outputs.dropped)
-    cell.bytes_cut += sum(done.bytes_cut)
+    cell = Cell(
+        status="died",
+        outputs=outputs.shown,
+        bytes_cut=outputs.dropped + sum(done.bytes_cut),
+        files_changed=list(done.files_changed),
+        seconds=done.seconds,
+    )
     if done.context_lost:
         cell.status = "timeout" if done.timed_out else "died"
         return cell
