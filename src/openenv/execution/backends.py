@@ -10,17 +10,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
 from openenv.containment import cgroup
 from openenv.containment.holding import Holding
 from openenv.containment.layers import Layers
+from openenv.execution.inside import folder
 from openenv.execution.limits import Limits
 from openenv.execution.link import Link
 from openenv.execution.places import visible
@@ -111,9 +114,10 @@ class WarmFork(Backend):
         holding = await asyncio.to_thread(self._holding)
         line = await asyncio.to_thread(self._zygote.keeper)
         _, link = await asyncio.get_running_loop().create_connection(Link, sock=line)
-        workspace = Workspace(link, holding.layers, self.limits)
+        configuration = await asyncio.to_thread(self._configuration, holding)
+        workspace = Workspace(link, holding.layers, self.limits, partial(_remove, configuration["groups"]))
         try:
-            await workspace.begin(await asyncio.to_thread(self._configuration, holding))
+            await workspace.begin(configuration)
         except BaseException:
             await workspace.close()
             raise
@@ -150,6 +154,14 @@ class WarmFork(Backend):
             "disk_bytes": self.limits.disk_bytes,
             "env": {"PATH": _path(), **_VARIABLES, **self._env},
         }
+
+
+def _remove(groups: Sequence[str], work: str) -> None:
+    """Remove what a keeper that was killed has left; any other one has done so itself."""
+    folder.remove(os.path.dirname(work))
+    for group in groups:
+        with contextlib.suppress(OSError):
+            os.rmdir(group)
 
 
 def _path() -> str:

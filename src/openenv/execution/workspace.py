@@ -49,13 +49,22 @@ class Workspace:
         folder: The work folder, where programs begin, as they see it.
         layers: What holds them.
         limits: What they may use.
+
+    Args:
+        link: The line to its keeper.
+        layers: What holds the programs.
+        limits: What they may use.
+        clean_up: Removes what is left of a workspace whose keeper was killed, given its work folder; it blocks.
     """
 
-    def __init__(self, link: Link, layers: Layers, limits: Limits) -> None:
+    def __init__(
+        self, link: Link, layers: Layers, limits: Limits, clean_up: Callable[[str], object] | None = None
+    ) -> None:
         self.folder = ""
         self.layers = layers
         self.limits = limits
         self._link = link
+        self._clean_up = clean_up
         self._turns: dict[str, asyncio.Lock] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._held = contextlib.ExitStack()
@@ -261,6 +270,9 @@ class Workspace:
                 async with asyncio.timeout(END_S):
                     await asyncio.shield(self._link.ended)
             self._link.close()
+        clean_up, self._clean_up = self._clean_up, None
+        if clean_up is not None and self.folder:
+            await asyncio.to_thread(clean_up, self.folder)
 
     async def __aenter__(self) -> Self:
         return self
