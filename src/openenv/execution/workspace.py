@@ -303,10 +303,11 @@ class Workspace:
                 raise LookupError(f"there is no function {header['name']!r}")
             result = function(*header["args"], **header["kwargs"])
             told = {"result": await result if inspect.isawaitable(result) else result}
-            self._link.tell("answer", call=number, **told)
+            self._link.tell("answer", call=number, number=header["number"], **told)
         except Exception as error:  # the code that called is told
             with contextlib.suppress(Exception):
-                self._link.tell("answer", call=number, error=f"{type(error).__name__}: {error}")
+                told = {"error": f"{type(error).__name__}: {error}"}
+                self._link.tell("answer", call=number, number=header["number"], **told)
 
     async def _file(self, action: str, path: str, data: bytes = b"", most_bytes: int = 1 << 24) -> bytes:
         header, body = await self._link.ask(

@@ -175,7 +175,7 @@ class Keeper:
         """Hand an interpreter what a function of the host has returned."""
         child = self._children.get(PYTHON)
         if child is not None and child.call is not None and child.call.number == header["call"]:
-            self._tell(child, pack({key: header[key] for key in ("result", "error") if key in header}))
+            self._tell(child, pack({key: header[key] for key in ("number", "result", "error") if key in header}))
 
     def _do_shell(self, header: dict[str, Any], body: bytes) -> None:
         name = f"shell {header['shell']}"
@@ -322,7 +322,7 @@ class Keeper:
                 if child.call is None:
                     continue
                 if "call" in header:
-                    asked = {key: header.get(key) for key in ("args", "kwargs")}
+                    asked = {key: header.get(key) for key in ("number", "args", "kwargs")}
                     self._send({"id": child.call.number, "event": "call", "name": str(header["call"]), **asked})
                 else:
                     self._done(child, **_claims(header))
