@@ -53,15 +53,6 @@ def test_what_is_stopped_leaves_its_files_and_runs_on_anew():
     with_two(play)
 
 
-def test_modes_can_be_changed_where_that_is_wanted():
-    async def main() -> None:
-        async with asyncio.timeout(60), await WarmFork(modes=True).open() as workspace:
-            made = await workspace.run("echo echo fine > program && chmod 755 program && ./program")
-            assert made.stdout == "fine\n", made.stderr
-
-    asyncio.run(main())
-
-
 @pytest.mark.parametrize("path", ["pipe", "/dev/zero", "folder"])
 def test_what_is_no_file_is_neither_read_nor_written(path):
     async def main() -> None:

@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from openenv.errors import WorkspaceLostError
-from openenv.execution import Limits, WarmFork, Workspace
+from openenv.execution import Backend, Limits, Workspace, backend
 
 from ..models import TestOutcome
 from .tasks import Task
 
 MOST_BYTES = 128 * 1024 * 1024
 MOST_TESTS = 1000
+VARIABLES = {"GIT_CONFIG_NOSYSTEM": "1"}
 _RUNNER = Path(__file__).with_name("runner.py").read_text("utf-8")
 
 Open = Callable[[], Awaitable[Workspace]]
@@ -47,7 +48,7 @@ async def judge(task: Task, workspace: Workspace, open_another: Open) -> list[Te
     files = [str(path) for path in task.test_files()]
     scripts = task.test_scripts()
     async with contextlib.AsyncExitStack() as held:
-        tests = await held.enter_async_context(await _backend(task, scripts).open())
+        tests = await held.enter_async_context(await _backend(task).open())
         await tests.unpack(work, "work")
         if not files:
             return [await _script(tests, script, task) for script in scripts]
@@ -61,11 +62,10 @@ async def judge(task: Task, workspace: Workspace, open_another: Open) -> list[Te
         return verdict.outcomes("The time of the tests was up" if done.timed_out else "")
 
 
-def _backend(task: Task, scripts: list[Path]) -> WarmFork:
+def _backend(task: Task) -> Backend:
     packages = ["pytest"] if importlib.util.find_spec("pytest") is not None else []
-    read = [task.tests, *scripts]
     limits = Limits(timeout_s=task.test_timeout_s)
-    return WarmFork(limits, packages=packages, read=read, env={"GIT_CONFIG_NOSYSTEM": "1"}, modes=True)
+    return backend(limits, packages=packages, read=[task.tests, *task.test_scripts()], env=VARIABLES)
 
 
 async def _script(tests: Workspace, script: Path, task: Task) -> TestOutcome:

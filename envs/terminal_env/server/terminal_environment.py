@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from openenv.environment import Environment
 from openenv.errors import NotResetError, WorkspaceLostError
-from openenv.execution import Execution, Limits, WarmFork, Workspace
+from openenv.execution import Backend, Execution, Limits, Workspace, backend
 from openenv.models import StepResult
 
 from ..models import (
@@ -52,8 +52,8 @@ VARIABLES = {"GIT_CONFIG_NOSYSTEM": "1", "PAGER": "cat", "GIT_PAGER": "cat"}
 
 
 @cache
-def _backend() -> WarmFork:
-    return WarmFork(Limits(timeout_s=10.0, output_bytes=64 * 1024), env=VARIABLES, modes=True)
+def _backend() -> Backend:
+    return backend(Limits(output_bytes=64 * 1024), env=VARIABLES)
 
 
 @cache

@@ -14,7 +14,7 @@ import io
 import os
 import re
 import tarfile
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -49,13 +49,22 @@ class Workspace:
         folder: The work folder, where programs begin, as they see it.
         layers: What holds them.
         limits: What they may use.
+
+    Args:
+        link: The line to its keeper.
+        layers: What holds the programs.
+        limits: What they may use.
+        gone: Waits for the end of what was started for it, and removes what a keeper that was killed has left.
     """
 
-    def __init__(self, link: Link, layers: Layers, limits: Limits) -> None:
+    def __init__(
+        self, link: Link, layers: Layers, limits: Limits, gone: Callable[[], Awaitable[object]] | None = None
+    ) -> None:
         self.folder = ""
         self.layers = layers
         self.limits = limits
         self._link = link
+        self._gone = gone
         self._turns: dict[str, asyncio.Lock] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._held = contextlib.ExitStack()
@@ -281,6 +290,8 @@ class Workspace:
                 async with asyncio.timeout(END_S):
                     await asyncio.shield(self._link.ended)
             self._link.close()
+        if self._gone is not None:
+            await self._gone()
 
     async def __aenter__(self) -> Self:
         return self
@@ -312,10 +323,11 @@ class Workspace:
                 raise LookupError(f"there is no function {header['name']!r}")
             result = function(*header["args"], **header["kwargs"])
             told = {"result": await result if inspect.isawaitable(result) else result}
-            self._link.tell("answer", call=number, **told)
+            self._link.tell("answer", call=number, number=header["number"], **told)
         except Exception as error:  # the code that called is told
             with contextlib.suppress(Exception):
-                self._link.tell("answer", call=number, error=f"{type(error).__name__}: {error}")
+                told = {"error": f"{type(error).__name__}: {error}"}
+                self._link.tell("answer", call=number, number=header["number"], **told)
 
     async def _file(self, action: str, path: str, data: bytes = b"", most_bytes: int = 1 << 24) -> bytes:
         header, body = await self._link.ask(

@@ -8,6 +8,7 @@ gone, by whatever way, everything here goes too. It is one thread around one `se
 from __future__ import annotations
 
 import os
+import select
 import selectors
 import signal
 import tempfile
@@ -34,6 +35,8 @@ GRACE_S = 0.1
 """Seconds that an interrupted interpreter or shell has to come back by itself."""
 LOOK_S = 0.25
 """How often the disk is looked at while something runs."""
+END_S = 5.0
+"""How long the end of a process that was killed is waited for."""
 LONGEST_ANSWER = 1 << 20
 PYTHON = "python"
 
@@ -135,6 +138,8 @@ class Keeper:
         os.chmod(self._root, 0o711)  # noqa: S103 - programs may be another user
         work, temporary = (os.path.join(self._root, name) for name in ("work", "tmp"))
         held = Restrictions.from_json(header["restrictions"])
+        if held.refused is not None:  # memory and queues that a user has in common would outlive a reset
+            held = replace(held, refused={**held.refused, "others": False})
         for place in (work, temporary):
             os.mkdir(place, 0o700)
             if held.uid is not None:
@@ -171,7 +176,7 @@ class Keeper:
         """Hand an interpreter what a function of the host has returned."""
         child = self._children.get(PYTHON)
         if child is not None and child.call is not None and child.call.number == header["call"]:
-            self._tell(child, pack({key: header[key] for key in ("result", "error") if key in header}))
+            self._tell(child, pack({key: header[key] for key in ("number", "result", "error") if key in header}))
 
     def _do_shell(self, header: dict[str, Any], body: bytes) -> None:
         name = f"shell {header['shell']}"
@@ -209,6 +214,9 @@ class Keeper:
         for child in list(self._children.values()):
             if child.call is not None and child.call.number == header["call"]:
                 self._kill(child)
+                # What is asked next finds it gone.
+                if select.select([child.started.ended], [], [], END_S)[0]:
+                    self._has_ended(child)
 
     # --- children --------------------------------------------------------------------------------
 
@@ -324,7 +332,7 @@ class Keeper:
                 if child.call is None:
                     continue
                 if "call" in header:
-                    asked = {key: header.get(key) for key in ("args", "kwargs")}
+                    asked = {key: header.get(key) for key in ("number", "args", "kwargs")}
                     self._send({"id": child.call.number, "event": "call", "name": str(header["call"]), **asked})
                 else:
                     self._done(child, **_claims(header))
@@ -472,6 +480,8 @@ class Keeper:
     def _remove_folder(self) -> None:
         if self._root:
             folder.remove(self._root)
+        for place in self._configuration.get("emptied", ()):  # what else is ours alone
+            folder.empty(place)
 
     def _remove_all(self) -> None:
         self._remove_folder()
