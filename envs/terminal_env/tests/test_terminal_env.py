@@ -1,6 +1,8 @@
-"""What terminal_env promises: the contract of every environment, a terminal, and an episode that ends in a grade."""
+"""What terminal_env promises: the contract of every environment, a terminal, and episodes that end in a grade."""
 
 import asyncio
+import contextlib
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -299,7 +301,7 @@ def test_two_sessions_do_not_see_one_another():
         async with server.client(TerminalEnv) as env:
             await env.reset(task_id="nested-parcel")
             await env.step(RunCommand(command=f"echo {number} > secret; mine={number}"))
-            return (await env.step(RunCommand(command="cat secret; echo $mine; ls"))).observation.output
+            return (await env.step(RunCommand(command="cat secret; echo $mine; ls -1"))).observation.output
 
     async def main() -> None:
         async with LocalServer(TerminalEnvironment) as server, asyncio.timeout(BOUND_S):
@@ -309,26 +311,32 @@ def test_two_sessions_do_not_see_one_another():
     asyncio.run(main())
 
 
-def test_a_close_leaves_no_folder_and_no_process():
+def test_a_close_leaves_no_process_and_no_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
     async def main() -> None:
         environment = TerminalEnvironment()
         await environment.reset()
-        seen = await run(environment, "pwd; setsid sleep 600 & cat", leave_running=True, timeout_s=0.5)
-        folder = Path(seen.output.splitlines()[0])
-        assert folder.is_dir()
+        await run(environment, f"setsid sleep {LONG_S} & cat", leave_running=True, timeout_s=0.5)
+        assert _sleepers()
         await environment.close()
-        assert not folder.parent.exists()
-        places = [Path(f"/proc/{name}/cwd") for name in map(str, Path("/proc").iterdir()) if name[6:].isdigit()]
-        assert not any(str(folder) in _link(place) for place in places)
+        assert not _sleepers()
 
     asyncio.run(main())
+    assert not list(tmp_path.iterdir())
 
 
-def _link(path: Path) -> str:
-    try:
-        return str(path.readlink())
-    except OSError:
-        return ""
+LONG_S = 600 + os.getpid() / 10**8  # which nobody else would sleep for
+
+
+def _sleepers() -> list[str]:
+    """Return the processes that sleep for just that long."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if str(LONG_S).encode() in place.read_bytes().split(b"\0")[:2]:
+                found.append(place.parent.name)
+    return found
 
 
 # --- served ------------------------------------------------------------------------------------------
