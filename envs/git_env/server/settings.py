@@ -51,6 +51,6 @@ JUDGES = {
 
 
 def dated(step: int) -> dict[str, str]:
-    """Return variables that date commits: a minute later with each step, so that the same steps make the same ids."""
+    """Return variables that date commits, a minute later with each step: the same steps make the same ids."""
     moment = f"{_BEGIN + 24 * 3600 + step * _STEP_S} +0000"
     return {"GIT_AUTHOR_DATE": moment, "GIT_COMMITTER_DATE": moment}
