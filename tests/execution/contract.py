@@ -335,7 +335,9 @@ for kind, address in ((socket.SOCK_STREAM, ("127.0.0.1", %d)), (socket.SOCK_DGRA
         workspace = await backend.open()
         await workspace.python(f"import os\nos.environ['X'] = '{mark}'")
         await workspace.run(f"setsid nohup sh -c 'sleep {LONG_S}; : {mark}' > /dev/null 2>&1 &")
-        await workspace.shell(f"(sleep {LONG_S}; : {mark}) & python3 -c 'import time; time.sleep({LONG_S})' {mark} &")
+        await workspace.shell(
+            f"(sleep {LONG_S}; : {mark}) & python3 -c 'import time; time.sleep({LONG_S})' {mark} &"
+        )
         await until(lambda: processes_with(mark))
         await workspace.close()
         await workspace.close()

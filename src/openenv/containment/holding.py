@@ -68,9 +68,7 @@ class Holding:
         self.uid = identity.fresh() if "uid" in self._active else None
         self.layers = Layers(self._active, absent, tuple(self._weaknesses()))
 
-    def namespaces(
-        self, *, tmp_bytes: int | None, folder: str, new_session: bool = True, **more: Any
-    ) -> list[str]:
+    def namespaces(self, *, tmp_bytes: int | None, folder: str, new_session: bool = True, **more: Any) -> list[str]:
         """Return the command line that makes the namespaces, as `bubblewrap.command_line`, which gets the rest."""
         return bubblewrap.command_line(
             read=self._read,
