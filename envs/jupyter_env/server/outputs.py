@@ -101,7 +101,9 @@ def _output(kind: str, content: dict[str, Any]) -> Output:
         execution_count=content.get("execution_count"),
     )
     for mime, value in content["data"].items():
-        if mime.startswith(("image/", "audio/", "video/")) and mime != "image/svg+xml" or mime == "application/pdf":
+        if (
+            mime.startswith(("image/", "audio/", "video/")) and mime != "image/svg+xml"
+        ) or mime == "application/pdf":
             output.images[mime] = _decoded(value)
         elif mime != "text/plain":
             output.data[mime] = value if isinstance(value, str) else json.dumps(value)

@@ -119,7 +119,9 @@ def sensor(random: Random) -> Task:
 
 def totals(random: Random) -> Task:
     """Join two tables and write a third."""
-    people = [f"{random.choice('BDGKLMNPRST')}{random.choice(['ara', 'ito', 'onne', 'ulia'])}{n}" for n in range(12)]
+    people = [
+        f"{random.choice('BDGKLMNPRST')}{random.choice(['ara', 'ito', 'onne', 'ulia'])}{n}" for n in range(12)
+    ]
     customers: list[list[object]] = [["id", "name"], *([n + 100, name] for n, name in enumerate(people))]
     orders: list[list[object]] = [["order", "customer_id", "cents"]]
     spent = dict.fromkeys(people, 0)
@@ -165,9 +167,7 @@ def heatmap(random: Random) -> Task:
     )
 
 
-SHIPPED: dict[str, Callable[[Random], Task]] = {
-    make.__name__: make for make in (regions, sensor, totals, heatmap)
-}
+SHIPPED: dict[str, Callable[[Random], Task]] = {make.__name__: make for make in (regions, sensor, totals, heatmap)}
 
 
 def folder_tasks(folder: str | os.PathLike[str]) -> dict[str, Callable[[Random], Task]]:

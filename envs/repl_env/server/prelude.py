@@ -22,7 +22,9 @@ def llm_query(prompt):
 
 def FINAL(value):  # noqa: N802 - the name is the pattern's
     """Give the final answer: a text or a number; of anything else the text it is printed as."""
-    plain = value if isinstance(value, (str, int, float)) else value.item() if hasattr(value, "item") else str(value)
+    plain = (
+        value if isinstance(value, (str, int, float)) else value.item() if hasattr(value, "item") else str(value)
+    )
     if len(json.dumps(plain)) > MOST_BYTES:
         raise ValueError("an answer of that size is no answer")
     _final(plain)  # noqa: F821 - the server's

@@ -160,8 +160,7 @@ class ReplEnvironment(Environment[ReplAction, ReplObservation, State]):
             "error": done.error.type if done.error else None,
             "timed_out": done.timed_out,
             "context_lost": done.context_lost,
-            "characters_cut": sum(done.bytes_cut)
-            + sum(max(0, len(text) - self._shown) for text in texts.values()),
+            "characters_cut": sum(done.bytes_cut) + sum(max(0, len(text) - self._shown) for text in texts.values()),
         }
 
     def _observation(self, **shown: Any) -> ReplObservation:

@@ -89,7 +89,9 @@ def join_two_facts(random: Random, size: int) -> tuple[list[str], str, str | int
         _insert(random, lines, f"{captains[ship]} is the new captain of the {ship}.")
         _insert(random, lines, f"This year the {ship} will winter in {towns[ship]}.")
     ship = random.choice(SHIPS)
-    question = f"In which town will the ship winter whose captain is {captains[ship]}? Answer with the name of the town."
+    question = (
+        f"In which town will the ship winter whose captain is {captains[ship]}? Answer with the name of the town."
+    )
     return lines, question, towns[ship]
 
 
@@ -146,7 +148,9 @@ def _unloading(random: Random, ship: str = "", good: str = "") -> str:
 
 _EVENTS: list[Callable[[Random], str]] = [
     lambda random: _unloading(random),
-    lambda random: f"{random.choice(PEOPLE)} was seen at {random.choice(PLACES)} at {random.randint(5, 22)} o'clock.",
+    lambda random: (
+        f"{random.choice(PEOPLE)} was seen at {random.choice(PLACES)} at {random.randint(5, 22)} o'clock."
+    ),
     lambda random: f"The {random.choice(SHIPS)} has left for {random.choice(TOWNS)}.",
     lambda random: f"{random.choice(PEOPLE)} has paid {random.randint(3, 400)} crowns for {random.choice(GOODS)}.",
     lambda random: random.choice(WEATHER),
