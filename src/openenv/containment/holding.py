@@ -30,6 +30,7 @@ class Holding:
         network: Whether it may use the network of this machine.
         limits: For `Restrictions.limits`; `processes` may be there.
         memory_bytes: Memory of all its processes together; without a control group, of each.
+        own_user: Whether this program's user owns nothing but what the process may change anyway.
         without: Layers not to be used.
         require: Layers that have to be active.
 
@@ -50,6 +51,7 @@ class Holding:
         network: bool = False,
         limits: Mapping[str, int] | None = None,
         memory_bytes: int | None = None,
+        own_user: bool = False,
         without: Collection[str] = (),
         require: Collection[str] = (),
     ) -> None:
@@ -57,6 +59,7 @@ class Holding:
         self._network = network
         self._limits = dict(limits or {})
         self._memory_bytes = memory_bytes
+        self._own_user = own_user
         self._abi = 0 if "landlock" in without else landlock.abi()
         absent = {name: reason for name, reason in layers.probe().items() if reason is not None}
         absent |= dict.fromkeys(without, "not wanted")
@@ -125,7 +128,7 @@ class Holding:
             # Landlock does not hold Unix sockets that are files.
             "unix_sockets": inside and (not self._network or self._scoped),
             "signals": self._apart or self._scoped,
-            "metadata": self._apart,
+            "metadata": self._apart or self._own_user,
             "others": self._apart,
         }
 
@@ -164,6 +167,8 @@ class Holding:
             found.append("Disk use is limited for each file, not in total")
             if "seccomp" not in self._active:
                 found.append("UDP and the Unix sockets of this machine are open")
+        if "seccomp" in self._active and not (self._apart or self._own_user):
+            found.append("Modes, owners and times of files cannot be changed, not even of its own")
         if not (self._apart or self._scoped or "seccomp" in self._active):
             found.append("Processes of the same user can be signalled")
         return found

@@ -75,7 +75,11 @@ class Backend(ABC):
 
 
 def backend(limits: Limits | None = None, **options: Any) -> Backend:
-    """Return the first backend that can be had here: `WarmFork`, else `Bubblewrap`.
+    """Return the backend that suits this machine.
+
+    That is `WarmFork`, the quickest, where the server's user owns nothing that programs could spoil: as root,
+    who gives each workspace a user id of its own, and in an image or a sandbox (`OPENENV_OWN_USER=1`). Else it is
+    `Bubblewrap`, where there is bubblewrap, and `WarmFork` again where there is none.
 
     Args:
         limits: What the programs of one workspace may use.
@@ -88,19 +92,24 @@ def backend(limits: Limits | None = None, **options: Any) -> Backend:
     from openenv.execution.bubblewrap import Bubblewrap
     from openenv.execution.warm_fork import WarmFork
 
-    reasons = []
-    for kind in (WarmFork, Bubblewrap):
-        made: Backend = kind(limits, **options)
-        try:
-            _ = made.layers
-        except IsolationError as error:
-            reasons.append(f"{kind.__name__}: {error}")
-        else:
-            return made
+    warm, namespaces = WarmFork(limits, **options), Bubblewrap(limits, **options)
+    reasons = {made: reason for made in (warm, namespaces) if (reason := _unavailable(made))}
+    if warm not in reasons and (warm.tells_programs_apart or namespaces in reasons):
+        return warm
+    if namespaces not in reasons:
+        return namespaces
     raise IsolationError(
         "Nothing here can hold what an agent wrote. It takes a Linux of 6.2 or later with Landlock, bubblewrap "
-        "(Debian: apt-get install bubblewrap), or a container engine (DockerExec). " + " ".join(reasons)
+        "(Debian: apt-get install bubblewrap), or a container engine (DockerExec). " + " ".join(reasons.values())
     )
+
+
+def _unavailable(made: Backend) -> str:
+    try:
+        _ = made.layers
+    except IsolationError as error:
+        return f"{type(made).__name__}: {error}"
+    return ""
 
 
 def process_limits(limits: Limits) -> dict[str, int]:

@@ -7,16 +7,19 @@ machine, so the kernel has to have Landlock.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
+from openenv import settings
 from openenv.containment import cgroup
 from openenv.containment.holding import Holding
 from openenv.containment.layers import Layers
 from openenv.execution.backends import VARIABLES, Backend, process_limits, search_path
+from openenv.execution.inside import folder
 from openenv.execution.limits import Limits
 from openenv.execution.link import Link
 from openenv.execution.places import visible
@@ -69,19 +72,33 @@ class WarmFork(Backend):
         holding = await asyncio.to_thread(self._holding)
         line = await asyncio.to_thread(self._zygote.keeper)
         _, link = await asyncio.get_running_loop().create_connection(Link, sock=line)
-        workspace = Workspace(link, holding.layers, self.limits)
+        configuration = await asyncio.to_thread(self._configuration, holding)
+
+        async def gone() -> None:
+            await asyncio.to_thread(_remove, workspace.folder, configuration["groups"])
+
+        workspace = Workspace(link, holding.layers, self.limits, gone)
         try:
-            await workspace.begin(await asyncio.to_thread(self._configuration, holding))
+            await workspace.begin(configuration)
         except BaseException:
             await workspace.close()
             raise
         return workspace
+
+    @property
+    def tells_programs_apart(self) -> bool:
+        """Whether programs own nothing but their own files, by a user id of their own or because of the server's.
+
+        Else modes, owners and times of files cannot be changed, which `git`, `tar` and others cannot do without.
+        """
+        return self._holding().uid is not None or settings.own_user()
 
     def _holding(self) -> Holding:
         return Holding(
             read=self._visible.read,
             limits=process_limits(self.limits),
             memory_bytes=self.limits.memory_bytes,
+            own_user=settings.own_user(),
             without=self._without,
             require=self._require,
         )
@@ -101,3 +118,12 @@ class WarmFork(Backend):
             "disk_bytes": self.limits.disk_bytes,
             "env": {"PATH": search_path(), **VARIABLES, **self._env},
         }
+
+
+def _remove(work: str, groups: Sequence[str]) -> None:
+    """Remove what a keeper that was killed has left; any other one has done so itself."""
+    if work:
+        folder.remove(os.path.dirname(work))
+    for group in groups:
+        with contextlib.suppress(OSError):
+            os.rmdir(group)

@@ -49,12 +49,17 @@ class Workspace:
         folder: The work folder, where programs begin, as they see it.
         layers: What holds them.
         limits: What they may use.
+
+    Args:
+        link: The line to its keeper.
+        layers: What holds the programs.
+        limits: What they may use.
+        gone: Waits for the end of what was started for it, and removes what a keeper that was killed has left.
     """
 
     def __init__(
         self, link: Link, layers: Layers, limits: Limits, gone: Callable[[], Awaitable[object]] | None = None
     ) -> None:
-        """Take the line to a keeper, and what waits for the end of all that was started for it."""
         self.folder = ""
         self.layers = layers
         self.limits = limits
@@ -298,10 +303,11 @@ class Workspace:
                 raise LookupError(f"there is no function {header['name']!r}")
             result = function(*header["args"], **header["kwargs"])
             told = {"result": await result if inspect.isawaitable(result) else result}
-            self._link.tell("answer", call=number, **told)
+            self._link.tell("answer", call=number, number=header["number"], **told)
         except Exception as error:  # the code that called is told
             with contextlib.suppress(Exception):
-                self._link.tell("answer", call=number, error=f"{type(error).__name__}: {error}")
+                told = {"error": f"{type(error).__name__}: {error}"}
+                self._link.tell("answer", call=number, number=header["number"], **told)
 
     async def _file(self, action: str, path: str, data: bytes = b"", most_bytes: int = 1 << 24) -> bytes:
         header, body = await self._link.ask(

@@ -149,9 +149,9 @@ def _become(place: Place, run: Callable[[], None], descriptors: list[int], termi
         run()
         status = 0
     except BaseException as error:
-        os.write(2, f"{error}\n".encode("utf-8", "backslashreplace"))
-        if isinstance(error, FileNotFoundError | PermissionError | NotADirectoryError) and status == 1:
-            status = 127
+        os.write(2, f"{str(error) or type(error).__name__}\n".encode("utf-8", "backslashreplace"))
+        if status == 1 and isinstance(error, OSError):  # as shells have it
+            status = 127 if isinstance(error, FileNotFoundError) else 126
     finally:
         os._exit(status)
 

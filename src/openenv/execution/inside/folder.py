@@ -69,7 +69,8 @@ def changed(before: Files, after: Files) -> list[str]:
 
 def remove(top: str) -> None:
     """Remove a folder, when no program is left in it that could add to it."""
-    shutil.rmtree(top, ignore_errors=True)
+    with contextlib.suppress(RecursionError):
+        shutil.rmtree(top, ignore_errors=True)
     if os.path.lexists(top):  # locked folders, or ones too deep for a recursion
         _flatten(top)
         shutil.rmtree(top, ignore_errors=True)

@@ -22,6 +22,7 @@ from openenv.execution.inside.frames import Reader, pack
 __all__ = ["Interpreter"]
 
 LONGEST_TEXT = 64 * 1024
+READ_BYTES = 64 * 1024  # no more, for the code may have left little memory
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...))
 _CONTAINERS = (list, tuple, set, frozenset, dict)
 _MOST_VALUES = 100_000
@@ -39,7 +40,7 @@ class Interpreter:
     def __init__(self, requests: int, answers: int, path: list[str]) -> None:
         self._requests, self._answers = requests, answers
         self._reader = Reader()
-        self._count = 0
+        self._count = self._calls = 0
         self._running = False
         for name in [name for name in sys.modules if name.partition(".")[0] == "openenv"]:
             del sys.modules[name]
@@ -56,6 +57,8 @@ class Interpreter:
         """Run what is asked for, and return at the end of the requests."""
         while (request := self._next()) is not None:
             header, body = request
+            if "functions" not in header:  # an answer that the code no longer waits for
+                continue
             answer: dict[str, Any] = {}
             try:
                 self._running = True
@@ -67,7 +70,7 @@ class Interpreter:
             self._send(answer)
 
     def _next(self) -> tuple[dict[str, Any], bytes] | None:
-        while data := os.read(self._requests, 1 << 20):
+        while data := os.read(self._requests, READ_BYTES):
             for frame in self._reader.feed(data):
                 return frame
         return None
@@ -119,14 +122,17 @@ class Interpreter:
 
     def _host_function(self, name: str) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
-            self._send({"call": name, "args": args, "kwargs": kwargs})
-            answer = self._next()
-            if answer is None:
-                raise SystemExit
-            header, _ = answer
-            if "error" in header:
-                raise RuntimeError(header["error"])
-            return header.get("result")
+            self._calls += 1
+            number = self._calls
+            self._send({"call": name, "number": number, "args": args, "kwargs": kwargs})
+            while (answer := self._next()) is not None:
+                header, _ = answer
+                if header.get("number") != number:  # of a call that was interrupted
+                    continue
+                if "error" in header:
+                    raise RuntimeError(header["error"])
+                return header.get("result")
+            raise SystemExit
 
         call.__name__ = call.__qualname__ = name
         return call

@@ -8,6 +8,7 @@ gone, by whatever way, everything here goes too. It is one thread around one `se
 from __future__ import annotations
 
 import os
+import select
 import selectors
 import signal
 import tempfile
@@ -34,6 +35,8 @@ GRACE_S = 0.1
 """Seconds that an interrupted interpreter or shell has to come back by itself."""
 LOOK_S = 0.25
 """How often the disk is looked at while something runs."""
+END_S = 5.0
+"""How long the end of a process that was killed is waited for."""
 LONGEST_ANSWER = 1 << 20
 PYTHON = "python"
 
@@ -172,7 +175,7 @@ class Keeper:
         """Hand an interpreter what a function of the host has returned."""
         child = self._children.get(PYTHON)
         if child is not None and child.call is not None and child.call.number == header["call"]:
-            self._tell(child, pack({key: header[key] for key in ("result", "error") if key in header}))
+            self._tell(child, pack({key: header[key] for key in ("number", "result", "error") if key in header}))
 
     def _do_shell(self, header: dict[str, Any], body: bytes) -> None:
         name = f"shell {header['shell']}"
@@ -208,6 +211,9 @@ class Keeper:
         for child in list(self._children.values()):
             if child.call is not None and child.call.number == header["call"]:
                 self._kill(child)
+                # What is asked next finds it gone.
+                if select.select([child.started.ended], [], [], END_S)[0]:
+                    self._has_ended(child)
 
     # --- children --------------------------------------------------------------------------------
 
@@ -316,7 +322,7 @@ class Keeper:
                 if child.call is None:
                     continue
                 if "call" in header:
-                    asked = {key: header.get(key) for key in ("args", "kwargs")}
+                    asked = {key: header.get(key) for key in ("number", "args", "kwargs")}
                     self._send({"id": child.call.number, "event": "call", "name": str(header["call"]), **asked})
                 else:
                     self._done(child, **_claims(header))
@@ -521,11 +527,10 @@ def _interrupt(started: Started) -> None:
             pid = os.tcgetpgrp(started.terminal)
         except OSError:
             pass
-        if pid != started.pid:
-            try:
-                os.killpg(pid, signal.SIGINT)
-            except OSError:
-                pass
+        try:
+            os.killpg(pid, signal.SIGINT)
+        except OSError:
+            pass
         return
     try:
         os.kill(pid, signal.SIGINT)

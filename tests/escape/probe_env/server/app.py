@@ -71,15 +71,9 @@ class ProbingWorkspace(Environment[Attempt, Outcome, State]):
         if self._workspace is None:
             self._workspace = await _backend().open()
         module, _, function = action.probe.partition(".")
-        command = [
-            sys.executable,
-            "-I",
-            "-S",
-            str(PROBES / "run.py"),
-            module,
-            function,
-            json.dumps(action.arguments),
-        ]
+        known = {"listeners": list(range(3, 64))} if function == "listener" else {}
+        arguments = json.dumps({**action.arguments, **known})
+        command = [sys.executable, "-I", "-S", str(PROBES / "run.py"), module, function, arguments]
         return _told(await self._workspace.run(command, timeout_s=action.budget_s))
 
     @property
