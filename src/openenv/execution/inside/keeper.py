@@ -346,7 +346,8 @@ class Keeper:
         ours = os.getpid()
         while True:
             found = tree.processes()
-            orphans = [one for one in found if one.parent == ours and one.session not in leaders]
+            # One that was started just now is not the leader of its session yet.
+            orphans = [one for one in found if one.parent == ours and not {one.pid, one.session} & leaders]
             if not orphans:
                 return
             for orphan in orphans:
