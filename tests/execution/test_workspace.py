@@ -187,6 +187,37 @@ def test_functions_of_the_host_are_called_with_plain_values():
     assert "there is no function 'double'" in gone.error.message
 
 
+def test_an_answer_that_comes_after_its_call_was_interrupted_is_nobodys():
+    code = """
+import signal
+def interrupt(*_): raise TimeoutError
+signal.signal(signal.SIGALRM, interrupt)
+signal.setitimer(signal.ITIMER_REAL, 0.05)
+try: slow()
+except TimeoutError: print(fast())
+"""
+
+    async def use(workspace):
+        gate = asyncio.Event()
+
+        async def slow():
+            await gate.wait()
+            return "slow"
+
+        async def fast():
+            gate.set()
+            for _ in range(9):  # the other answer goes first
+                await asyncio.sleep(0)
+            return "fast"
+
+        functions = {"slow": slow, "fast": fast}
+        return await workspace.python(code, functions=functions), await workspace.python("print('next')")
+
+    first, second = in_workspace(use)
+    assert first.stdout == "fast\n"
+    assert second.stdout == "next\n"
+
+
 def test_programs_have_input_variables_a_folder_and_an_exit_code():
     async def use(workspace):
         await workspace.write("d/f", "in a folder")

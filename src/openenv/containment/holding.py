@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from openenv.containment import bubblewrap, identity, landlock, layers
 from openenv.containment.layers import Layers
@@ -70,8 +71,8 @@ class Holding:
         self.uid = identity.fresh() if "uid" in self._active else None
         self.layers = Layers(self._active, absent, tuple(self._weaknesses()))
 
-    def namespaces(self, *, tmp_bytes: int | None, folder: str, new_session: bool = True) -> list[str]:
-        """Return the command line that makes the namespaces, as `bubblewrap.command_line`."""
+    def namespaces(self, *, tmp_bytes: int | None, folder: str, new_session: bool = True, **more: Any) -> list[str]:
+        """Return the command line that makes the namespaces, as `bubblewrap.command_line`, which gets the rest."""
         return bubblewrap.command_line(
             read=self._read,
             write=self._write,
@@ -81,6 +82,7 @@ class Holding:
             tmp_bytes=tmp_bytes,
             new_session=new_session,
             folder=folder,
+            **more,
         )
 
     def restrictions(self, tmp: str) -> Restrictions:

@@ -40,7 +40,7 @@ class Interpreter:
     def __init__(self, requests: int, answers: int, path: list[str]) -> None:
         self._requests, self._answers = requests, answers
         self._reader = Reader()
-        self._count = 0
+        self._count = self._calls = 0
         self._running = False
         for name in [name for name in sys.modules if name.partition(".")[0] == "openenv"]:
             del sys.modules[name]
@@ -57,6 +57,8 @@ class Interpreter:
         """Run what is asked for, and return at the end of the requests."""
         while (request := self._next()) is not None:
             header, body = request
+            if "functions" not in header:  # an answer that the code no longer waits for
+                continue
             answer: dict[str, Any] = {}
             try:
                 self._running = True
@@ -120,14 +122,17 @@ class Interpreter:
 
     def _host_function(self, name: str) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
-            self._send({"call": name, "args": args, "kwargs": kwargs})
-            answer = self._next()
-            if answer is None:
-                raise SystemExit
-            header, _ = answer
-            if "error" in header:
-                raise RuntimeError(header["error"])
-            return header.get("result")
+            self._calls += 1
+            number = self._calls
+            self._send({"call": name, "number": number, "args": args, "kwargs": kwargs})
+            while (answer := self._next()) is not None:
+                header, _ = answer
+                if header.get("number") != number:  # of a call that was interrupted
+                    continue
+                if "error" in header:
+                    raise RuntimeError(header["error"])
+                return header.get("result")
+            raise SystemExit
 
         call.__name__ = call.__qualname__ = name
         return call

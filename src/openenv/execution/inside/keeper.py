@@ -138,6 +138,8 @@ class Keeper:
         os.chmod(self._root, 0o711)  # noqa: S103 - programs may be another user
         work, temporary = (os.path.join(self._root, name) for name in ("work", "tmp"))
         held = Restrictions.from_json(header["restrictions"])
+        if held.refused is not None:  # memory and queues that a user has in common would outlive a reset
+            held = replace(held, refused={**held.refused, "others": False})
         for place in (work, temporary):
             os.mkdir(place, 0o700)
             if held.uid is not None:
@@ -173,7 +175,7 @@ class Keeper:
         """Hand an interpreter what a function of the host has returned."""
         child = self._children.get(PYTHON)
         if child is not None and child.call is not None and child.call.number == header["call"]:
-            self._tell(child, pack({key: header[key] for key in ("result", "error") if key in header}))
+            self._tell(child, pack({key: header[key] for key in ("number", "result", "error") if key in header}))
 
     def _do_shell(self, header: dict[str, Any], body: bytes) -> None:
         name = f"shell {header['shell']}"
@@ -320,7 +322,7 @@ class Keeper:
                 if child.call is None:
                     continue
                 if "call" in header:
-                    asked = {key: header.get(key) for key in ("args", "kwargs")}
+                    asked = {key: header.get(key) for key in ("number", "args", "kwargs")}
                     self._send({"id": child.call.number, "event": "call", "name": str(header["call"]), **asked})
                 else:
                     self._done(child, **_claims(header))
@@ -468,6 +470,8 @@ class Keeper:
     def _remove_folder(self) -> None:
         if self._root:
             folder.remove(self._root)
+        for place in self._configuration.get("emptied", ()):  # what else is ours alone
+            folder.empty(place)
 
     def _remove_all(self) -> None:
         self._remove_folder()
