@@ -11,6 +11,7 @@
 | `OPENENV_LINGER` | stay awake for a moment where a frame is about to come, see `openenv.protocol.lingering` | on |
 | `ENABLE_WEB_INTERFACE` | serve the page to play on | off |
 | `OPENENV_EGRESS` | `deny`: servers refuse themselves outgoing connections | none |
+| `OPENENV_OWN_USER` | the user that a server runs as owns nothing but what the server makes, as in an image | off |
 | `OPENENV_CACHE` | folder for what can be made again, such as the environments of uv | `~/.cache/openenv` |
 | `OPENENV_RUN` | name of this run, on all that providers make | random |
 | `AZURE_SUBSCRIPTION_ID` | subscription that the provider `aca` uses, where it is not told | none |
@@ -75,6 +76,11 @@ def egress_denied() -> bool:
     if text not in ("", "allow", "deny"):  # a slip must not open what was meant to be shut
         raise ConfigurationError(f"OPENENV_EGRESS={text!r} is neither 'deny' nor 'allow'")
     return text == "deny"
+
+
+def own_user() -> bool:
+    """Return whether this process's user owns nothing but what the process makes, so it can spoil nothing else."""
+    return os.environ.get("OPENENV_OWN_USER", "").lower() in ("1", "true", "yes", "on")
 
 
 def cache_folder() -> Path:

@@ -1,26 +1,29 @@
 """Runs Python code for real: a new interpreter for each step, a work folder for each episode.
 
-A program gets no input, no environment variables but a few harmless ones, and a limit on its time and on the
-output that is kept. Nothing it started goes on after its step. This keeps honest code apart; for hostile code run
-the server in a container or sandbox.
+Each program is a process of the episode's workspace, which holds it, limits it, and ends whatever it has started.
 """
 
-import asyncio
-import os
+import contextlib
 import sys
+from functools import cache
 from uuid import uuid4
 
 from openenv.environment import Environment
-from openenv.errors import NotResetError
+from openenv.errors import NotResetError, WorkspaceLostError
+from openenv.execution import Execution, WarmFork, Workspace
 from openenv.models import State, StepResult
 
 from ..models import PyExecObservation, ResetAction, RunCodeAction
-from . import program
-from .work_folder import WorkFolder, changed
 
 MAX_STEPS = 20
 REWARD_SUCCESS, REWARD_ERROR, REWARD_TIMEOUT = 1.0, -0.5, -1.0
 TIMEOUT_EXIT_CODE = -1
+
+
+@cache
+def backend() -> WarmFork:
+    """Return what opens the workspaces, the same one each time."""
+    return WarmFork()
 
 
 class PythonExecEnvironment(Environment[RunCodeAction | ResetAction, PyExecObservation, State]):
@@ -30,14 +33,13 @@ class PythonExecEnvironment(Environment[RunCodeAction | ResetAction, PyExecObser
 
     def __init__(self) -> None:
         super().__init__()
-        self._folder: WorkFolder | None = None
+        self._workspace: Workspace | None = None
         self._seed: int | None = None
         self._state = State()
 
     async def reset(self, seed: int | None = None, episode_id: str | None = None) -> PyExecObservation:
-        """Make a new, empty work folder. The seed fixes the programs' hashes, and so the order of their sets."""
-        await self.close()
-        self._folder = await asyncio.to_thread(WorkFolder)
+        """Start with an empty work folder. The seed fixes the programs' hashes, and so the order of their sets."""
+        self._workspace = await self._empty_workspace()
         self._seed = seed
         self._state = State(episode_id=episode_id or uuid4().hex, step_count=0)
         return PyExecObservation(
@@ -49,12 +51,12 @@ class PythonExecEnvironment(Environment[RunCodeAction | ResetAction, PyExecObser
 
     async def step(self, action: RunCodeAction | ResetAction) -> StepResult[PyExecObservation]:
         """Run the code, or start over."""
-        if self._folder is None:
+        if self._workspace is None:
             raise NotResetError("There is no work folder yet: call reset() before step()")
         if isinstance(action, ResetAction):
             observation = await self.reset(self._seed, self._state.episode_id)
             return StepResult(observation, reward=0.0)
-        observation = await self._run(action, self._folder)
+        observation = _seen(await self._run(action, self._workspace), action.timeout_seconds)
         self._state.step_count += 1
         last = self._state.step_count >= MAX_STEPS
         return StepResult(observation, reward=_reward(observation), truncated=last)
@@ -66,41 +68,42 @@ class PythonExecEnvironment(Environment[RunCodeAction | ResetAction, PyExecObser
 
     async def close(self) -> None:
         """Remove the work folder."""
-        folder, self._folder = self._folder, None
-        if folder is not None:
-            await asyncio.to_thread(folder.remove)
+        workspace, self._workspace = self._workspace, None
+        if workspace is not None:
+            await workspace.close()
 
-    async def _run(self, action: RunCodeAction, folder: WorkFolder) -> PyExecObservation:
+    async def _empty_workspace(self) -> Workspace:
+        if self._workspace is not None:
+            try:
+                await self._workspace.reset()
+            except WorkspaceLostError:
+                await self.close()
+            else:
+                return self._workspace
+        return await backend().open()
+
+    async def _run(self, action: RunCodeAction, workspace: Workspace) -> Execution:
         script = f"step_{self._state.step_count}.py"
-        await asyncio.to_thread(folder.put, script, action.code.encode(errors="surrogatepass"))
-        before = await asyncio.to_thread(folder.files)
-        outcome = await program.run(
+        with contextlib.suppress(OSError):  # whatever an earlier program has left at its place
+            await workspace.remove(script)
+        await workspace.write(script, action.code.encode(errors="surrogatepass"))
+        return await workspace.run(
             [sys.executable, "-s", script],
-            cwd=folder.work,
-            env=self._variables(folder),
+            env={"PYTHONHASHSEED": str((self._seed or 0) % 2**32)},
             timeout_s=action.timeout_seconds,
         )
-        after = await asyncio.to_thread(folder.files)
-        late = f"TimeoutError: execution exceeded {action.timeout_seconds:g} s" if outcome.timed_out else ""
-        return PyExecObservation(
-            stdout=outcome.stdout,
-            stderr=outcome.stderr + late,
-            exit_code=TIMEOUT_EXIT_CODE if outcome.timed_out else outcome.exit_code,
-            timed_out=outcome.timed_out,
-            execution_time_ms=outcome.seconds * 1000,
-            files_changed=changed(before, after, besides=script),
-        )
 
-    def _variables(self, folder: WorkFolder) -> dict[str, str]:
-        return {
-            "PATH": os.defpath,
-            "HOME": str(folder.work),
-            "TMPDIR": str(folder.temporary),
-            "PYTHONHASHSEED": str((self._seed or 0) % 2**32),
-            "PYTHONUTF8": "1",
-            "PYTHONUNBUFFERED": "1",  # what was printed before a kill is seen
-            "PYTHONDONTWRITEBYTECODE": "1",  # a compiled module is no file that the agent changed
-        }
+
+def _seen(execution: Execution, timeout_s: float) -> PyExecObservation:
+    late = f"TimeoutError: execution exceeded {timeout_s:g} s" if execution.timed_out else ""
+    return PyExecObservation(
+        stdout=execution.stdout,
+        stderr=execution.stderr + late,
+        exit_code=TIMEOUT_EXIT_CODE if execution.timed_out else execution.returncode,
+        timed_out=execution.timed_out,
+        execution_time_ms=execution.seconds * 1000,
+        files_changed=list(execution.files_changed),
+    )
 
 
 def _reward(observation: PyExecObservation) -> float:

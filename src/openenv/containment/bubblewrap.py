@@ -10,7 +10,7 @@ import functools
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from openenv.containment.places import is_inside
@@ -33,6 +33,10 @@ def command_line(
     tmp_bytes: int | None = None,
     new_session: bool = True,
     folder: str = "/tmp",  # noqa: S108 - the one inside, which nobody else has
+    hidden: Sequence[str] = (),
+    links: Mapping[str, str] | None = None,
+    first: bool = False,
+    capabilities: Sequence[str] = (),
 ) -> list[str]:
     """Return the command line up to the `--` that the program follows.
 
@@ -49,21 +53,37 @@ def command_line(
         tmp_bytes: The size of `/tmp`; None for the system's default.
         new_session: Whether to leave the terminal; False where the caller has left it.
         folder: The working folder inside.
+        hidden: Folders that are empty inside but for what is named in them.
+        links: Symbolic links by their paths, where no folder from outside is.
+        first: Whether the program is process 1, which no other one inside can kill; it has to collect those that
+            come to it.
+        capabilities: What root keeps besides the right to take a user id, if `own_uid` is set.
     """
     bwrap = shutil.which("bwrap") or "bwrap"
-    line = [bwrap, *_isolation(own_uid), *(() if network else ("--unshare-net",)), "--die-with-parent"]
-    line += ["--new-session"] * new_session
+    line = [bwrap, *_isolation(own_uid, capabilities), *(() if network else ("--unshare-net",))]
+    line += ["--die-with-parent", *["--new-session"] * new_session, *["--as-pid-1"] * first]
     line += ["--proc", "/proc", "--dev", "/dev", *_tmpfs("/dev/shm", _SHARED_MEMORY_BYTES)]  # noqa: S108
     line += _tmpfs("/tmp", tmp_bytes)  # noqa: S108
-    line += _binds([*(("--ro-bind", path) for path in read), *(("--bind", path) for path in write)])
+    empty = [path for path in hidden if any(is_inside(path, place) for place in (*read, *write))]
+    line += _binds(
+        [
+            *(("--ro-bind", path) for path in read),
+            *(("--bind", path) for path in write),
+            *(("--tmpfs", path) for path in empty),
+        ]
+    )
+    for path, target in (links or {}).items():
+        if not any(is_inside(path, place) for place in (*read, *write)):
+            line += ["--symlink", target, path]
     line += [word for path in devices for word in ("--dev-bind-try", path, path)]
+    line += [word for path in empty for word in ("--remount-ro", path)]
     return [*line, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", folder]
 
 
-def _isolation(own_uid: bool) -> list[str]:
+def _isolation(own_uid: bool, capabilities: Sequence[str] = ()) -> list[str]:
     if own_uid:  # the rest of the capabilities goes when the program takes its user id
-        capabilities = ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
-        return [*_NAMESPACES, "--cap-drop", "ALL", *capabilities]
+        kept = [word for name in ("CAP_SETUID", "CAP_SETGID", *capabilities) for word in ("--cap-add", name)]
+        return [*_NAMESPACES, "--cap-drop", "ALL", *kept]
     return [*_NAMESPACES, "--unshare-user", *_no_more_namespaces(), "--cap-drop", "ALL"]
 
 
@@ -82,7 +102,9 @@ def _binds(wanted: Sequence[tuple[str, str]]) -> list[str]:
                 line += ["--perms", "0755", "--dir", folder]
                 there.add(folder)
         bound.append(path)
-        if how == "--ro-bind" and path.count("/") == 1 and os.path.islink(path):  # such as /bin to usr/bin
+        if how == "--tmpfs":
+            line += ["--perms", "0755", "--tmpfs", path]
+        elif how == "--ro-bind" and path.count("/") == 1 and os.path.islink(path):  # such as /bin to usr/bin
             line += ["--symlink", os.readlink(path), path]
         else:
             line += [f"{how}-try", path, path]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from openenv.containment import bubblewrap, identity, landlock, layers
 from openenv.containment.layers import Layers
@@ -29,6 +30,7 @@ class Holding:
         network: Whether it may use the network of this machine.
         limits: For `Restrictions.limits`; `processes` may be there.
         memory_bytes: Memory of all its processes together; without a control group, of each.
+        own_user: Whether this program's user owns nothing but what the process may change anyway.
         without: Layers not to be used.
         require: Layers that have to be active.
 
@@ -49,6 +51,7 @@ class Holding:
         network: bool = False,
         limits: Mapping[str, int] | None = None,
         memory_bytes: int | None = None,
+        own_user: bool = False,
         without: Collection[str] = (),
         require: Collection[str] = (),
     ) -> None:
@@ -56,6 +59,7 @@ class Holding:
         self._network = network
         self._limits = dict(limits or {})
         self._memory_bytes = memory_bytes
+        self._own_user = own_user
         self._abi = 0 if "landlock" in without else landlock.abi()
         absent = {name: reason for name, reason in layers.probe().items() if reason is not None}
         absent |= dict.fromkeys(without, "not wanted")
@@ -67,8 +71,8 @@ class Holding:
         self.uid = identity.fresh() if "uid" in self._active else None
         self.layers = Layers(self._active, absent, tuple(self._weaknesses()))
 
-    def namespaces(self, *, tmp_bytes: int | None, folder: str, new_session: bool = True) -> list[str]:
-        """Return the command line that makes the namespaces, as `bubblewrap.command_line`."""
+    def namespaces(self, *, tmp_bytes: int | None, folder: str, new_session: bool = True, **more: Any) -> list[str]:
+        """Return the command line that makes the namespaces, as `bubblewrap.command_line`, which gets the rest."""
         return bubblewrap.command_line(
             read=self._read,
             write=self._write,
@@ -78,6 +82,7 @@ class Holding:
             tmp_bytes=tmp_bytes,
             new_session=new_session,
             folder=folder,
+            **more,
         )
 
     def restrictions(self, tmp: str) -> Restrictions:
@@ -123,7 +128,7 @@ class Holding:
             # Landlock does not hold Unix sockets that are files.
             "unix_sockets": inside and (not self._network or self._scoped),
             "signals": self._apart or self._scoped,
-            "metadata": self._apart,
+            "metadata": self._apart or self._own_user,
             "others": self._apart,
         }
 
@@ -162,6 +167,8 @@ class Holding:
             found.append("Disk use is limited for each file, not in total")
             if "seccomp" not in self._active:
                 found.append("UDP and the Unix sockets of this machine are open")
+        if "seccomp" in self._active and not (self._apart or self._own_user):
+            found.append("Modes, owners and times of files cannot be changed, not even of its own")
         if not (self._apart or self._scoped or "seccomp" in self._active):
             found.append("Processes of the same user can be signalled")
         return found

@@ -16,20 +16,36 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from openenv.execution.backends import Backend, WarmFork
+    from openenv.execution.backends import Backend, backend
+    from openenv.execution.bubblewrap import Bubblewrap
+    from openenv.execution.docker_exec import DockerExec
     from openenv.execution.limits import Limits
     from openenv.execution.results import CodeError, Execution
+    from openenv.execution.warm_fork import WarmFork
     from openenv.execution.workspace import Workspace
 
-__all__ = ["Backend", "CodeError", "Execution", "Limits", "WarmFork", "Workspace"]
+__all__ = [
+    "Backend",
+    "Bubblewrap",
+    "CodeError",
+    "DockerExec",
+    "Execution",
+    "Limits",
+    "WarmFork",
+    "Workspace",
+    "backend",
+]
 
 _HOMES = {
     "Backend": "backends",
+    "Bubblewrap": "bubblewrap",
     "CodeError": "results",
+    "DockerExec": "docker_exec",
     "Execution": "results",
     "Limits": "limits",
-    "WarmFork": "backends",
+    "WarmFork": "warm_fork",
     "Workspace": "workspace",
+    "backend": "backends",
 }
 
 

@@ -17,7 +17,7 @@ class Limits:
         timeout_s: Seconds that a call may take, unless the call says otherwise.
         memory_bytes: Memory of each process; of all together, too, where a control group can be made.
         processes: Processes and threads at one time.
-        files: Open files of each process.
+        files: Open files of each process; a shell wants 256.
         file_bytes: The size of a file.
         disk_bytes: What is on the disk in all. It is looked at four times a second, so it can be exceeded by what
             is written in that time; the programs that run are ended then.

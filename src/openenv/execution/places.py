@@ -33,6 +33,7 @@ class Visible:
         hidden: Folders of installed packages, which are left out.
         packages: Files and folders of the packages that were named.
         search: Where those are imported from by a process that is not held.
+        whole: Folders that hold all of `read`, and what is hidden besides: for whoever hides it by other means.
     """
 
     read: tuple[str, ...]
@@ -40,6 +41,7 @@ class Visible:
     hidden: tuple[str, ...]
     packages: tuple[str, ...]
     search: tuple[str, ...]
+    whole: tuple[str, ...]
 
 
 def visible(packages: Sequence[str], read: Iterable[str] = ()) -> Visible:
@@ -56,11 +58,19 @@ def visible(packages: Sequence[str], read: Iterable[str] = ()) -> Visible:
     named, search = _entries_of(packages)
     shown: list[str] = []
     listed: list[str] = []
-    for path in outermost(map(os.path.realpath, [*system(network=False), *_standard_library()])):
+    around = [*system(network=False), *_standard_library()]
+    for path in outermost(map(os.path.realpath, around)):
         _around(path, hidden, shown, listed)
     extra = [form for path in read for form in (os.path.abspath(path), os.path.realpath(path))]
-    every = dict.fromkeys([*shown, *map(os.path.realpath, named), *extra])
-    return Visible(tuple(every), tuple(listed), tuple(hidden), tuple(named), tuple(search))
+    more = [*map(os.path.realpath, named), *extra]
+    return Visible(
+        read=tuple(dict.fromkeys([*shown, *more])),
+        listed=tuple(listed),
+        hidden=tuple(hidden),
+        packages=tuple(named),
+        search=tuple(search),
+        whole=tuple(dict.fromkeys([*outermost([*around, *map(os.path.realpath, around)]), *named, *more])),
+    )
 
 
 def _site_folders() -> list[str]:

@@ -67,6 +67,13 @@ class Execution:
         """Whether it ended by itself with exit code 0."""
         return self.exit_code == 0 and not self.timed_out and not self.killed_for
 
+    @property
+    def returncode(self) -> int:
+        """The exit status, or minus the number of the signal that ended it, as `subprocess` has it."""
+        if self.exit_code is not None:
+            return self.exit_code
+        return -next((number for number in range(1, 65) if signal_name(number) == self.signal), 1)
+
 
 def signal_name(number: int) -> str:
     """Return the name of a signal, such as `SIGSEGV`."""

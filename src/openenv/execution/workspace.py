@@ -14,7 +14,7 @@ import io
 import os
 import re
 import tarfile
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -54,17 +54,17 @@ class Workspace:
         link: The line to its keeper.
         layers: What holds the programs.
         limits: What they may use.
-        clean_up: Removes what is left of a workspace whose keeper was killed, given its work folder; it blocks.
+        gone: Waits for the end of what was started for it, and removes what a keeper that was killed has left.
     """
 
     def __init__(
-        self, link: Link, layers: Layers, limits: Limits, clean_up: Callable[[str], object] | None = None
+        self, link: Link, layers: Layers, limits: Limits, gone: Callable[[], Awaitable[object]] | None = None
     ) -> None:
         self.folder = ""
         self.layers = layers
         self.limits = limits
         self._link = link
-        self._clean_up = clean_up
+        self._gone = gone
         self._turns: dict[str, asyncio.Lock] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._held = contextlib.ExitStack()
@@ -270,9 +270,8 @@ class Workspace:
                 async with asyncio.timeout(END_S):
                     await asyncio.shield(self._link.ended)
             self._link.close()
-        clean_up, self._clean_up = self._clean_up, None
-        if clean_up is not None and self.folder:
-            await asyncio.to_thread(clean_up, self.folder)
+        if self._gone is not None:
+            await self._gone()
 
     async def __aenter__(self) -> Self:
         return self

@@ -198,7 +198,13 @@ class SandboxProvider(LocalProvider):
         """Return all environment variables of the server."""
         around = settings.inherited_environment()
         kept = {name: value for name, value in around.items() if name in _INHERITED or name.startswith("LC_")}
-        return {**kept, "USER": "sandbox", "LOGNAME": "sandbox", **self.own_variables(), **self._private}
+        names = {"USER": "sandbox", "LOGNAME": "sandbox", "OPENENV_OWN_USER": "1" if self._is_apart else "0"}
+        return {**kept, **names, **self.own_variables(), **self._private}
+
+    @property
+    def _is_apart(self) -> bool:
+        """Whether there is nothing inside that belongs to the server's user but was not made by it."""
+        return self.layers is not None and not {"namespaces", "uid"}.isdisjoint(self.layers.active)
 
     def _python_path(self) -> str:
         inherited = settings.inherited_environment().get("PYTHONPATH", "")

@@ -11,7 +11,7 @@ import os
 import shutil
 from typing import NamedTuple
 
-__all__ = ["Files", "Usage", "changed", "files", "remove"]
+__all__ = ["Files", "Usage", "changed", "empty", "files", "remove"]
 
 MOST_FILES = 20_000
 MOST_NAMES = 1000
@@ -69,10 +69,21 @@ def changed(before: Files, after: Files) -> list[str]:
 
 def remove(top: str) -> None:
     """Remove a folder, when no program is left in it that could add to it."""
-    shutil.rmtree(top, ignore_errors=True)
+    with contextlib.suppress(RecursionError):
+        shutil.rmtree(top, ignore_errors=True)
     if os.path.lexists(top):  # locked folders, or ones too deep for a recursion
         _flatten(top)
         shutil.rmtree(top, ignore_errors=True)
+
+
+def empty(top: str) -> None:
+    """Remove all that is in a folder, likewise."""
+    with contextlib.suppress(OSError):
+        for entry in list(os.scandir(top)):
+            if entry.is_dir(follow_symlinks=False):
+                remove(entry.path)
+            else:
+                os.unlink(entry.path)
 
 
 def _flatten(top: str) -> None:

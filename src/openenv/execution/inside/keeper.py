@@ -138,6 +138,8 @@ class Keeper:
         os.chmod(self._root, 0o711)  # noqa: S103 - programs may be another user
         work, temporary = (os.path.join(self._root, name) for name in ("work", "tmp"))
         held = Restrictions.from_json(header["restrictions"])
+        if held.refused is not None:  # memory and queues that a user has in common would outlive a reset
+            held = replace(held, refused={**held.refused, "others": False})
         for place in (work, temporary):
             os.mkdir(place, 0o700)
             if held.uid is not None:
@@ -468,6 +470,8 @@ class Keeper:
     def _remove_folder(self) -> None:
         if self._root:
             folder.remove(self._root)
+        for place in self._configuration.get("emptied", ()):  # what else is ours alone
+            folder.empty(place)
 
     def _remove_all(self) -> None:
         self._remove_folder()
