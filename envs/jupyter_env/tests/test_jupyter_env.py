@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from jupyter_env import Cell, JupyterAction, JupyterEnv
+from jupyter_env import Cell, JupyterAction, JupyterEnv, JupyterObservation
 from jupyter_env.policies import MAX_RETURN, MIN_RETURN, SOLUTIONS, null, oracle
 from jupyter_env.server.jupyter_environment import JupyterEnvironment
 from jupyter_env.server.kernel import MAX_PRINTED
@@ -277,12 +277,11 @@ def test_whatever_is_run_the_next_cell_runs(code):
     (first, second) = episode(code, "6 * 7")
     assert first.reward is None
     assert second.observation.cells[0].outputs[-1].text == "42"
-    StepResult.model_validate_json(first.model_dump_json())
+    JupyterObservation.model_validate_json(first.observation.model_dump_json())
 
 
 def test_what_claims_to_be_a_message_of_the_kernel_is_checked():
-    forge = "import inspect, __main__\nframe = inspect.currentframe()\n"
-    forge += "while 'publish' not in frame.f_globals: frame = frame.f_back\npublish = frame.f_globals['publish']\n"
+    forge = "publish = get_ipython().kernel.session.send.__globals__['publish']\n"
     forge += "publish('nonsense', True); publish('[]', True); publish('[\"stream\", {}]', True)\n"
     forge += 'publish(\'["display_data", {"data": {"image/png": 5}}]\', True)\nprint(\'done\')'
     forged = cell(forge)
@@ -310,7 +309,7 @@ def test_each_task_is_solved_by_its_solution_and_by_nothing_less(task_id, seed):
         "answer = 10 ** 400",
         "answer = True",
         "answer = [20.9]",
-        "class Always(float):\n    def __eq__(self, other): return True\n    __le__ = __ge__ = __eq__\nanswer = Always()",
+        "class Always(float):\n    def __le__(self, _): return True\n    __ge__ = __le__\nanswer = Always()",
         "answer = type('A', (), {'item': lambda self: 1 / 0})()",
     ],
 )
@@ -321,7 +320,8 @@ def test_no_trick_is_the_right_answer(code):
 def test_numbers_of_numpy_are_numbers():
     if find_spec("pandas") is None:
         pytest.skip("pandas is not installed")
-    code = "import pandas\nt = pandas.read_csv('readings.csv').celsius\nanswer = t[t.abs() <= 100].mean()\ntype(answer)"
+    code = "import pandas\nt = pandas.read_csv('readings.csv').celsius\n"
+    code += "answer = t[t.abs() <= 100].to_numpy().mean()\ntype(answer)"
     (result,) = episode(JupyterAction(code=code, submit=True), task_id="sensor", seed=3)
     assert "numpy" in result.observation.cells[0].outputs[0].text
     assert result.reward == 1.0
@@ -461,7 +461,8 @@ def test_two_sessions_do_not_see_one_another():
 
 
 def test_a_close_leaves_no_process_and_no_folder():
-    code = "import os, subprocess\nsubprocess.Popen(['sleep', '600'], start_new_session=True)\nos.getpid(), os.getcwd()"
+    code = "import os, subprocess\nsubprocess.Popen(['sleep', '600'], start_new_session=True)\n"
+    code += "os.getpid(), os.getcwd()"
 
     async def play() -> tuple[int, str]:
         environment = JupyterEnvironment()
