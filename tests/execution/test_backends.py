@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from openenv.errors import ConfigurationError, IsolationError
 from openenv.execution import Bubblewrap, DockerExec, WarmFork, backend
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="workspaces are of Linux")
+MISSING = {name: why for name, why in probe().items() if why and name in ("landlock", "namespaces")}
+both = pytest.mark.skipif(bool(MISSING), reason=f"not to be had here: {MISSING}")
 
 
 def groups_of(mark: str) -> set[str]:
@@ -125,12 +128,31 @@ async def test_all_ends_when_the_program_is_killed(kind, layer):
     await until(lambda: not there(made))
 
 
+@both
+def test_the_quickest_is_taken_where_programs_can_spoil_nothing_of_the_server_s_user(monkeypatch):
+    monkeypatch.setenv("OPENENV_OWN_USER", "1")
+    assert type(backend(LIMITS, without={"uid"})) is WarmFork
+    assert type(backend(LIMITS, without={"uid", "landlock"})) is Bubblewrap
+    monkeypatch.delenv("OPENENV_OWN_USER")
+    assert type(backend(LIMITS, without={"uid"})) is Bubblewrap
+    assert type(backend(LIMITS, without={"uid", "namespaces"})) is WarmFork
+
+
+@both
+async def test_what_was_left_behind_and_takes_all_processes_is_ended_when_one_is_needed():
+    async with await Bubblewrap(replace(LIMITS, processes=16)).open() as workspace:  # its keeper is counted, too
+        await workspace.python("x = 1")
+        await workspace.shell("for _ in $(seq 64); do sleep 1005 & done")
+        ran = await workspace.run("echo fine")
+        after = await workspace.python("'x' in globals()")
+        again = await workspace.python("1")
+    assert ran.stdout == "fine\n"
+    assert (after.value, after.context_lost) == ("False", True)
+    assert not again.context_lost
+
+
 @linux
-def test_the_first_that_can_be_had_is_taken(monkeypatch):
-    wanted = WarmFork if probe()["landlock"] is None else Bubblewrap
-    assert type(backend(LIMITS)) is wanted
-    if probe()["namespaces"] is None:
-        assert type(backend(LIMITS, without={"landlock"})) is Bubblewrap
+def test_nothing_is_run_where_nothing_holds_it():
     with pytest.raises(IsolationError, match="apt-get install bubblewrap") as told:
         backend(LIMITS, without={"landlock", "namespaces"})
     assert "WarmFork: " in str(told.value)

@@ -88,7 +88,9 @@ class JupyterEnvironment(Environment[JupyterAction, JupyterObservation, State]):
             task_id=self._task.id,
             cells=cells,
             kernel_restarted=restarted,
-            message="" if self._kernel.runs else "The kernel has died; the next cell gets a new one, without variables",
+            message=""
+            if self._kernel.runs
+            else "The kernel has died; the next cell gets a new one, without variables",
         )
         last = self._state.step_count >= self._max_steps
         reward = await self._graded(workspace) if action.submit or last else None
@@ -133,4 +135,3 @@ class JupyterEnvironment(Environment[JupyterAction, JupyterObservation, State]):
         answer: Any = await self._kernel.value_of("answer")
         await self._kernel.stop()
         return await self._task.grade(HandedIn(workspace, answer))
-

@@ -5,7 +5,7 @@ import zlib
 
 MAGIC = b"\x89PNG\r\n\x1a\n"
 CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}
-MOST_PIXELS = 1_000_000
+MOST_PIXELS = 20_000
 
 
 class PictureError(ValueError):
@@ -73,7 +73,9 @@ def _unfiltered(kind: int, row: bytearray, above: bytearray, step: int) -> bytea
         up, corner = above[i], above[i - step] if i >= step else 0
         if kind == 4:
             guess = left + up - corner
-            nearest = min((abs(guess - left), 0, left), (abs(guess - up), 1, up), (abs(guess - corner), 2, corner))[2]
+            nearest = min((abs(guess - left), 0, left), (abs(guess - up), 1, up), (abs(guess - corner), 2, corner))[
+                2
+            ]
         else:
             nearest = (0, left, up, (left + up) // 2)[kind] if kind < 4 else 0
         row[i] = (value + nearest) & 0xFF
