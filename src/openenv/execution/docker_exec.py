@@ -106,6 +106,7 @@ class DockerExec(Backend):
             "write": list(write),
             "require": list(require),
             "without": list(without),
+            "own_user": image is not None,  # nobody else's files are in a container of ours
         }
         self._base_url, self._place = base_url, address(base_url)
         self._lock = threading.Lock()
