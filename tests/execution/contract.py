@@ -355,6 +355,12 @@ for kind, address in ((socket.SOCK_STREAM, ("127.0.0.1", %d)), (socket.SOCK_DGRA
             for number in range(10):
                 group.create_task(play(number))
 
+    async def test_what_ends_does_not_take_with_it_what_begins(self, backend: Backend):
+        async with await backend.open() as workspace:
+            for _ in range(4):
+                found = await asyncio.gather(*(workspace.run(["true"]) for _ in range(12)))
+                assert all(one.ok for one in found)
+
     async def test_its_layers_are_told(self, backend: Backend):
         assert "seccomp" in backend.layers.active
         async with await backend.open() as workspace:
