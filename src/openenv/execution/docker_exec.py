@@ -100,7 +100,7 @@ class DockerExec(Backend):
         )
         self._options = ContainerOptions.of(options)
         self._python, self._user, self._env = python, user, dict(env or {})
-        self._asked = {
+        self._asked: dict[str, Any] = {
             "limits": process_limits(self.limits),
             "read": list(read),
             "write": list(write),

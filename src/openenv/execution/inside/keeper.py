@@ -15,6 +15,7 @@ import tempfile
 import termios
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -89,6 +90,7 @@ class Keeper:
         self._files: folder.Files = {}
         self._ended = False
         self._next_look = 0.0
+        self._newest = 0
         self._configuration: dict[str, Any] = {}
         self._place: Place
         self._root = ""
@@ -96,6 +98,7 @@ class Keeper:
     def serve(self) -> None:
         """Serve until the connection ends, then end and remove everything."""
         tree.adopt()
+        tree.stand_apart()
         self._selector.register(self._read, selectors.EVENT_READ, self._requested)
         try:
             while not self._ended:
@@ -135,7 +138,7 @@ class Keeper:
         self._configuration = header
         # What is in the two folders is the programs' to change; the folders themselves stay what they are.
         self._root = tempfile.mkdtemp(prefix="openenv-work-", dir=header["base"])
-        os.chmod(self._root, 0o711)  # noqa: S103 - programs may be another user
+        _make_mode(self._root, 0o711)  # programs may be another user
         work, temporary = (os.path.join(self._root, name) for name in ("work", "tmp"))
         held = Restrictions.from_json(header["restrictions"])
         if held.refused is not None:  # memory and queues that a user has in common would outlive a reset
@@ -230,7 +233,7 @@ class Keeper:
     def _begin(
         self, name: str, run: Callable[[], None], stays: bool, *, place: Place | None = None, **how: Any
     ) -> Child:
-        os.chmod(self._place.folder, 0o700)  # whatever its programs have made of it
+        _make_mode(self._place.folder, 0o700)  # whatever its programs have made of it
         child = Child(name, start(place or self._place, run, **how), stays)
         self._children[name] = child
         listen = partial(self._selector.register, events=selectors.EVENT_READ)
@@ -364,7 +367,8 @@ class Keeper:
                 for process in (orphan, *tree.below(orphan.pid, found)):
                     tree.kill(process.pid)
             for orphan in orphans:
-                os.waitpid(orphan.pid, 0)
+                with suppress(ChildProcessError):  # not ours after all, where that cannot be told
+                    os.waitpid(orphan.pid, 0)
 
     def _kill(self, child: Child) -> None:
         """Kill a process and all below it; its end is seen in a moment."""
@@ -459,11 +463,23 @@ class Keeper:
         busy = [child for child in self._children.values() if child.call is not None]
         if busy and now >= self._next_look:
             self._next_look = now + LOOK_S
+            reason = ""
             if folder.files(self._root).bytes > self._configuration["disk_bytes"]:
-                for child in busy:
-                    assert child.call is not None
-                    child.call.killed_for = "disk"
-                    self._kill(child)
+                reason = "disk"
+            elif self._too_many():
+                reason = "processes"
+            for child in busy if reason else ():
+                assert child.call is not None
+                child.call.killed_for = reason
+                self._kill(child)
+
+    def _too_many(self) -> bool:
+        """Return whether there are too many processes, if it is for us to see that."""
+        most: int | None = self._configuration.get("processes")
+        if most is None or abs((last := tree.newest()) - self._newest) < most / 2:  # to look costs more than to ask
+            return False
+        self._newest = last
+        return len(tree.below(os.getpid(), tree.processes())) > most
 
     # --- places ----------------------------------------------------------------------------------
 
@@ -475,7 +491,7 @@ class Keeper:
         os.mkdir(packages)
         for entry in entries:
             os.symlink(entry, os.path.join(packages, os.path.basename(entry)))
-        os.chmod(packages, 0o755)  # noqa: S103 - likewise
+        _make_mode(packages, 0o755)  # likewise
         return [packages]
 
     def _remove_folder(self) -> None:
@@ -510,6 +526,12 @@ def keep(read: int, write: int) -> None:
         os.write(2, f"The keeper of a workspace has failed: {type(error).__name__}: {error}\n".encode())
     finally:
         os._exit(status)
+
+
+def _make_mode(path: str, mode: int) -> None:
+    """Set a folder's mode, unless that is refused: in a sandbox, where programs are our user and cannot either."""
+    with suppress(PermissionError):
+        os.chmod(path, mode)
 
 
 def _act(action: str, path: str) -> None:

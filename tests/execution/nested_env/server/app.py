@@ -2,13 +2,13 @@
 
 import asyncio
 
-from ..models import Came, Given
-
 from openenv import execution
 from openenv.environment import Environment
 from openenv.execution import Execution, Limits
 from openenv.models import State
 from openenv.server import create_app
+
+from ..models import Came, Given
 
 LIMITS = Limits(memory_bytes=512 * 2**20, processes=40, disk_bytes=32 * 2**20)
 
