@@ -63,6 +63,10 @@ class Nested:
         came = play(command="echo 1 > one; python3 -c 'print(2)' | cat - one; ls")
         assert came.shell[0][0].startswith("2\n1\none\n"), came.shell
 
+    def test_a_shell_stays_though_it_is_interrupted(self, play):
+        came = play(before="A=5; mkdir d; cd d; sleep 600", command='echo $A; basename "$PWD"; echo err >&2')
+        assert came.shell == [["5\nd\nerr\n", "", 0, None, False, ""]]
+
     def test_many_at_once_do_not_take_processes_from_one_another(self, play):
         line = "for i in 1 2 3 4 5 6 7 8; do sleep 1 & done; echo a | cat | cat; wait"
         came = play(code="x = 1\nprint(x)", command=line, workspaces=AT_ONCE)

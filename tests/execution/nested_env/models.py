@@ -11,7 +11,8 @@ class Given(Action):
     Attributes:
         backend: A class of `openenv.execution`; empty for the one that is taken by itself.
         code: Python; empty for none.
-        command: A line for a shell after it.
+        before: A line for a shell, of which only the end is waited for.
+        command: A line for the same shell after it.
         workspaces: In how many.
         timeout_s: For each call.
         reset: Whether to reset them in between.
@@ -19,6 +20,7 @@ class Given(Action):
 
     backend: str = ""
     code: str = ""
+    before: str = ""
     command: str = ""
     workspaces: int = 1
     timeout_s: float = 20.0

@@ -27,7 +27,7 @@ from openenv.execution.inside.files import ACTIONS
 from openenv.execution.inside.frames import FrameError, Reader, pack
 from openenv.execution.inside.interpreter import Interpreter
 from openenv.execution.inside.output import Captured
-from openenv.execution.inside.shell import COMMAND, VARIABLES
+from openenv.execution.inside.shell import COMMAND, VARIABLES, WITHOUT_TERMINAL
 
 __all__ = ["Keeper", "keep"]
 
@@ -186,14 +186,17 @@ class Keeper:
         child = self._children.get(name)
         if child is None:
             run = run_program(COMMAND, VARIABLES)
-            child = self._begin(name, run, True, asked=True, terminal=tuple(header["size"]))
+            try:
+                child = self._begin(name, run, True, asked=True, terminal=tuple(header["size"]))
+            except PermissionError:
+                child = self._begin(name, _plain_shell, True, asked=True)
         self._ask(child, header, body + b"\0")
 
     def _do_type(self, header: dict[str, Any], body: bytes) -> None:
         child = self._children.get(f"shell {header['shell']}")
         told = {"id": header["id"], "event": "done"}
         if child is None or child.started.terminal is None:
-            told["refused"] = f"there is no shell {header['shell']!r}"
+            told["refused"] = f"there is no shell {header['shell']!r}, or it has no terminal"
         elif (taken := _write_what_fits(child.started.terminal, body)) < len(body):
             told["refused"] = f"the terminal took {taken} of {len(body)} bytes, for its program does not read"
         self._send(told)
@@ -456,7 +459,7 @@ class Keeper:
                 if child.stays and not child.interrupted:
                     child.interrupted = True
                     call.deadline = now + GRACE_S
-                    _interrupt(child.started)
+                    _interrupt(child.started, group=child.name != PYTHON)
                 else:
                     call.deadline = None
                     self._kill(child)
@@ -528,6 +531,11 @@ def keep(read: int, write: int) -> None:
         os._exit(status)
 
 
+def _plain_shell() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    run_program(COMMAND, WITHOUT_TERMINAL)()
+
+
 def _make_mode(path: str, mode: int) -> None:
     """Set a folder's mode, unless that is refused: in a sandbox, where programs are our user and cannot either."""
     with suppress(PermissionError):
@@ -552,8 +560,8 @@ def _claims(header: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _interrupt(started: Started) -> None:
-    """Interrupt what runs: a terminal's foreground program, or the process."""
+def _interrupt(started: Started, *, group: bool) -> None:
+    """Interrupt what runs: a terminal's foreground program, or the process, and its group if that is wanted."""
     pid = started.pid
     if started.terminal is not None:
         try:
@@ -566,7 +574,7 @@ def _interrupt(started: Started) -> None:
             pass
         return
     try:
-        os.kill(pid, signal.SIGINT)
+        (os.killpg if group else os.kill)(pid, signal.SIGINT)
     except OSError:
         pass
 

@@ -36,6 +36,8 @@ class NestedEnvironment(Environment[Given, Came, State]):
                     came.python.append(_told(await workspace.python(action.code, timeout_s=action.timeout_s)))
                 if action.reset:
                     await workspace.reset()
+                if action.before:
+                    await workspace.shell(action.before, timeout_s=1.0)
                 if action.command:
                     came.shell.append(_told(await workspace.shell(action.command, timeout_s=action.timeout_s)))
 
