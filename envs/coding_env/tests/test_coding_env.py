@@ -120,6 +120,16 @@ def test_code_that_takes_too_long_is_interrupted_and_the_variables_survive():
     assert last.observation.value == "6"
 
 
+def test_code_is_stopped_before_the_step_is():
+    async def main() -> None:
+        async with LocalServer(CodingEnvironment) as server, server.client(CodingEnv) as env:
+            await env.reset()
+            result = await env.step(CodeAction(code="while True: pass"), timeout_s=2)
+            assert result.observation.timed_out
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize(
     ("code", "exit_code"),
     [
