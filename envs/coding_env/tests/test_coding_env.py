@@ -120,14 +120,15 @@ def test_code_that_takes_too_long_is_interrupted_and_the_variables_survive():
     assert last.observation.value == "6"
 
 
-def test_code_is_stopped_before_the_step_is():
-    async def main() -> None:
-        async with LocalServer(CodingEnvironment) as server, server.client(CodingEnv) as env:
-            await env.reset()
-            result = await env.step(CodeAction(code="while True: pass"), timeout_s=2)
-            assert result.observation.timed_out
+@pytest.mark.parametrize("limit", [2.0, 0.4])
+def test_code_is_stopped_before_its_step_is(limit):
+    async def main(environment: CodingEnvironment) -> StepResult:
+        await environment.reset()
+        return await environment.step(CodeAction(code="while True: pass"), timeout_s=limit)
 
-    asyncio.run(main())
+    seen = played(main).observation
+    assert seen.timed_out
+    assert seen.error.type == "KeyboardInterrupt"
 
 
 @pytest.mark.parametrize(
