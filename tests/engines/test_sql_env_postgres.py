@@ -328,7 +328,7 @@ def test_eight_sessions_at_once_do_not_see_one_another():
             return mine.observation.rows, (await env.step(SqlAction(query=others))).observation.rows
 
     async def main() -> None:
-        async with LocalServer(environment) as server:
+        async with LocalServer(environment, action=SqlAction, observation=SqlObservation) as server:
             found = await asyncio.gather(*(episode(server, number) for number in range(8)))
         assert found == [([[number]], [[0]]) for number in range(8)]
 
@@ -467,7 +467,7 @@ def test_a_server_that_is_gone_is_no_reward():
 
 
 def test_the_policies_against_a_server():
-    provider = ProcessProvider("sql_env.server.app:app", env={"SQL_ENV_ENGINE": "postgres"})
+    provider = ProcessProvider("sql_env", env_vars={"SQL_ENV_ENGINE": "postgres"})
     with SqlEnv.with_provider(provider) as env:
         assert env.reset(seed=1).observation.dialect == "postgres"
         for task in TASKS:
