@@ -12,39 +12,43 @@ READ = "import csv\nrows = list(csv.reader(open({!r})))"
 SOLUTIONS = {
     "regions": [
         READ.format("sales.csv"),
-        "from collections import Counter\n"
-        "revenue = Counter()\n"
-        "for day, region, units, price in rows[1:]:\n"
-        "    if units:\n"
-        "        revenue[region] += int(units) * int(price)\n"
-        "answer = revenue.most_common(1)[0][0]\n"
-        "answer",
+        """
+from collections import Counter
+revenue = Counter()
+for day, region, units, price in rows[1:]:
+    if units:
+        revenue[region] += int(units) * int(price)
+answer = revenue.most_common(1)[0][0]
+answer""",
     ],
     "sensor": [
         READ.format("readings.csv"),
-        "kept = [float(value) for _, value in rows[1:] if -100 <= float(value) <= 100]\n"
-        "answer = sum(kept) / len(kept)\n"
-        "answer",
+        """
+kept = [float(value) for _, value in rows[1:] if -100 <= float(value) <= 100]
+answer = sum(kept) / len(kept)
+answer""",
     ],
     "totals": [
         READ.format("customers.csv") + "\nname = dict(rows[1:])",
-        "spent = dict.fromkeys(name.values(), 0)\n"
-        "for _, customer, cents in list(csv.reader(open('orders.csv')))[1:]:\n"
-        "    spent[name[customer]] += int(cents)\n"
-        "with open('totals.csv', 'w', newline='') as file:\n"
-        "    table = sorted(spent.items(), key=lambda one: (-one[1], one[0]))\n"
-        "    csv.writer(file).writerows([('name', 'cents'), *table])",
+        """
+spent = dict.fromkeys(name.values(), 0)
+for _, customer, cents in list(csv.reader(open("orders.csv")))[1:]:
+    spent[name[customer]] += int(cents)
+with open("totals.csv", "w", newline="") as file:
+    table = sorted(spent.items(), key=lambda one: (-one[1], one[0]))
+    csv.writer(file).writerows([("name", "cents"), *table])""",
     ],
     "heatmap": [
         READ.format("grid.csv"),
-        "import struct, zlib\n"
-        "def chunk(kind, data):\n"
-        "    return struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data))\n"
-        "size = struct.pack('>IIBBBBB', len(rows[0]), len(rows), 8, 0, 0, 0, 0)\n"
-        "lines = b''.join(b'\\0' + bytes(map(int, row)) for row in rows)\n"
-        "png = b'\\x89PNG\\r\\n\\x1a\\n' + chunk(b'IHDR', size) + chunk(b'IDAT', zlib.compress(lines))\n"
-        "png += chunk(b'IEND', b'')\n"
-        "written = open('grid.png', 'wb').write(png)",
+        r"""
+import struct, zlib
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+size = struct.pack(">IIBBBBB", len(rows[0]), len(rows), 8, 0, 0, 0, 0)
+lines = b"".join(b"\0" + bytes(map(int, row)) for row in rows)
+png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", size) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
+with open("grid.png", "wb") as file:
+    file.write(png)""",
         "from IPython.display import Image\nImage('grid.png')",
     ],
 }

@@ -1,7 +1,5 @@
 """What goes to the environment of long contexts and what comes back."""
 
-from typing import Any
-
 from pydantic import Field
 
 from openenv.models import Action, Observation
@@ -12,7 +10,8 @@ class ReplAction(Action):
 
     Attributes:
         code: Python. The text is in the variable `context`; variables stay from step to step. `llm_query(prompt)`
-            asks a sub-model; `FINAL(value)` and `FINAL_VAR("name")` give the final answer.
+            asks a sub-model, `llm_query_batched(prompts)` several things at once; `FINAL(value)` and
+            `FINAL_VAR("name")` give the final answer.
         final_answer: The final answer; None if there is none yet.
     """
 
@@ -59,4 +58,4 @@ class ReplObservation(Observation):
     )
     queries_left: int = Field(default=0, description="How many more queries the episode may have.")
     steps_left: int = Field(default=0, description="How many more steps the episode has.")
-    final_answer: Any = Field(default=None, description="The answer that ended the episode.")
+    final_answer: str | int | float | None = Field(default=None, description="The answer that ended the episode.")

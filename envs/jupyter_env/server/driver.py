@@ -118,6 +118,7 @@ class Recorder(Session):
     """Takes the messages of the kernel in place of a socket."""
 
     def send(self, stream, msg_or_type, content=None, *args, **kwargs):
+        """Take a message that is shown, and leave the others."""
         if isinstance(msg_or_type, dict):
             msg_or_type, content = msg_or_type["header"]["msg_type"], msg_or_type["content"]
         if msg_or_type in ("display_data", "execute_result", "update_display_data", "clear_output", "error"):
@@ -135,28 +136,33 @@ class Stream(io.TextIOBase):
         self.parent_header = {}
 
     def write(self, text):
+        """Take text."""
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
         outbox.write(self.name, text)
         return len(text)
 
     def writable(self):
+        """Whether it can be written to."""
         return True
 
     def flush(self):
+        """Send on what was printed."""
         outbox.flush()
 
     def fileno(self):
+        """Return the descriptor for programs that are started; what they write is seen, too."""
         return 1 if self.name == "stdout" else 2
 
     def set_parent(self, parent):
-        pass
+        """Take the request that runs; it is the same for all that is printed."""
 
 
 class Shell(InProcessInteractiveShell):
     """The shell, with commands in pipes: there are no terminals here."""
 
     def system(self, cmd):
+        """Run a command line, `!cmd`, and print what it writes."""
         program = subprocess.Popen(
             ["/bin/sh", "-c", self.var_expand(cmd, depth=1)],
             stdin=subprocess.DEVNULL,

@@ -1,4 +1,4 @@
-"""A kernel in a workspace, seen from the server: started when it is needed, asked to run cells, replaced if it dies."""
+"""A kernel in a workspace, seen from the server: started when needed, asked to run cells, replaced if it dies."""
 
 import ast
 import importlib.metadata
@@ -115,7 +115,7 @@ def _cell(done: Execution, outputs: Outputs) -> Cell:
         cell.status = "timeout" if done.timed_out else "died"
         return cell
     try:
-        count, ok, interrupted, cut = ast.literal_eval(done.value or "") if done.is_plain else ()
+        count, ok, interrupted, cut = ast.literal_eval(done.value or "")
         cell.status = "timeout" if interrupted and not ok else "ok" if ok else "error"
         cell.execution_count, cell.bytes_cut = int(count), cell.bytes_cut + int(cut)
     except (ValueError, TypeError, SyntaxError):

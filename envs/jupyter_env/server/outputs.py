@@ -11,6 +11,7 @@ from typing import Any
 from ..models import Output
 
 MAX_OUTPUTS = 1000
+BINARY = ("image/", "audio/", "video/", "application/pdf")
 ANSWERS = ("display_data", "execute_result")
 
 
@@ -101,9 +102,7 @@ def _output(kind: str, content: dict[str, Any]) -> Output:
         execution_count=content.get("execution_count"),
     )
     for mime, value in content["data"].items():
-        if (
-            mime.startswith(("image/", "audio/", "video/")) and mime != "image/svg+xml"
-        ) or mime == "application/pdf":
+        if mime.startswith(BINARY) and mime != "image/svg+xml":
             output.images[mime] = _decoded(value)
         elif mime != "text/plain":
             output.data[mime] = value if isinstance(value, str) else json.dumps(value)

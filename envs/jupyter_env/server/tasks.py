@@ -1,9 +1,10 @@
 """The tasks: what is to be done, the files for it, and how what was handed in is graded, from outside.
 
-The files are drawn anew from each seed, so an answer cannot be learnt by heart. What is right is worked out here, in
-the server's process, from the numbers that the files were made of.
+The files are drawn anew from each seed, so an answer cannot be learnt by heart. What is right is worked out here,
+in the server's process, from the numbers that the files were made of.
 """
 
+import asyncio
 import csv
 import io
 import json
@@ -53,7 +54,7 @@ class Task:
 
 
 def answers(right: Any, tolerance: float = 0.0) -> Callable[[HandedIn], Awaitable[float]]:
-    """Return a grader that compares the variable `answer`: numbers by how far they are off, all else for equality."""
+    """Return a grader that compares the variable `answer`: numbers within the tolerance, all else for equality."""
 
     async def grade(work: HandedIn) -> float:
         return float(_equal(work.answer, right, tolerance))
@@ -64,7 +65,9 @@ def answers(right: Any, tolerance: float = 0.0) -> Callable[[HandedIn], Awaitabl
 def _equal(answer: Any, right: Any, tolerance: float) -> bool:
     numbers = (int, float)
     if isinstance(right, numbers) and not isinstance(right, bool):
-        return isinstance(answer, numbers) and not isinstance(answer, bool) and abs(answer - right) <= tolerance
+        if not isinstance(answer, numbers) or isinstance(answer, bool):
+            return False
+        return right - tolerance <= answer <= right + tolerance
     if isinstance(right, list | tuple):
         return (
             isinstance(answer, list | tuple)
@@ -110,8 +113,8 @@ def sensor(random: Random) -> Task:
         rows.append([minute, value])
     return Task(
         "sensor",
-        "readings.csv has one temperature a minute. A reading below -100 or above 100 is an error of the sensor. Set "
-        "the variable `answer` to the mean of the other readings, right to 0.001.",
+        "readings.csv has one temperature a minute. A reading below -100 or above 100 is an error of the sensor. "
+        "Set the variable `answer` to the mean of the other readings, right to 0.001.",
         answers(sum(kept) / len(kept), 0.001),
         {"readings.csv": _csv(rows)},
     )
@@ -154,14 +157,15 @@ def heatmap(random: Random) -> Task:
 
     async def grade(work: HandedIn) -> float:
         try:
-            return float(grey(await work.workspace.read("grid.png", most_bytes=MOST_BYTES)) == pixels)
+            data = await work.workspace.read("grid.png", most_bytes=MOST_BYTES)
+            return float(await asyncio.to_thread(grey, data) == pixels)
         except (OSError, PictureError):
             return 0.0
 
     return Task(
         "heatmap",
-        "grid.csv is a table of numbers from 0 to 255, without a header. Draw it as the picture grid.png: one pixel "
-        "for each number, 0 is black and 255 is white, in grey or in colours that are grey.",
+        "grid.csv is a table of numbers from 0 to 255, without a header. Draw it as the picture grid.png: one "
+        "pixel for each number, 0 is black and 255 is white, in grey or in colours that are grey.",
         grade,
         {"grid.csv": _csv(pixels)},
     )

@@ -1,7 +1,7 @@
 """The application that serves the environment of long contexts.
 
-With `OPENENV_REPL_LLM_URL` (such as `http://127.0.0.1:8001/v1`) and `OPENENV_REPL_LLM_MODEL`, code may ask that model;
-`OPENENV_REPL_LLM_KEY` is its key, where one is needed.
+With `OPENENV_REPL_LLM_URL` (such as `http://127.0.0.1:8001/v1`) and `OPENENV_REPL_LLM_MODEL`, code may ask that
+model; `OPENENV_REPL_LLM_KEY` is its key, where one is needed.
 """
 
 import os

@@ -1,12 +1,14 @@
 """What an episode's interpreter begins with. This file is sent there as source; the server never imports it.
 
-The two functions that start with an underscore are the server's, and count for themselves; what is checked here only
-spares the interpreter a message that is too long to be sent.
+The two functions that start with an underscore are the server's, and count for themselves; what is checked here
+only spares the interpreter a message that is too long to be sent.
 """
 
 import json
+import threading
 
 MOST_BYTES = 1_000_000
+_one_at_a_time = threading.RLock()
 
 with open("context.txt", encoding="utf-8", newline="") as file:
     context = file.read()
@@ -15,9 +17,17 @@ del file
 
 def llm_query(prompt):
     """Ask the sub-model, and return what it says."""
-    if len(json.dumps(str(prompt))) > MOST_BYTES:
-        raise ValueError(f"a prompt of {len(str(prompt)):,} characters is too long; ask about parts of the text")
-    return _llm_query(str(prompt))  # noqa: F821 - the server's
+    return llm_query_batched([prompt])[0]
+
+
+def llm_query_batched(prompts):
+    """Ask the sub-model several things at once, and return what it says to each."""
+    prompts = [str(prompt) for prompt in prompts]
+    size = len(json.dumps(prompts))
+    if size > MOST_BYTES:
+        raise ValueError(f"{size:,} bytes are too much to ask at once; {MOST_BYTES:,} are allowed")
+    with _one_at_a_time:  # threads may ask, too
+        return _llm_queries(prompts)  # noqa: F821 - the server's
 
 
 def FINAL(value):  # noqa: N802 - the name is the pattern's

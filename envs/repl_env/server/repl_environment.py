@@ -1,9 +1,10 @@
-"""A long text as a variable in an interpreter, code over it, and a final answer: the recursive language model pattern.
+"""A long text as a variable in an interpreter, code over it, a final answer: the recursive language model pattern.
 
 The text never passes through the agent's own context: it goes into the workspace as a file, and of what the code
 prints only so much is shown. The answer is compared here; it is not where the code runs.
 """
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from random import SystemRandom
@@ -25,10 +26,12 @@ SIZE = 200_000
 MAX_STEPS = 20
 SHOWN_CHARACTERS = 8_000
 STEP_S = 60.0
+MOST = 2**53
+ANSWER_CHARACTERS = 100_000
 
 
 class ReplEnvironment(Environment[ReplAction, ReplObservation, State]):
-    """Questions about a text too long to be read, answered by code over it. Reward 1.0 for the right answer, else 0.0.
+    """Questions about a text too long to be read, answered by code over it. Reward 1.0 if right, else 0.0.
 
     Args:
         sub_model: What `llm_query` asks: an async function from a prompt to an answer. None: the code is told that
@@ -60,7 +63,7 @@ class ReplEnvironment(Environment[ReplAction, ReplObservation, State]):
         self._workspace: Workspace | None = None
         self._task: Task
         self._queries: Queries
-        self._answers: list[Any] = []
+        self._answers: list[str | float] = []
         self._state = State()
 
     async def reset(
@@ -81,7 +84,8 @@ class ReplEnvironment(Environment[ReplAction, ReplObservation, State]):
         Raises:
             InvalidRequestError: There is no such task, or the size is not allowed.
         """
-        self._task = make_task(task, size, SystemRandom().getrandbits(32) if seed is None else seed)
+        seed = SystemRandom().getrandbits(32) if seed is None else seed
+        self._task = await asyncio.to_thread(make_task, task, size, seed)
         self._queries = Queries(self._sub_model, self._query_limits)
         self._answers = []
         await self._begin(await self._emptied())
@@ -96,7 +100,7 @@ class ReplEnvironment(Environment[ReplAction, ReplObservation, State]):
         self._state.step_count += 1
         shown = await self._run(workspace, action.code) if action.code else {}
         if action.final_answer is not None:
-            self._answers.append(action.final_answer)
+            self._answer(action.final_answer)
         observation = self._observation(**shown)
         if self._answers:
             observation.final_answer = self._answers[0]
@@ -142,13 +146,18 @@ class ReplEnvironment(Environment[ReplAction, ReplObservation, State]):
         done = await workspace.python(
             code,
             timeout_s=self._step_s,
-            functions={"_llm_query": self._queries.ask, "_final": self._answers.append},
+            functions={"_llm_queries": self._queries.ask, "_final": self._answer},
         )
         shown = {**self._seen(done), "queries": self._queries.end_step()}
         if done.context_lost and not self._answers:
             await workspace.reset()  # what the code did to the folder must not keep the text out of it
             await self._begin(workspace)
         return shown
+
+    def _answer(self, value: object) -> None:
+        """Take a final answer, the first one; the code may call it with anything."""
+        if not self._answers:
+            self._answers.append(_plain(value))
 
     def _seen(self, done: Execution) -> dict[str, Any]:
         """Return what is shown of what the code did."""
@@ -172,6 +181,13 @@ class ReplEnvironment(Environment[ReplAction, ReplObservation, State]):
             steps_left=max(0, self._max_steps - self._state.step_count),
             **shown,
         )
+
+
+def _plain(value: object) -> str | float:
+    """Return a number that any reader of JSON takes as it is, or else a text."""
+    if isinstance(value, int | float) and abs(value) < MOST:  # infinity and what is no number are not
+        return value
+    return str(value).encode("utf-8", "replace").decode()[:ANSWER_CHARACTERS]
 
 
 def _shortened(text: str, most: int) -> str:

@@ -67,36 +67,47 @@ class Queries:
         """How many more there may be."""
         return max(0, self._limits.queries - self._asked) if self._model is not None else 0
 
-    async def ask(self, prompt: object) -> str:
-        """Ask the model; the code calls it, so anything may come.
+    async def ask(self, prompts: object) -> list[str]:
+        """Ask the model several things at once; the code calls it, so anything may come.
 
         Raises:
-            RuntimeError: There is no model, or no more may be asked.
-            ValueError: The prompt is no text, or too long.
+            RuntimeError: There is no model, or so many may not be asked any more.
+            ValueError: A prompt is no text, or too long.
         """
         if self._model is None:
             raise RuntimeError("this environment has no sub-model: llm_query cannot be used here")
-        if not isinstance(prompt, str):
-            raise ValueError("a prompt is a text")
-        if len(prompt) > self._limits.prompt_characters:
-            raise ValueError(
-                f"a prompt may have {self._limits.prompt_characters:,} characters, and this one has {len(prompt):,}"
-            )
-        if not self.left:
-            raise RuntimeError(f"all {self._limits.queries} queries of the episode are used up")
-        self._asked += 1
+        asked = self._checked(prompts)
+        if len(asked) > self.left:
+            raise RuntimeError(f"of the {self._limits.queries} queries of the episode {self.left} are left")
+        self._asked += len(asked)
         task = asyncio.current_task()
         assert task is not None
         self._running.add(task)
         try:
-            answer = (await self._model(prompt))[: self._limits.answer_characters]
+            async with asyncio.TaskGroup() as group:
+                answers = [group.create_task(self._one(self._model, prompt)) for prompt in asked]
+        except BaseExceptionGroup as failed:
+            raise RuntimeError(f"the sub-model has failed: {failed.exceptions[0]}") from None
         finally:
             self._running.discard(task)
+        return [answer.result() for answer in answers]
+
+    async def _one(self, model: SubModel, prompt: str) -> str:
+        answer = (await model(prompt))[: self._limits.answer_characters]
         self._sizes.append((len(prompt), len(answer)))
         return answer
 
+    def _checked(self, prompts: object) -> list[str]:
+        most = self._limits.prompt_characters
+        if not isinstance(prompts, list) or not all(isinstance(prompt, str) for prompt in prompts):
+            raise ValueError("a prompt is a text")
+        longest = max(map(len, prompts), default=0)
+        if longest > most:
+            raise ValueError(f"a prompt may have {most:,} characters, and this one has {longest:,}")
+        return prompts
+
     def end_step(self) -> list[tuple[int, int]]:
-        """Give up the queries that nobody waits for any more; return the sizes of the others, since the last step."""
+        """Give up the queries that nobody waits for any more; return the sizes of this step's others."""
         for task in self._running:
             task.cancel()
         sizes, self._sizes = self._sizes, []

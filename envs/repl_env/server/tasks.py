@@ -11,7 +11,7 @@ from typing import Any
 
 from openenv.errors import InvalidRequestError
 
-SMALLEST, LARGEST = 1_000, 8_000_000
+SMALLEST, LARGEST = 10_000, 8_000_000
 
 SHIPS = ["Albatross", "Bonnie", "Cormorant", "Dolphin", "Esmeralda", "Fulmar", "Gannet", "Heron", "Isolde", "Juno"]
 GOODS = ["barley", "coal", "dates", "hemp", "iron", "linen", "oranges", "salt", "timber", "wine"]
@@ -26,7 +26,7 @@ class Task:
     """A question about a long text.
 
     Attributes:
-        id: Which kind, its size and its seed.
+        id: Which kind it is of.
         context: The text.
         question: What is to be answered.
         answer: What is right: a text, or a number.
@@ -61,33 +61,29 @@ def needle(random: Random, size: int) -> tuple[list[str], str, str | int]:
     keeper, *others = random.sample(PEOPLE, 4)
     place = random.choice(PLACES)
     code = random.randint(100_000, 999_999)
-    lines = _diary(random, size)
     said = [(keeper, place, code)]
     said += [(other, place, random.randint(100_000, 999_999)) for other in others]
     said += [(keeper, other, random.randint(100_000, 999_999)) for other in PLACES if other != place]
-    for who, where, number in said:
-        _insert(random, lines, f"{who} has changed the lock of {where}: the number is now {number}.")
+    facts = [f"{who} has changed the lock of {where}: the number is now {number}." for who, where, number in said]
+    lines = _diary(random, size, facts)
     return lines, f"Which number has the lock of {place} that {keeper} changed? Answer with the number.", code
 
 
 def counting(random: Random, size: int) -> tuple[list[str], str, str | int]:
     """Count the lines that tell of the same thing."""
     ship, good = random.choice(SHIPS), random.choice(GOODS)
-    lines = _diary(random, size)
-    for _ in range(random.randint(3, 9)):
-        _insert(random, lines, _unloading(random, ship, good))
+    lines = _diary(random, size, [_unloading(random, ship, good) for _ in range(random.randint(3, 9))])
     found = sum(f"The {ship} has unloaded" in line and line.endswith(f" of {good}.") for line in lines)
     return lines, f"How many times has the {ship} unloaded {good}? Answer with the number.", found
 
 
 def join_two_facts(random: Random, size: int) -> tuple[list[str], str, str | int]:
     """One line leads to another: who commands which ship, and where each ship winters."""
-    lines = _diary(random, size)
     captains = dict(zip(SHIPS, random.sample(PEOPLE, len(SHIPS)), strict=True))
     towns = dict(zip(SHIPS, random.sample(TOWNS, len(SHIPS)), strict=True))
-    for ship in SHIPS:
-        _insert(random, lines, f"{captains[ship]} is the new captain of the {ship}.")
-        _insert(random, lines, f"This year the {ship} will winter in {towns[ship]}.")
+    facts = [f"{captains[ship]} is the new captain of the {ship}." for ship in SHIPS]
+    facts += [f"This year the {ship} will winter in {towns[ship]}." for ship in SHIPS]
+    lines = _diary(random, size, facts)
     ship = random.choice(SHIPS)
     question = (
         f"In which town will the ship winter whose captain is {captains[ship]}? Answer with the name of the town."
@@ -119,24 +115,23 @@ def make_task(kind: str | None, size: int, seed: int) -> Task:
     if not SMALLEST <= size <= LARGEST:
         raise InvalidRequestError(f"A context has {SMALLEST:,} to {LARGEST:,} characters, and not {size:,}")
     lines, question, answer = KINDS[name](random, size)
-    return Task(f"{name}-{size}-{seed}", "\n".join(lines) + "\n", question, answer)
+    return Task(name, "\n".join(lines) + "\n", question, answer)
 
 
 # --- the text ----------------------------------------------------------------------------------------
 
 
-def _diary(random: Random, size: int) -> list[str]:
+def _diary(random: Random, size: int, facts: list[str]) -> list[str]:
+    """Return lines of about so many characters, with the facts in places of their own among them."""
     lines: list[str] = []
     length = 0
     while length < size:
         line = random.choice(_EVENTS)(random)
         lines.append(line)
         length += len(line) + 1
+    for place, fact in zip(random.sample(range(len(lines)), len(facts)), facts, strict=True):
+        lines[place] = fact
     return lines
-
-
-def _insert(random: Random, lines: list[str], line: str) -> None:
-    lines[random.randrange(len(lines))] = line
 
 
 def _unloading(random: Random, ship: str = "", good: str = "") -> str:
@@ -147,7 +142,7 @@ def _unloading(random: Random, ship: str = "", good: str = "") -> str:
 
 
 _EVENTS: list[Callable[[Random], str]] = [
-    lambda random: _unloading(random),
+    _unloading,
     lambda random: (
         f"{random.choice(PEOPLE)} was seen at {random.choice(PLACES)} at {random.randint(5, 22)} o'clock."
     ),
