@@ -258,6 +258,10 @@ def test_a_transaction_that_has_failed_is_told_and_can_be_rolled_back():
         ("SET temp_file_limit = -1", "InsufficientPrivilege"),
         ("SELECT * FROM pg_authid", "InsufficientPrivilege"),
         ("SELECT pg_reload_conf()", "InsufficientPrivilege"),
+        (
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'openenv'",
+            "InsufficientPrivilege",
+        ),
         ("CREATE SERVER s FOREIGN DATA WRAPPER postgres_fdw", "UndefinedObject"),
         ("CREATE SUBSCRIPTION s CONNECTION 'host=localhost' PUBLICATION p", "InsufficientPrivilege"),
     ],
@@ -366,6 +370,17 @@ def test_a_driver_that_is_killed_costs_the_statement_and_what_was_not_committed(
     assert lost.error.type == "ConnectionLost"
     assert "not committed" in lost.note
     assert (products.rows, items.rows) == ([[12]], [[0]])
+
+
+def test_an_agent_that_drops_all_it_has_can_still_connect():
+    for query in (
+        "DROP OWNED BY CURRENT_USER",
+        "ALTER ROLE CURRENT_USER PASSWORD 'mine'",
+        "DROP SCHEMA public CASCADE",
+    ):
+        *_, lost, fine = play(query, "SELECT pg_terminate_backend(pg_backend_pid())", "SELECT 1")
+        assert lost.observation.error.type == "ConnectionLost"
+        assert fine.observation.rows == [[1]], query
 
 
 PLAY_AND_WAIT = """
