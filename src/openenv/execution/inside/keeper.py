@@ -86,6 +86,7 @@ class Keeper:
         self._reader = Reader()
         self._selector = selectors.DefaultSelector()
         self._children: dict[str, Child] = {}
+        self._lost: set[str] = set()  # those that were ended while nobody waited, until somebody is told
         self._files: folder.Files = {}
         self._ended = False
         self._next_look = 0.0
@@ -231,8 +232,13 @@ class Keeper:
         self, name: str, run: Callable[[], None], stays: bool, *, place: Place | None = None, **how: Any
     ) -> Child:
         os.chmod(self._place.folder, 0o700)  # whatever its programs have made of it
-        child = Child(name, start(place or self._place, run, **how), stays)
-        self._children[name] = child
+        begin = partial(start, place or self._place, run, **how)
+        try:
+            started = begin()
+        except BlockingIOError:  # there are as many processes as may be
+            self._make_room()
+            started = begin()
+        child = self._children[name] = Child(name, started, stays)
         listen = partial(self._selector.register, events=selectors.EVENT_READ)
         for number, descriptor in enumerate(child.started.outputs):
             listen(descriptor, data=partial(self._wrote, child, number))
@@ -242,6 +248,14 @@ class Keeper:
         if child.started.terminal is not None:
             _plain_lines(child.started.terminal)
         return child
+
+    def _make_room(self) -> None:
+        """End all that nobody waits for; who comes back to one of these interpreters and shells is told."""
+        for child in [child for child in self._children.values() if child.call is None]:
+            self._kill(child)
+            if select.select([child.started.ended], [], [], END_S)[0]:
+                self._has_ended(child)
+            self._lost.add(child.name)
 
     def _interpret(self) -> None:
         Interpreter(3, 4, self._path).serve()
@@ -421,9 +435,10 @@ class Keeper:
             "files": folder.changed(before, usage.files),
             "timed_out": call.timed_out,
             "killed_for": call.killed_for,
-            "lost": False,
+            "lost": child.name in self._lost,
             **told,
         }
+        self._lost.discard(child.name)
         self._send(answer, out + err)
 
     def _send(self, header: dict[str, Any], body: bytes = b"") -> None:
