@@ -29,8 +29,8 @@ os.makedirs(startup, exist_ok=True)
 with open(os.path.join(startup, "README"), "w"):
     pass  # IPython would copy one with its permissions, and permissions may not be changed here
 
-from IPython.core.compilerop import CachingCompiler  # noqa: E402
 from ipykernel.inprocess.ipkernel import InProcessInteractiveShell, InProcessKernel  # noqa: E402
+from IPython.core.compilerop import CachingCompiler  # noqa: E402
 from jupyter_client.session import Session  # noqa: E402
 from traitlets import Any, Type, default  # noqa: E402
 from traitlets.config import Config  # noqa: E402

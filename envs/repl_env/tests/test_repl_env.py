@@ -1,4 +1,4 @@
-"""What repl_env promises: the contract of every environment, a context out of sight, fair grades, queries counted."""
+"""What repl_env promises: the contract of every environment, a context out of sight, fair grades, counting."""
 
 import asyncio
 import json
@@ -324,7 +324,7 @@ def test_an_openai_compatible_server_is_asked_as_such(monkeypatch):
             {"model": "small", "messages": [{"role": "user", "content": "hello"}]},
         )
     ]
-    with pytest.raises(RuntimeError, match="answers 500$"):
+    with pytest.raises(RuntimeError, match=r"answers 500$"):
         asyncio.run(model("hello"))
 
 
