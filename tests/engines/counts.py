@@ -16,6 +16,7 @@ ENGINES = {
     "ray_cluster": "Ray",
     "docker_engine": "Docker",
     "bubblewrap": "bubblewrap",
+    "postgres": "PostgreSQL",
     "daytona_service": "Daytona*",
     "azure_service": "Azure*",
     "modal_service": "Modal*",

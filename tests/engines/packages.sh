@@ -20,6 +20,7 @@ runc runc
 conntrack conntrack
 kubectl kubernetes-client
 openssl openssl
+pg_ctlcluster postgresql
 "
 # Only to build Kubernetes.
 BUILD="
@@ -39,5 +40,10 @@ done <<<"$WANTED" | sort -u | xargs)
 [ -n "$missing" ] || exit 0
 is_ours_to_set_up || cannot "not installed: $missing. Debian's packages of these names have it."
 say "apt-get install $missing"
+case $missing in *postgresql*)  # tests start servers of their own: no other is to be made and started
+    mkdir -p /etc/postgresql-common
+    grep -qs create_main_cluster /etc/postgresql-common/createcluster.conf ||
+        echo 'create_main_cluster = false' >>/etc/postgresql-common/createcluster.conf ;;
+esac
 apt-get update -qq >&2
 DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $missing >/dev/null

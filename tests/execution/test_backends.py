@@ -15,6 +15,8 @@ from openenv.errors import ConfigurationError, IsolationError
 from openenv.execution import Bubblewrap, DockerExec, WarmFork, backend
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="workspaces are of Linux")
+MISSING = {name: why for name, why in probe().items() if why and name in ("landlock", "namespaces")}
+both = pytest.mark.skipif(bool(MISSING), reason=f"not to be had here: {MISSING}")
 
 
 def groups_of(mark: str) -> set[str]:
@@ -125,12 +127,18 @@ async def test_all_ends_when_the_program_is_killed(kind, layer):
     await until(lambda: not there(made))
 
 
+@both
+def test_the_quickest_is_taken_where_programs_can_spoil_nothing_of_the_server_s_user(monkeypatch):
+    monkeypatch.setenv("OPENENV_OWN_USER", "1")
+    assert type(backend(LIMITS, without={"uid"})) is WarmFork
+    assert type(backend(LIMITS, without={"uid", "landlock"})) is Bubblewrap
+    monkeypatch.delenv("OPENENV_OWN_USER")
+    assert type(backend(LIMITS, without={"uid"})) is Bubblewrap
+    assert type(backend(LIMITS, without={"uid", "namespaces"})) is WarmFork
+
+
 @linux
-def test_the_first_that_can_be_had_is_taken(monkeypatch):
-    wanted = WarmFork if probe()["landlock"] is None else Bubblewrap
-    assert type(backend(LIMITS)) is wanted
-    if probe()["namespaces"] is None:
-        assert type(backend(LIMITS, without={"landlock"})) is Bubblewrap
+def test_nothing_is_run_where_nothing_holds_it():
     with pytest.raises(IsolationError, match="apt-get install bubblewrap") as told:
         backend(LIMITS, without={"landlock", "namespaces"})
     assert "WarmFork: " in str(told.value)

@@ -16,7 +16,7 @@ from openenv.models import StepResult
 
 from ..models import CodeAction, CodeError, CodeObservation, CodeState
 from .grading import Step, grade, run_program
-from .interpreters import Interpreter, backend, interpreter
+from .interpreters import Interpreter, backend_of, interpreter
 from .tasks import SHIPPED, ProgramTest, Task, load
 
 MAX_STEPS = 20
@@ -35,6 +35,7 @@ class CodingEnvironment(Environment[CodeAction, CodeObservation, CodeState]):
 
     Raises:
         ConfigurationError: There is no such interpreter, or it is not installed, or the folder holds no tasks.
+        IsolationError: Nothing here can hold what an agent wrote.
     """
 
     SUPPORTS_CONCURRENT_SESSIONS = True
@@ -49,7 +50,7 @@ class CodingEnvironment(Environment[CodeAction, CodeObservation, CodeState]):
         timeout_s: float = TIMEOUT_S,
     ) -> None:
         super().__init__(transform=transform)
-        self._backend = backend(interpreter)
+        self._backend = backend_of(interpreter)
         self._tasks = load(tasks)
         self._name = interpreter
         self._max_steps = max_steps

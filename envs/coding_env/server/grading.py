@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from openenv.execution import Execution, WarmFork
+from openenv.execution import Backend, Execution
 
 from .interpreters import Interpreter, interpreter
 from .tasks import CallTest, ProgramTest, Task, passes, same_output
@@ -34,7 +34,7 @@ class Step(NamedTuple):
     timeout_s: float
 
 
-async def grade(held_by: WarmFork, name: str, task: Task, steps: Sequence[Step]) -> int:
+async def grade(held_by: Backend, name: str, task: Task, steps: Sequence[Step]) -> int:
     """Return how many of a task's tests pass.
 
     Args:

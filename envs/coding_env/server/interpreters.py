@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from openenv.errors import ConfigurationError
-from openenv.execution import Execution, WarmFork, Workspace
+from openenv.execution import Backend, Execution, Workspace, backend
 
 INTERPRETERS = ("python", "smolagents")
 _GUARD = Path(__file__).with_name("guard.py")
@@ -73,14 +73,13 @@ def interpreter(name: str, workspace: Workspace) -> Interpreter:
 
 
 @cache
-def backend(name: str) -> WarmFork:
+def backend_of(name: str) -> Backend:
     """Return what opens the workspaces of an interpreter, the same one each time.
 
     Raises:
         ConfigurationError: There is no such interpreter, or smolagents is not installed.
+        IsolationError: Nothing here can hold what an agent wrote.
     """
     if name not in INTERPRETERS:
         raise ConfigurationError(f"There is no interpreter {name!r}; there are {', '.join(INTERPRETERS)}")
-    if name == "smolagents":
-        return WarmFork(packages=("smolagents",), preload=("smolagents",))
-    return WarmFork()
+    return backend(packages=("smolagents",), preload=("smolagents",)) if name == "smolagents" else backend()

@@ -76,8 +76,9 @@ class Task:
 
     def shown(self) -> str:
         """Return the prompt with the public examples."""
-        what = f"Write the function `{self.entry_point}`." if self.entry_point else "Submit a whole program."
-        return "\n\n".join([self.prompt, what, *map(_shown, self.examples)])
+        what = f"Write the function {self.entry_point}." if self.entry_point else "Submit a whole program."
+        is_said = bool(self.entry_point) and self.entry_point in self.prompt
+        return "\n\n".join([self.prompt, *([] if is_said else [what]), *map(_shown, self.examples)])
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib.util
+import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -257,17 +258,32 @@ def test_an_unknown_interpreter_is_refused_with_those_there_are():
         CodingEnvironment("ruby")
 
 
-def test_a_close_leaves_no_folder_and_no_process():
-    async def main(environment: CodingEnvironment) -> tuple[str, str]:
-        await environment.reset()
-        result = await environment.step(CodeAction(code="import os; print(os.getpid(), os.getcwd())"))
-        await environment.close()
-        await environment.close()
-        return tuple(result.observation.stdout.split())
+def running(mark: str) -> bool:
+    """Whether there is a process anywhere that has this among its arguments."""
+    for place in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if mark.encode() in place.read_bytes():
+                return True
+        except OSError:  # it has ended meanwhile
+            continue
+    return False
 
-    pid, place = played(main)
-    assert not Path(place).parent.exists()
-    assert not Path(f"/proc/{pid}").exists()
+
+def test_a_close_leaves_no_folder_and_no_process():
+    mark = f"a program of {os.getpid()}"
+    code = f"import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', 'input()', {mark!r}], stdin=-1)"
+
+    async def main(environment: CodingEnvironment) -> str:
+        await environment.reset()
+        await environment.step(CodeAction(code=code))
+        assert running(mark)
+        result = await environment.step(CodeAction(code="import os; print(os.getcwd())"))
+        await environment.close()
+        await environment.close()
+        return result.observation.stdout.strip()
+
+    assert not Path(played(main)).parent.exists()
+    assert not running(mark)
 
 
 def test_eight_sessions_at_once_do_not_see_each_other():

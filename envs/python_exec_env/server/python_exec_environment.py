@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from openenv.environment import Environment
 from openenv.errors import NotResetError, WorkspaceLostError
-from openenv.execution import Execution, WarmFork, Workspace
+from openenv.execution import Backend, Execution, Workspace, backend
 from openenv.models import State, StepResult
 
 from ..models import PyExecObservation, ResetAction, RunCodeAction
@@ -21,9 +21,9 @@ TIMEOUT_EXIT_CODE = -1
 
 
 @cache
-def backend() -> WarmFork:
+def the_backend() -> Backend:
     """Return what opens the workspaces, the same one each time."""
-    return WarmFork()
+    return backend()
 
 
 class PythonExecEnvironment(Environment[RunCodeAction | ResetAction, PyExecObservation, State]):
@@ -80,7 +80,7 @@ class PythonExecEnvironment(Environment[RunCodeAction | ResetAction, PyExecObser
                 await self.close()
             else:
                 return self._workspace
-        return await backend().open()
+        return await the_backend().open()
 
     async def _run(self, action: RunCodeAction, workspace: Workspace) -> Execution:
         script = f"step_{self._state.step_count}.py"

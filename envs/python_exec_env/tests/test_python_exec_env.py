@@ -1,17 +1,19 @@
 """What python_exec_env promises: the contract of every environment, and programs that run for real."""
 
 import asyncio
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from openenv.errors import InvalidRequestError, NotResetError, SerializationError
+from openenv.errors import InvalidRequestError, IsolationError, NotResetError, SerializationError
 from openenv.models import StepResult
-from openenv.providers import ProcessProvider
+from openenv.providers import ProcessProvider, SandboxProvider
 from openenv.testing import EnvironmentContract, EnvironmentMemoryContract, LocalServer
 from python_exec_env import PyExecEnv, PyExecObservation, ResetAction, RunCodeAction
+from python_exec_env.policies import MAX_RETURN, MIN_RETURN, null, oracle
 from python_exec_env.server.python_exec_environment import MAX_STEPS, PythonExecEnvironment
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workspaces are of Linux")
@@ -276,21 +278,32 @@ def test_a_program_gets_no_further_than_its_folder(attempt, elsewhere):
     assert second.observation.stdout == "fine\n"
 
 
+def running(mark: str) -> bool:
+    """Whether there is a process anywhere that has this among its arguments."""
+    for place in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if mark.encode() in place.read_bytes():
+                return True
+        except OSError:  # it has ended meanwhile
+            continue
+    return False
+
+
 def test_what_a_program_leaves_behind_has_ended_with_its_step():
     code = """
-import os, sys, time
+import os, subprocess, sys
 ends, end = os.pipe()
+child = "import os, sys, time; os.write(int(sys.argv[2]), b'!'); time.sleep(600)"
+command = [sys.executable, '-S', '-c', child, {mark!r}, str(end)]
 if os.fork() == 0:
-    os.setsid()
-    if os.fork() == 0:
-        os.write(end, str(os.getpid()).encode())
-        time.sleep(600)
+    subprocess.Popen(command, start_new_session=True, pass_fds=[end])
     os._exit(0)
-print(os.read(ends, 100).decode())
+print(os.read(ends, 1))
 """
-    seen = run(code)
-    assert seen.exit_code == 0, seen.stderr
-    assert not Path(f"/proc/{int(seen.stdout)}").exists()
+    mark = f"a program of {os.getpid()}"
+    (result,) = play(code.format(mark=mark))
+    assert result.observation.stdout == "b'!'\n", result.observation.stderr
+    assert not running(mark)
 
 
 def test_a_step_may_be_cancelled_at_any_moment():
@@ -371,3 +384,13 @@ def test_an_episode_against_a_server():
         result = env.step(RunCodeAction(code="while True: pass", timeout_seconds=0.2))
         assert (result.observation.exit_code, result.reward) == (-1, -1.0)
         assert env.state().step_count == 2
+
+
+@pytest.mark.slow
+def test_the_oracle_earns_the_most_and_the_null_policy_the_least_in_a_sandbox():
+    try:
+        with PyExecEnv.with_provider(SandboxProvider()) as env:
+            assert oracle(env) == MAX_RETURN
+            assert null(env) == MIN_RETURN
+    except IsolationError as error:
+        pytest.skip(f"no sandbox here: {error}")

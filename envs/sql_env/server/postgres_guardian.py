@@ -33,9 +33,7 @@ max_connections = 200
 shared_buffers = 32MB
 dynamic_shared_memory_type = mmap
 max_parallel_workers_per_gather = 0
-temp_file_limit = 256MB
 work_mem = 4MB
-idle_in_transaction_session_timeout = 10min
 client_connection_check_interval = 1s
 # Nothing here is to survive a crash.
 fsync = off
@@ -68,10 +66,8 @@ def main() -> None:
         if user:
             account = pwd.getpwnam(user)
             os.chown(folder, account.pw_uid, account.pw_gid)
-        run(
-            [programs / "initdb", "-D", data, "-U", "openenv", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"],
-            user,
-        )
+        options = ["-U", "openenv", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]
+        run([programs / "initdb", "-D", data, *options], user)
         with (data / "postgresql.conf").open("a") as configuration:
             configuration.write(CONFIGURATION.format(folder=folder))
         (data / "pg_hba.conf").write_text(ACCESS)
@@ -91,7 +87,7 @@ def run(command: list[Path | str], user: str) -> None:
     Raises:
         SystemExit: It fails; its output is the message.
     """
-    ended = subprocess.run(command, capture_output=True, text=True, **identity(user))
+    ended = subprocess.run(command, check=False, capture_output=True, text=True, **identity(user))
     if ended.returncode != 0:
         raise SystemExit(f"{command[0]} failed: {ended.stderr.strip()[-1000:]}")
 
@@ -116,7 +112,7 @@ def start(command: list[Path | str], user: str, log: Path) -> "subprocess.Popen[
             stdout=output,
             stderr=output,
             start_new_session=True,
-            preexec_fn=held,
+            preexec_fn=held,  # noqa: PLW1509 - there are no other threads
             **identity(user),
         )
 

@@ -149,9 +149,7 @@ class SqlEnvironment(Environment[SqlAction, SqlObservation, SqlState]):
                 for statement in task.reference:
                     found = await database.query(statement, GRADED, self._timeout_s)
                     if found.get("error") or found.get("more") or found.get("cut"):
-                        raise ConfigurationError(
-                            f"The reference of the task {task.id} fails or is too large: {found}"
-                        )
+                        raise ConfigurationError(f"The reference of {task.id} fails, or is too large: {found}")
                 if task.changes:
                     found = await database.contents(task.changes, self._timeout_s)
                 self._expected[key] = found

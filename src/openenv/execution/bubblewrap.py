@@ -108,8 +108,8 @@ class Bubblewrap(Backend):
         except WorkspaceLostError as error:
             await workspace.close()
             raise WorkspaceLostError(
-                f"bubblewrap has ended with status {process.returncode} before the workspace was ready; its output, "
-                "among this program's, says why"
+                f"bubblewrap has ended with status {process.returncode} before the workspace was ready; what it "
+                "wrote to this program's standard error says why"
             ) from error
         except BaseException:
             await workspace.close()
@@ -145,8 +145,8 @@ class Bubblewrap(Backend):
                 process = subprocess.Popen(
                     ["/bin/sh", "-c", _AROUND, "sh", groups, *namespaces, "--", *keeper],
                     env={"PATH": os.defpath, "LANG": "C.UTF-8"},
-                    stdin=theirs,
-                    stdout=theirs,
+                    stdin=theirs.fileno(),
+                    stdout=theirs.fileno(),
                     start_new_session=True,
                     cwd="/",
                 )

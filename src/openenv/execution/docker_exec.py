@@ -139,7 +139,7 @@ class DockerExec(Backend):
         except BaseException:
             line.close()
             raise
-        workspace = Workspace(link, self.layers, self.limits)
+        workspace = Workspace(link, self.layers, self.limits, self._left)
         try:
             await workspace.begin(self._configuration(found))
         except BaseException:
@@ -150,6 +150,9 @@ class DockerExec(Backend):
     async def close(self) -> None:
         """Remove the container if it was started here."""
         await asyncio.to_thread(self._close)
+
+    async def _left(self) -> None:
+        """Be what a workspace refers to: the container ends with this object, and not before its workspaces."""
 
     # --- the container, in threads ---------------------------------------------------------------
 
@@ -211,7 +214,7 @@ class DockerExec(Backend):
         made = create(client, image, ownership.name, ownership, command, arguments, self._place)
         try:
             with told("reach a container's input", self._place):
-                stream = client.api.attach_socket(made.id, params={"stdin": 1, "stream": 1})
+                stream = client.api.attach_socket(str(made.id), params={"stdin": 1, "stream": 1})
                 self._held = plain_socket(stream)
             start(made, self._place)
         except BaseException:

@@ -74,15 +74,13 @@ def modules(*, compiled: bool) -> bytes:
     found: dict[str, str | CodeType] = dict.fromkeys(_PACKAGES, "")
     for package in _FOLDERS:
         spec = find_spec(package)
-        assert spec is not None and spec.submodule_search_locations is not None
-        for folder in spec.submodule_search_locations:
+        for folder in (spec and spec.submodule_search_locations) or ():
             for file in sorted(Path(folder).glob("*.py")):
                 if not file.stem.startswith("__"):
                     found[f"{package}.{file.stem}"] = _code(f"{package}.{file.stem}", file, compiled)
     for name in _SINGLE:
-        spec = find_spec(name)
-        assert spec is not None and spec.origin is not None
-        found[name] = _code(name, Path(spec.origin), compiled)
+        file = Path(__file__).parents[1] / f"{name.rpartition('.')[2]}.py"
+        found[name] = _code(name, file, compiled)
     data = marshal.dumps(found, _VERSION)
     return struct.pack("!I", len(data)) + data
 

@@ -188,9 +188,12 @@ class Workspace:
             name: Which shell.
 
         Raises:
-            WorkspaceLostError: There is no such shell, or the terminal takes no more.
+            OSError: There is no such shell, or its terminal takes no more.
+            WorkspaceLostError: The workspace has ended.
         """
-        await self._link.ask("type", text.encode("utf-8", "replace"), shell=name)
+        header, _ = await self._link.ask("type", text.encode("utf-8", "replace"), shell=name)
+        if "refused" in header:
+            raise OSError(header["refused"])
 
     # --- files -----------------------------------------------------------------------------------
 
@@ -253,7 +256,24 @@ class Workspace:
         """
         return await self._file("pack", path, most_bytes=most_bytes)
 
+    async def unpack(self, archive: bytes, path: str = ".") -> None:
+        """Put what `pack` returned into a folder.
+
+        Raises:
+            OSError: It cannot be written.
+            WorkspaceLostError: The workspace has ended.
+        """
+        await self._file("unpack", path, archive)
+
     # --- the whole -------------------------------------------------------------------------------
+
+    async def stop(self) -> None:
+        """End everything that runs; the files stay. Calls that are under way raise WorkspaceLostError.
+
+        Raises:
+            WorkspaceLostError: The workspace has ended.
+        """
+        await self._link.ask("stop")
 
     async def reset(self) -> None:
         """End everything that runs, empty the folder, forget all variables."""

@@ -42,7 +42,7 @@ def _held(asked: dict[str, Any]) -> dict[str, Any]:
     shown = [f"/{name}" for name in os.listdir("/") if name not in APART]
     try:
         holding = Holding(
-            read=(*shown, *asked["read"]),
+            read=asked["read"],  # what else the image has another user may read or not
             write=asked["write"],
             limits=asked["limits"],
             without={*asked["without"], "namespaces", "cgroup", *not_ours},
@@ -66,7 +66,7 @@ def _held(asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def _not_ours() -> dict[str, str]:
-    """Return the layer that makes each workspace a user of its own, if the keeper may not look after other users."""
+    """Return the layer that makes each workspace a user of its own, if the keeper cannot look after others."""
     with open("/proc/self/status") as status:
         effective = next(int(line.split()[1], 16) for line in status if line.startswith("CapEff:"))
     return {} if effective & _NEEDED == _NEEDED else {"uid": "the keeper has not the capabilities of root"}
@@ -75,9 +75,11 @@ def _not_ours() -> dict[str, str]:
 def _packages() -> list[str]:
     """Return all that is installed for this Python, which was started without it."""
     around = os.path.dirname(os.path.dirname(sys.executable))
-    own = os.path.exists(os.path.join(around, "pyvenv.cfg"))  # of a virtual environment it does not know so far
+    folders = site.getsitepackages()
+    if os.path.exists(os.path.join(around, "pyvenv.cfg")):  # a virtual environment, which it does not know so far
+        folders = [f"{around}/lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"]
     found: dict[str, str] = {}
-    for folder in site.getsitepackages([around] if own else None):
+    for folder in folders:
         if os.path.isdir(folder):
             for entry in os.scandir(folder):
                 found.setdefault(entry.name, entry.path)

@@ -6,9 +6,11 @@ function gets its argument and its input, and returns what is written to standar
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
+import stat
 import tarfile
 from collections.abc import Callable
 
@@ -16,7 +18,7 @@ __all__ = ["ACTIONS"]
 
 
 def _read(path: str, _: bytes) -> bytes:
-    with open(path, "rb") as file:
+    with open(path, "rb", opener=_opened) as file:
         return file.read()
 
 
@@ -24,9 +26,17 @@ def _write(path: str, data: bytes) -> bytes:
     folder = os.path.dirname(path)
     if folder:
         os.makedirs(folder, exist_ok=True)
-    with open(path, "wb") as file:
+    with open(path, "wb", opener=_opened) as file:
         file.write(data)
     return b""
+
+
+def _opened(path: str, flags: int) -> int:
+    """Open a file that is one: a pipe would be waited for, and a device may have no end."""
+    descriptor = os.open(path, flags | os.O_NONBLOCK, 0o666)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        raise OSError(errno.EINVAL, f"It is no regular file: {path!r}")
+    return descriptor
 
 
 def _remove(path: str, _: bytes) -> bytes:
@@ -49,9 +59,26 @@ def _list(path: str, _: bytes) -> bytes:
 
 def _unpack(path: str, data: bytes) -> bytes:
     os.makedirs(path, exist_ok=True)
-    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-        archive.extractall(path, filter="data")
+    with _Archive.open(fileobj=io.BytesIO(data)) as archive:
+        if hasattr(tarfile, "tar_filter"):
+            archive.extractall(path, filter=_copied)  # noqa: S202 - held, and filtered
+        else:  # a Python of before June 2023; what is written is held in any case
+            archive.extractall(path)  # noqa: S202
     return b""
+
+
+class _Archive(tarfile.TarFile):
+    """Gives files their modes as it makes them, for afterwards that may be refused."""
+
+    def makefile(self, tarinfo: tarfile.TarInfo, targetpath: str) -> None:  # type: ignore[override]
+        mode = (tarinfo.mode or 0) & 0o777 | 0o600
+        os.close(os.open(targetpath, os.O_WRONLY | os.O_CREAT, mode))
+        super().makefile(tarinfo, targetpath)
+
+
+def _copied(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo | None:
+    """Leave out pipes and devices; links lead wherever they do, for this process goes nowhere else either."""
+    return None if member.ischr() or member.isblk() or member.isfifo() else tarfile.tar_filter(member, path)
 
 
 def _pack(path: str, _: bytes) -> bytes:

@@ -49,6 +49,8 @@ class Interpreter:
         self._names = main.__dict__
         sys.path[:] = ["", *path, *(entry for entry in sys.path if _is_standard(entry))]
         sys.argv = [""]
+        if "tempfile" in sys.modules:
+            vars(sys.modules["tempfile"])["tempdir"] = None  # that of the process this one is a fork of
         sys.stdin, sys.stdout, sys.stderr = _text(0, "r"), _text(1, "w"), _text(2, "w")
         vars(sys).update(__stdin__=sys.stdin, __stdout__=sys.stdout, __stderr__=sys.stderr)
         signal.signal(signal.SIGINT, self._interrupt)

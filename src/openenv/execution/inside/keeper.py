@@ -154,13 +154,14 @@ class Keeper:
     def _do_end(self, _: dict[str, Any], __: bytes) -> None:
         self._ended = True
 
+    def _do_stop(self, header: dict[str, Any], _: bytes) -> None:
+        """End everything that runs; the files stay."""
+        self._end_programs("the workspace was stopped")
+        self._send({"id": header["id"], "event": "done"})
+
     def _do_reset(self, header: dict[str, Any], _: bytes) -> None:
         """End everything and begin anew."""
-        tree.end_all()
-        for child in list(self._children.values()):
-            if child.call is not None:
-                self._send({"id": child.call.number, "event": "failed", "message": "the workspace was reset"})
-            self._drop(child)
+        self._end_programs("the workspace was reset")
         self._remove_folder()
         self._files = {}
         self._do_begin({**self._configuration, "id": header["id"]}, b"")
@@ -187,10 +188,12 @@ class Keeper:
 
     def _do_type(self, header: dict[str, Any], body: bytes) -> None:
         child = self._children.get(f"shell {header['shell']}")
+        told = {"id": header["id"], "event": "done"}
         if child is None or child.started.terminal is None:
-            raise LookupError(f"there is no shell {header['shell']!r}")
-        _write_what_fits(child.started.terminal, body)
-        self._send({"id": header["id"], "event": "done"})
+            told["refused"] = f"there is no shell {header['shell']!r}"
+        elif (taken := _write_what_fits(child.started.terminal, body)) < len(body):
+            told["refused"] = f"the terminal took {taken} of {len(body)} bytes, for its program does not read"
+        self._send(told)
 
     def _do_run(self, header: dict[str, Any], body: bytes) -> None:
         run = run_program(header["command"], header["env"])
@@ -216,6 +219,13 @@ class Keeper:
                     self._has_ended(child)
 
     # --- children --------------------------------------------------------------------------------
+
+    def _end_programs(self, why: str) -> None:
+        tree.end_all()
+        for child in list(self._children.values()):
+            if child.call is not None:
+                self._send({"id": child.call.number, "event": "failed", "message": why})
+            self._drop(child)
 
     def _begin(
         self, name: str, run: Callable[[], None], stays: bool, *, place: Place | None = None, **how: Any
@@ -346,7 +356,8 @@ class Keeper:
         ours = os.getpid()
         while True:
             found = tree.processes()
-            orphans = [one for one in found if one.parent == ours and one.session not in leaders]
+            # One that was started just now is not the leader of its session yet.
+            orphans = [one for one in found if one.parent == ours and not {one.pid, one.session} & leaders]
             if not orphans:
                 return
             for orphan in orphans:
@@ -565,10 +576,8 @@ def _plain_lines(terminal: int) -> None:
     termios.tcsetattr(terminal, termios.TCSANOW, settings)
 
 
-def _write_what_fits(terminal: int, data: bytes) -> None:
+def _write_what_fits(terminal: int, data: bytes) -> int:
     try:
-        written = os.write(terminal, data)
+        return os.write(terminal, data)
     except BlockingIOError:
-        written = 0
-    if written < len(data):
-        raise BufferError(f"the terminal took {written} of {len(data)} bytes, for its program does not read")
+        return 0
