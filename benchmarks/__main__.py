@@ -35,6 +35,7 @@ NAMES = (
     "cost_per_session",
     "docker_start",
     "warm_pool",
+    "coding_step",
 )
 RESULTS = Path(__file__).with_name("RESULTS.md")
 _NARROWEST = 150  # columns that the table needs to have a line for each figure

@@ -72,10 +72,12 @@ class Interpreter:
             self._send(answer)
 
     def _next(self) -> tuple[dict[str, Any], bytes] | None:
-        while data := os.read(self._requests, READ_BYTES):
+        data = b""  # there may be one that came together with the last
+        while True:
             for frame in self._reader.feed(data):
                 return frame
-        return None
+            if not (data := os.read(self._requests, READ_BYTES)):
+                return None
 
     def _send(self, header: dict[str, Any]) -> None:
         data = memoryview(pack(header))
