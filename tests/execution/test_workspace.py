@@ -298,7 +298,7 @@ def test_files_go_in_and_out(tmp_path):
         await workspace.remove("copied")
         with pytest.raises(FileNotFoundError):
             await workspace.read("copied/sub/file")
-        with pytest.raises(OSError, match="no regular file|Is a directory"):
+        with pytest.raises(OSError, match=r"no regular file|Is a directory"):
             await workspace.read(".")
         await workspace.write("large", bytes(1000))
         with pytest.raises(OSError, match="more than 10 bytes"):
