@@ -36,6 +36,7 @@ NAMES = (
     "docker_start",
     "execution_start",
     "warm_pool",
+    "coding_step",
 )
 RESULTS = Path(__file__).with_name("RESULTS.md")
 _NARROWEST = 150  # columns that the table needs to have a line for each figure

@@ -21,6 +21,8 @@ from .tasks import SHIPPED, ProgramTest, Task, load
 
 MAX_STEPS = 20
 TIMEOUT_S = 10.0
+ANSWER_S = 0.5
+"""Seconds of a step that are not the code's, where the trainer limits the step."""
 
 
 class CodingEnvironment(Environment[CodeAction, CodeObservation, CodeState]):
@@ -87,13 +89,16 @@ class CodingEnvironment(Environment[CodeAction, CodeObservation, CodeState]):
         """Run the code; after the last step, run the hidden tests."""
         if self._interpreter is None:
             raise NotResetError("There is no interpreter yet: call reset() before step()")
-        seconds = action.timeout_s or timeout_s or self._timeout_s
+        seconds = action.timeout_s or self._timeout_s
+        if timeout_s is not None:  # the server ends the whole environment then; code is better stopped before
+            seconds = min(seconds, max(timeout_s / 2, timeout_s - ANSWER_S))
         execution = await self._run(self._interpreter, action, seconds)
         observation = _seen(execution)
         observation.task_id = self._state.task_id
         step = Step(action.code, seconds)
-        self._remember(step, execution)
         task = self._task
+        if task is not None:
+            self._remember(step, execution)
         is_over = task is not None and self._state.step_count + 1 >= self._max_steps
         if task is not None and (action.submit or is_over):
             passed = await grade(self._backend, self._name, task, [step] if task.is_program else self._steps)

@@ -54,8 +54,8 @@ class SmolagentsInterpreter(Interpreter):
         """See `Interpreter.run`."""
         if not self._is_ready:
             begun = await self.workspace.python(_GUARD.read_text(encoding="utf-8"), timeout_s=60)
-            if begun.error is not None:
-                raise ConfigurationError(f"smolagents cannot be used: {begun.error.type}: {begun.error.message}")
+            if not begun.ok:
+                raise ConfigurationError(f"smolagents cannot be used: {begun.stderr or begun}")
             self._is_ready = True
         execution = await self.workspace.python(f"_guarded({code!r})", timeout_s=timeout_s)
         self._is_ready = not execution.context_lost

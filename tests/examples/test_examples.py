@@ -1,0 +1,40 @@
+"""Every example runs to its end, in a sandbox as it stands, and without one where it says so."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from openenv.containment import probe
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+PATH = os.pathsep.join([str(ROOT / "src"), str(ROOT / "envs")])
+
+no_sandbox = probe()["landlock"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param(
+            [], marks=pytest.mark.skipif(no_sandbox is not None, reason=f"no sandbox: {no_sandbox}"), id="sandbox"
+        ),
+        pytest.param(["--no-sandbox"], id="process"),
+    ],
+)
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_plays_its_episode(example, options, tmp_path):
+    ran = subprocess.run(
+        [sys.executable, str(example), *options],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": PATH},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "reward" in ran.stdout
