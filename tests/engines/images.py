@@ -11,6 +11,7 @@ import httpx
 import pytest
 from tests.engines.reach import Docker
 from tests.escape.suite import PROBE_ENV
+from tests.execution.nested import NESTED_ENV
 from tests.servers import wait_until
 
 from openenv import images
@@ -22,6 +23,12 @@ PROBES = """\
 FROM {base}
 COPY probe_env /srv/probe_env
 CMD ["openenv", "serve", "/srv/probe_env", "--host", "0.0.0.0", "--port", "8000"]
+"""
+
+NESTED = """\
+FROM {base}
+COPY nested_env /srv/nested_env
+CMD ["openenv", "serve", "/srv/nested_env", "--host", "0.0.0.0", "--port", "8000"]
 """
 
 REGISTRY = """
@@ -45,8 +52,17 @@ def build_probes(engine: Docker, base: str, tag: str, context: Path) -> str:
         tag: What it shall be called.
         context: An empty folder.
     """
-    shutil.copytree(PROBE_ENV, context / "probe_env", ignore=shutil.ignore_patterns("__pycache__"))
-    (context / "Dockerfile").write_text(PROBES.format(base=base))
+    return _derived(engine, PROBES.format(base=base), PROBE_ENV, tag, context)
+
+
+def build_nested(engine: Docker, base: str, tag: str, context: Path) -> str:
+    """Build an image of the environment that opens workspaces, likewise."""
+    return _derived(engine, NESTED.format(base=base), NESTED_ENV, tag, context)
+
+
+def _derived(engine: Docker, dockerfile: str, env: Path, tag: str, context: Path) -> str:
+    shutil.copytree(env, context / env.name, ignore=shutil.ignore_patterns("__pycache__"))
+    (context / "Dockerfile").write_text(dockerfile)
     command = ["docker", "-H", engine.url, "build", "-q", "-t", tag, str(context)]
     built = subprocess.run(command, capture_output=True, text=True, timeout=BUILD_S)
     assert built.returncode == 0, built.stderr

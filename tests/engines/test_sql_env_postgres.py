@@ -258,6 +258,10 @@ def test_a_transaction_that_has_failed_is_told_and_can_be_rolled_back():
         ("SET temp_file_limit = -1", "InsufficientPrivilege"),
         ("SELECT * FROM pg_authid", "InsufficientPrivilege"),
         ("SELECT pg_reload_conf()", "InsufficientPrivilege"),
+        (
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'openenv'",
+            "InsufficientPrivilege",
+        ),
         ("CREATE SERVER s FOREIGN DATA WRAPPER postgres_fdw", "UndefinedObject"),
         ("CREATE SUBSCRIPTION s CONNECTION 'host=localhost' PUBLICATION p", "InsufficientPrivilege"),
     ],
@@ -328,7 +332,7 @@ def test_eight_sessions_at_once_do_not_see_one_another():
             return mine.observation.rows, (await env.step(SqlAction(query=others))).observation.rows
 
     async def main() -> None:
-        async with LocalServer(environment) as server:
+        async with LocalServer(environment, action=SqlAction, observation=SqlObservation) as server:
             found = await asyncio.gather(*(episode(server, number) for number in range(8)))
         assert found == [([[number]], [[0]]) for number in range(8)]
 
@@ -366,6 +370,17 @@ def test_a_driver_that_is_killed_costs_the_statement_and_what_was_not_committed(
     assert lost.error.type == "ConnectionLost"
     assert "not committed" in lost.note
     assert (products.rows, items.rows) == ([[12]], [[0]])
+
+
+def test_an_agent_that_drops_all_it_has_can_still_connect():
+    for query in (
+        "DROP OWNED BY CURRENT_USER",
+        "ALTER ROLE CURRENT_USER PASSWORD 'mine'",
+        "DROP SCHEMA public CASCADE",
+    ):
+        *_, lost, fine = play(query, "SELECT pg_terminate_backend(pg_backend_pid())", "SELECT 1")
+        assert lost.observation.error.type == "ConnectionLost"
+        assert fine.observation.rows == [[1]], query
 
 
 PLAY_AND_WAIT = """
@@ -467,7 +482,7 @@ def test_a_server_that_is_gone_is_no_reward():
 
 
 def test_the_policies_against_a_server():
-    provider = ProcessProvider("sql_env.server.app:app", env={"SQL_ENV_ENGINE": "postgres"})
+    provider = ProcessProvider("sql_env", env_vars={"SQL_ENV_ENGINE": "postgres"})
     with SqlEnv.with_provider(provider) as env:
         assert env.reset(seed=1).observation.dialect == "postgres"
         for task in TASKS:

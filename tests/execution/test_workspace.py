@@ -14,6 +14,8 @@ from openenv.execution.inside import tree
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workspaces are of Linux")
 
 LIMITS = Limits(timeout_s=20.0)
+SLEEP = f"sleep 1{os.getpid():07}"
+"""Tells the processes of this run from those of others."""
 
 
 def in_workspace(use, **limits):
@@ -234,8 +236,8 @@ def test_a_program_that_cannot_be_run_has_an_exit_code_too(command, code):
 
 def test_nothing_that_a_program_started_goes_on_after_it():
     async def use(workspace):
-        await workspace.run("(setsid sleep 1000 &) ; sleep 1001 & disown")
-        return [one for one in tree.processes() if _command(one.pid).startswith("sleep 100") and not one.dead]
+        await workspace.run(f"(setsid {SLEEP} &) ; {SLEEP} & disown")
+        return _sleeping()
 
     assert in_workspace(use) == []
 
@@ -311,9 +313,9 @@ def test_files_go_in_and_out(tmp_path):
 def test_a_reset_leaves_nothing():
     async def use(workspace):
         await workspace.python("x = 1; open('f', 'w')")
-        await workspace.shell("X=1; sleep 1002 &")
+        await workspace.shell(f"X=1; {SLEEP} &")
         await workspace.reset()
-        left = [one for one in tree.processes() if _command(one.pid).startswith("sleep 1002") and not one.dead]
+        left = _sleeping()
         ran = await workspace.python("print('x' in globals())")
         return left, ran, await workspace.names(), await workspace.shell("echo [$X]")
 
@@ -341,8 +343,8 @@ def test_a_keeper_that_is_killed_is_told_and_leaves_no_processes():
     async def use():
         workspace = await WarmFork(LIMITS).open()
         keeper = int((await workspace.python("import os; os.getppid()")).value)
-        running = asyncio.ensure_future(workspace.shell("setsid sleep 1003; sleep 1003"))
-        while not _sleeping("sleep 1003"):
+        running = asyncio.ensure_future(workspace.shell(f"setsid {SLEEP}; {SLEEP}"))
+        while not _sleeping():
             await asyncio.sleep(0)
         os.kill(keeper, 9)
         with pytest.raises(WorkspaceLostError):
@@ -353,7 +355,7 @@ def test_a_keeper_that_is_killed_is_told_and_leaves_no_processes():
 
     assert not os.path.exists(os.path.dirname(asyncio.run(use())))
     deadline = time.monotonic() + 20
-    while left := _sleeping("sleep 1003"):
+    while left := _sleeping():
         assert time.monotonic() < deadline, left
 
 
@@ -389,5 +391,5 @@ def _command(pid):
         return ""
 
 
-def _sleeping(command):
-    return [one.pid for one in tree.processes() if _command(one.pid).startswith(command) and not one.dead]
+def _sleeping():
+    return [one.pid for one in tree.processes() if _command(one.pid).startswith(SLEEP) and not one.dead]

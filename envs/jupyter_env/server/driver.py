@@ -30,6 +30,7 @@ with open(os.path.join(startup, "README"), "w"):
     pass  # IPython would copy one with its permissions, and permissions may not be changed here
 
 from ipykernel.inprocess.ipkernel import InProcessInteractiveShell, InProcessKernel  # noqa: E402
+from IPython.core.compilerop import CachingCompiler  # noqa: E402
 from jupyter_client.session import Session  # noqa: E402
 from traitlets import Any, Type, default  # noqa: E402
 from traitlets.config import Config  # noqa: E402
@@ -198,6 +199,7 @@ class Kernel(InProcessKernel):
     iopub_thread = Any()
     iopub_socket = Any()
     shell_class = Type(Shell)
+    compiler_class = Type(CachingCompiler)  # ipykernel's own hashes each character of a cell in Python
 
     @default("session")
     def _default_session(self):

@@ -257,10 +257,10 @@ def test_a_kernel_that_dies_says_what_it_has_shown_and_the_next_cell_gets_a_new_
         "x = 1\0",
         "'\udc80'",
         "\N{SNOWMAN}",
-        "x = '" + "y" * 10_000_000 + "'",
+        pytest.param("x = '" + "y" * 10_000_000 + "'", marks=pytest.mark.slow, id="10 MB"),
         "raise type('E', (Exception,), {'__str__': lambda self: 1 / 0})",
         "class R:\n    def __repr__(self): raise SystemExit\nR()",
-        "def f(): f()\nf()",
+        pytest.param("def f(): f()\nf()", marks=pytest.mark.slow),
         "import sys; sys.stdout = sys.stderr = None",
         "import sys; sys.stdout.write(b'bytes')",
         "print('\\udc80')",
@@ -293,7 +293,7 @@ def test_what_claims_to_be_a_message_of_the_kernel_is_checked():
 
 
 @pytest.mark.parametrize("task_id", sorted(SHIPPED))
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_each_task_is_solved_by_its_solution_and_by_nothing_less(task_id, seed):
     solved = episode(JupyterAction(cells=SOLUTIONS[task_id], submit=True), task_id=task_id, seed=seed)[0]
     assert (solved.reward, solved.terminated) == (MAX_RETURN, True)

@@ -13,7 +13,7 @@ from pathlib import Path
 from openenv.errors import ConfigurationError
 from openenv.server import create_app
 
-from ..models import SqlAction, SqlObservation
+from ..models import SqlAction, SqlObservation, SqlState
 from .engines import Engine
 from .sql_environment import SqlEnvironment
 from .sqlite import SqliteEngine
@@ -41,4 +41,4 @@ def make() -> SqlEnvironment:
     return SqlEnvironment(engine, tasks=Path(folder) if folder else None)
 
 
-app = create_app(make, SqlAction, SqlObservation, env_name="sql_env")
+app = create_app(make, SqlAction, SqlObservation, env_name="sql_env", state_cls=SqlState)

@@ -87,7 +87,7 @@ class Cluster:
                 f"CREATE ROLE {name} LOGIN CONNECTION LIMIT {CONNECTIONS} IN ROLE {OWNER}",
                 f"CREATE DATABASE {name} TEMPLATE {template}",
                 f"REVOKE ALL ON DATABASE {name} FROM PUBLIC",
-                f"GRANT CONNECT, TEMPORARY ON DATABASE {name} TO {name}",
+                _may_connect(name),
             )
         except BaseException:
             self.drop(name)
@@ -95,7 +95,7 @@ class Cluster:
         return name
 
     def password(self, name: str) -> str:
-        """End a role's connections, and return a new password for it; its settings are ours again."""
+        """End a role's connections, and return a new password for it; its settings and rights are ours again."""
         password = secrets.token_hex(16)
         self.execute(
             f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = '{name}'",  # noqa: S608
@@ -103,6 +103,7 @@ class Cluster:
             f"ALTER ROLE {name} RESET ALL",
             f"ALTER ROLE {name} IN DATABASE {name} RESET ALL",
             *(f"ALTER ROLE {name} SET {setting}" for setting in SETTINGS),
+            _may_connect(name),
         )
         return password
 
@@ -169,6 +170,10 @@ def _execute(dsn: str, statements: Iterable[str], database: str | None = None) -
                 connection.execute(statement.encode())
     except psycopg.OperationalError as error:
         raise WorkspaceLostError(f"The PostgreSQL server does not do it: {error}") from error
+
+
+def _may_connect(name: str) -> str:
+    return f"GRANT CONNECT, TEMPORARY ON DATABASE {name} TO {name}"
 
 
 def _removal(names: Iterable[str]) -> list[str]:

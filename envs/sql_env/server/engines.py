@@ -13,8 +13,9 @@ from openenv.errors import ConfigurationError
 
 from ..drivers.capping import Caps
 
-__all__ = ["DRIVERS", "GRADED", "Answer", "Database", "Engine", "built", "lost"]
+__all__ = ["DRIVERS", "GRADED", "Answer", "Database", "Engine", "built", "drivers_share", "lost"]
 
+LONGEST_SHARE_S = 0.5
 DRIVERS = Path(__file__).parent.parent / "drivers"
 
 GRADED = Caps(rows=10_000, bytes=256 * 1024, cell=64 * 1024)
@@ -38,6 +39,11 @@ class Database(ABC):
     @abstractmethod
     async def ask(self, what: str, *, timeout_s: float, **fields: Any) -> Answer:
         """Ask the driver. If it had to be ended, or has ended, the answer is that of `lost`.
+
+        Args:
+            what: A method of the driver's connection.
+            timeout_s: Seconds until it is ended.
+            **fields: Arguments of the method.
 
         Raises:
             WorkspaceLostError: There is no database.
@@ -73,6 +79,11 @@ class Engine(ABC):
         Raises:
             ConfigurationError: Something that it needs is not installed.
         """
+
+
+def drivers_share(timeout_s: float) -> float:
+    """Return after how many seconds a driver is to give up by itself, which costs less than to end it."""
+    return timeout_s - min(LONGEST_SHARE_S, timeout_s / 5)
 
 
 def lost(*, late: bool) -> Answer:

@@ -17,14 +17,13 @@ from typing import TYPE_CHECKING, Any
 from openenv.environment import unforkable
 from openenv.errors import ConfigurationError, WorkspaceLostError
 
-from .engines import DRIVERS, Answer, Database, Engine, built, lost
+from .engines import DRIVERS, Answer, Database, Engine, built, drivers_share, lost
 
 if TYPE_CHECKING:
     from .cluster import Cluster
 
 __all__ = ["PostgresEngine"]
 
-GRACE_S = 2.0
 CONNECT_S = 30.0
 LINE_BYTES = 16 * 1024 * 1024
 DRIVER_BYTES = 512 * 1024 * 1024
@@ -82,8 +81,9 @@ class PostgresDatabase(Database):
         if not self._connected:
             await self._connect()
         # The tables are looked at one after the other.
-        within_s = timeout_s * max(1, len(fields.get("names", ()))) + GRACE_S
-        answer = await self._driver_asked(within_s, do=what, timeout_s=timeout_s, **fields)
+        within_s = timeout_s * max(1, len(fields.get("names", ())))
+        share_s = drivers_share(timeout_s)
+        answer = await self._driver_asked(within_s, do=what, timeout_s=share_s, **fields)
         self._connected = not answer["lost"]
         return answer
 

@@ -5,13 +5,11 @@ from typing import Any
 
 from openenv.execution import Limits, WarmFork, Workspace
 
-from .engines import DRIVERS, Answer, Database, Engine, built, lost
+from .engines import DRIVERS, Answer, Database, Engine, built, drivers_share, lost
 
 __all__ = ["SqliteEngine"]
 
 BUILD_S = 30.0
-GRACE_S = 1.0
-"""Seconds that the driver has beyond those of the statement, which it is to end by itself."""
 MIB = 1024 * 1024
 LIMITS = Limits(
     memory_bytes=512 * MIB,
@@ -66,7 +64,7 @@ class SqliteDatabase(Database):
         """See `Database.ask`."""
         if not self._runs:
             await self._workspace.python(f"{IMPORT}; {CONNECT}", timeout_s=BUILD_S)
-        return await self._asked(what, timeout_s + GRACE_S, {"timeout_s": timeout_s, **fields})
+        return await self._asked(what, timeout_s, {"timeout_s": drivers_share(timeout_s), **fields})
 
     async def _asked(self, what: str, timeout_s: float, fields: dict[str, Any]) -> Answer:
         answers: list[Answer] = []

@@ -17,6 +17,7 @@ from sql_env.server.sql_environment import MAX_QUERY_BYTES, SqlEnvironment
 from sql_env.server.tasks import load
 
 ENDLESS = "WITH RECURSIVE c (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) "
+LATE = ("QueryTimeout", "ConnectionLost")  # which of them is a matter of how busy the machine is
 TASKS = sorted(load())
 
 
@@ -209,15 +210,16 @@ def test_what_would_leave_the_database_is_refused(query, tmp_path):
     [
         f"{ENDLESS} SELECT COUNT(*) FROM c",
         "SELECT COUNT(*) FROM orders a, orders b, orders c, orders d, orders e, orders f",
+        "SELECT instr(hex(zeroblob(900000)), hex(zeroblob(400000)) || '1')",  # one step of SQLite's machine
         f"INSERT INTO orders {ENDLESS} SELECT 0, 0, 0, 0 FROM c WHERE x < 0",
     ],
 )
 def test_a_statement_that_never_ends_is_ended_and_the_database_stays(query):
     _, late, fine = play(
-        "DELETE FROM order_items", query, "SELECT COUNT(*) FROM order_items", statement_timeout_s=0.3
+        "DELETE FROM order_items", query, "SELECT COUNT(*) FROM order_items", statement_timeout_s=0.5
     )
     assert late.observation.timed_out
-    assert late.observation.error.type == "QueryTimeout"
+    assert late.observation.error.type in LATE
     assert fine.observation.rows == [[0]]
 
 

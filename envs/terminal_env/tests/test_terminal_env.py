@@ -279,7 +279,12 @@ def test_no_step_but_the_last_has_a_reward_and_the_last_tells_the_tests():
 
 def test_what_still_runs_at_the_submission_is_ended_first():
     async def play(env: TerminalEnvironment) -> None:
-        await run(env, "(setsid sh -c 'while :; do echo 180 > requests.txt; done' &) ; cat", leave_running=True)
+        await run(
+            env,
+            "(setsid sh -c 'while :; do echo 180 > requests.txt; done' &) ; cat",
+            leave_running=True,
+            timeout_s=0.3,
+        )
         await do(env, WriteFile(path="errors.txt", text=""))
         assert (await env.step(Submit())).done
 

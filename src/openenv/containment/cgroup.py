@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -26,6 +27,13 @@ def unavailable(proc: Path = Path("/proc/self")) -> str | None:
     missing = [name for name in _NEEDED if name not in found]
     if missing:
         return f"no writable control group has the controllers {' and '.join(missing)}"
+    probe = f"openenv-probe-{secrets.token_hex(6)}"
+    for base in {found[name] for name in _NEEDED}:
+        try:  # Landlock refuses what modes allow
+            (base / probe).mkdir()
+            (base / probe).rmdir()
+        except OSError as error:
+            return f"no control group can be made in {base}: {error.strerror}"
     return None
 
 

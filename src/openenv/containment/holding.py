@@ -136,8 +136,11 @@ class Holding:
         limits = dict(self._limits)
         if self._memory_bytes is not None and "cgroup" not in self._active:
             limits["memory"] = self._memory_bytes
-        if "processes" in limits and not self._apart:
-            limits["processes"] += identity.threads_of(os.getuid())  # all of this user's are counted
+        if "processes" in limits and not self._apart:  # all of this user's are counted
+            try:
+                limits["processes"] += identity.threads_of(os.getuid())
+            except PermissionError:  # in a sandbox, whose own limit holds
+                del limits["processes"]
         return limits
 
     def _check(self, absent: Mapping[str, str], require: Collection[str]) -> None:

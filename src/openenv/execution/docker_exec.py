@@ -100,12 +100,13 @@ class DockerExec(Backend):
         )
         self._options = ContainerOptions.of(options)
         self._python, self._user, self._env = python, user, dict(env or {})
-        self._asked = {
+        self._asked: dict[str, Any] = {
             "limits": process_limits(self.limits),
             "read": list(read),
             "write": list(write),
             "require": list(require),
             "without": list(without),
+            "own_user": image is not None,  # nobody else's files are in a container of ours
         }
         self._base_url, self._place = base_url, address(base_url)
         self._lock = threading.Lock()

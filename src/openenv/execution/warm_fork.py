@@ -9,17 +9,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
 from openenv import settings
-from openenv.containment import cgroup
+from openenv.containment import cgroup, landlock
 from openenv.containment.holding import Holding
 from openenv.containment.layers import Layers
+from openenv.errors import IsolationError
 from openenv.execution.backends import VARIABLES, Backend, process_limits, search_path
-from openenv.execution.inside import folder
+from openenv.execution.inside import folder, tree
 from openenv.execution.limits import Limits
 from openenv.execution.link import Link
 from openenv.execution.places import visible
@@ -27,6 +29,9 @@ from openenv.execution.workspace import Workspace
 from openenv.execution.zygote import Zygote
 
 __all__ = ["WarmFork"]
+
+SLACK = 2048
+"""Processes that all workspaces of a user may have together, where they are counted by the user."""
 
 
 class WarmFork(Backend):
@@ -94,6 +99,12 @@ class WarmFork(Backend):
         return self._holding().uid is not None or settings.own_user()
 
     def _holding(self) -> Holding:
+        if landlock.abi() < landlock.SCOPES and not tree.can_list():
+            raise IsolationError(
+                "The processes of a workspace cannot be told from others here: /proc cannot be read, and the "
+                f"kernel's Landlock is of version {landlock.abi()}, not {landlock.SCOPES}. Install bubblewrap for "
+                "what holds this server (Debian: apt-get install bubblewrap), or take a newer kernel."
+            )
         return Holding(
             read=self._visible.read,
             limits=process_limits(self.limits),
@@ -110,14 +121,25 @@ class WarmFork(Backend):
             totals = {"memory": self.limits.memory_bytes, "processes": self.limits.processes}
             groups = [str(group) for group in cgroup.make(f"openenv-work-{uuid4().hex[:12]}", totals)]
         held = replace(restrictions, write=(), listed=self._visible.listed)
+        processes = None
+        if holding.uid is None and not groups:  # the system counts all that this user has; so the keeper does, too
+            processes = self.limits.processes
+            held = replace(held, limits=_with_slack(held.limits, processes))
         return {
-            "base": None,
+            "base": tempfile.gettempdir(),
             "restrictions": held.to_json(),
             "groups": groups,
+            "processes": processes,
             "path": self._visible.packages,
             "disk_bytes": self.limits.disk_bytes,
             "env": {"PATH": search_path(), **VARIABLES, **self._env},
         }
+
+
+def _with_slack(limits: Mapping[str, int], processes: int) -> dict[str, int]:
+    """Return limits under which one workspace does not take the processes of another; a bomb still ends at them."""
+    counted = {"processes": limits["processes"] - processes + SLACK} if "processes" in limits else {}
+    return {**limits, **counted}
 
 
 def _remove(work: str, groups: Sequence[str]) -> None:

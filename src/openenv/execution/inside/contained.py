@@ -45,6 +45,7 @@ def _held(asked: dict[str, Any]) -> dict[str, Any]:
             read=asked["read"],  # what else the image has another user may read or not
             write=asked["write"],
             limits=asked["limits"],
+            own_user=asked["own_user"],
             without={*asked["without"], "namespaces", "cgroup", *not_ours},
             require={*asked["require"]} - {"namespaces", "cgroup"},
         )

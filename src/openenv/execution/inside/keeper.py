@@ -15,6 +15,7 @@ import tempfile
 import termios
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -26,7 +27,7 @@ from openenv.execution.inside.files import ACTIONS
 from openenv.execution.inside.frames import FrameError, Reader, pack
 from openenv.execution.inside.interpreter import Interpreter
 from openenv.execution.inside.output import Captured
-from openenv.execution.inside.shell import COMMAND, VARIABLES
+from openenv.execution.inside.shell import COMMAND, VARIABLES, WITHOUT_TERMINAL
 
 __all__ = ["Keeper", "keep"]
 
@@ -90,6 +91,7 @@ class Keeper:
         self._files: folder.Files = {}
         self._ended = False
         self._next_look = 0.0
+        self._newest = 0
         self._configuration: dict[str, Any] = {}
         self._place: Place
         self._root = ""
@@ -97,6 +99,7 @@ class Keeper:
     def serve(self) -> None:
         """Serve until the connection ends, then end and remove everything."""
         tree.adopt()
+        tree.stand_apart()
         self._selector.register(self._read, selectors.EVENT_READ, self._requested)
         try:
             while not self._ended:
@@ -136,7 +139,7 @@ class Keeper:
         self._configuration = header
         # What is in the two folders is the programs' to change; the folders themselves stay what they are.
         self._root = tempfile.mkdtemp(prefix="openenv-work-", dir=header["base"])
-        os.chmod(self._root, 0o711)  # noqa: S103 - programs may be another user
+        _make_mode(self._root, 0o711)  # programs may be another user
         work, temporary = (os.path.join(self._root, name) for name in ("work", "tmp"))
         held = Restrictions.from_json(header["restrictions"])
         if held.refused is not None:  # memory and queues that a user has in common would outlive a reset
@@ -184,14 +187,17 @@ class Keeper:
         child = self._children.get(name)
         if child is None:
             run = run_program(COMMAND, VARIABLES)
-            child = self._begin(name, run, True, asked=True, terminal=tuple(header["size"]))
+            try:
+                child = self._begin(name, run, True, asked=True, terminal=tuple(header["size"]))
+            except PermissionError:
+                child = self._begin(name, _plain_shell, True, asked=True)
         self._ask(child, header, body + b"\0")
 
     def _do_type(self, header: dict[str, Any], body: bytes) -> None:
         child = self._children.get(f"shell {header['shell']}")
         told = {"id": header["id"], "event": "done"}
         if child is None or child.started.terminal is None:
-            told["refused"] = f"there is no shell {header['shell']!r}"
+            told["refused"] = f"there is no shell {header['shell']!r}, or it has no terminal"
         elif (taken := _write_what_fits(child.started.terminal, body)) < len(body):
             told["refused"] = f"the terminal took {taken} of {len(body)} bytes, for its program does not read"
         self._send(told)
@@ -231,7 +237,7 @@ class Keeper:
     def _begin(
         self, name: str, run: Callable[[], None], stays: bool, *, place: Place | None = None, **how: Any
     ) -> Child:
-        os.chmod(self._place.folder, 0o700)  # whatever its programs have made of it
+        _make_mode(self._place.folder, 0o700)  # whatever its programs have made of it
         begin = partial(start, place or self._place, run, **how)
         try:
             started = begin()
@@ -378,7 +384,8 @@ class Keeper:
                 for process in (orphan, *tree.below(orphan.pid, found)):
                     tree.kill(process.pid)
             for orphan in orphans:
-                os.waitpid(orphan.pid, 0)
+                with suppress(ChildProcessError):  # not ours after all, where that cannot be told
+                    os.waitpid(orphan.pid, 0)
 
     def _kill(self, child: Child) -> None:
         """Kill a process and all below it; its end is seen in a moment."""
@@ -467,18 +474,30 @@ class Keeper:
                 if child.stays and not child.interrupted:
                     child.interrupted = True
                     call.deadline = now + GRACE_S
-                    _interrupt(child.started)
+                    _interrupt(child.started, group=child.name != PYTHON)
                 else:
                     call.deadline = None
                     self._kill(child)
         busy = [child for child in self._children.values() if child.call is not None]
         if busy and now >= self._next_look:
             self._next_look = now + LOOK_S
+            reason = ""
             if folder.files(self._root).bytes > self._configuration["disk_bytes"]:
-                for child in busy:
-                    assert child.call is not None
-                    child.call.killed_for = "disk"
-                    self._kill(child)
+                reason = "disk"
+            elif self._too_many():
+                reason = "processes"
+            for child in busy if reason else ():
+                assert child.call is not None
+                child.call.killed_for = reason
+                self._kill(child)
+
+    def _too_many(self) -> bool:
+        """Return whether there are too many processes, if it is for us to see that."""
+        most: int | None = self._configuration.get("processes")
+        if most is None or abs((last := tree.newest()) - self._newest) < most / 2:  # to look costs more than to ask
+            return False
+        self._newest = last
+        return len(tree.below(os.getpid(), tree.processes())) > most
 
     # --- places ----------------------------------------------------------------------------------
 
@@ -490,7 +509,7 @@ class Keeper:
         os.mkdir(packages)
         for entry in entries:
             os.symlink(entry, os.path.join(packages, os.path.basename(entry)))
-        os.chmod(packages, 0o755)  # noqa: S103 - likewise
+        _make_mode(packages, 0o755)  # likewise
         return [packages]
 
     def _remove_folder(self) -> None:
@@ -527,6 +546,17 @@ def keep(read: int, write: int) -> None:
         os._exit(status)
 
 
+def _plain_shell() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    run_program(COMMAND, WITHOUT_TERMINAL)()
+
+
+def _make_mode(path: str, mode: int) -> None:
+    """Set a folder's mode, unless that is refused: in a sandbox, where programs are our user and cannot either."""
+    with suppress(PermissionError):
+        os.chmod(path, mode)
+
+
 def _act(action: str, path: str) -> None:
     with open(0, "rb", closefd=False) as source:
         data = source.read()
@@ -545,8 +575,8 @@ def _claims(header: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _interrupt(started: Started) -> None:
-    """Interrupt what runs: a terminal's foreground program, or the process."""
+def _interrupt(started: Started, *, group: bool) -> None:
+    """Interrupt what runs: a terminal's foreground program, or the process, and its group if that is wanted."""
     pid = started.pid
     if started.terminal is not None:
         try:
@@ -559,7 +589,7 @@ def _interrupt(started: Started) -> None:
             pass
         return
     try:
-        os.kill(pid, signal.SIGINT)
+        (os.killpg if group else os.kill)(pid, signal.SIGINT)
     except OSError:
         pass
 

@@ -66,6 +66,8 @@ def _end_orphans(keepers: set[int]) -> None:
     with suppress(ChildProcessError):
         while pid := os.waitpid(-1, os.WNOHANG)[0]:
             keepers.discard(pid)
+    if not tree.can_list():  # then signals of programs reach no keeper, so none is killed by them
+        return
     ours = os.getpid()
     for process in (found := tree.processes()):
         if process.parent == ours and process.pid not in keepers:

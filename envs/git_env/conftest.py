@@ -1,0 +1,3 @@
+"""The tests of tasks are for agents' work, not for this package."""
+
+collect_ignore = ["tasks"]
