@@ -3,6 +3,7 @@
 import ast
 import importlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -34,11 +35,16 @@ def test_it_has_the_files_of_a_new_environment(folder):
     assert [place for place in made if not list(folder.glob(place))] == []
 
 
+DEBIAN_PACKAGES = re.compile(r"^RUN apt-get update (?:.*\\\n)*.*\n", re.MULTILINE)
+"""The one thing that it may have besides: programs that it cannot do without."""
+
+
 @every_environment
 def test_its_container_is_made_like_that_of_a_new_environment(folder):
     made = render(folder.name)
     for name in ("Dockerfile", ".dockerignore"):
-        assert (folder / name).read_text(encoding="utf-8") == made[Path(name)]
+        text = (folder / name).read_text(encoding="utf-8")
+        assert DEBIAN_PACKAGES.sub("", text) == made[Path(name)]
 
 
 @every_environment
@@ -146,4 +152,4 @@ def test_its_wheel_holds_all_that_a_server_needs(folder, checkout, tmp_path):
     files = [path.relative_to(folder.parent) for path in (folder / "server").glob("*.py")]
     files += [Path(folder.name) / name for name in ("__init__.py", "client.py", "models.py", "openenv.yaml")]
     assert set(files) <= held
-    assert not any("tests" in path.parts for path in held)
+    assert not any(path.parts[1] == "tests" for path in held)  # those of tasks are another thing
