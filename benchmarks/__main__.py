@@ -34,6 +34,7 @@ NAMES = (
     "sessions_10k",
     "cost_per_session",
     "docker_start",
+    "execution_start",
     "warm_pool",
     "coding_step",
 )

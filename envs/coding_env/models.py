@@ -40,7 +40,7 @@ class CodeObservation(Observation):
     value: str | None = Field(default=None, description="repr() of the last line's value, if it is an expression.")
     timed_out: bool = Field(default=False, description="Whether its time was up.")
     context_lost: bool = Field(default=False, description="Whether the interpreter ended, with all variables.")
-    killed_for: str = Field(default="", description="'disk' if it was ended since it had filled the disk.")
+    killed_for: str = Field(default="", description="'disk' or 'processes' if it was ended since it used up those.")
     execution_time_ms: float = Field(default=0.0, description="How long it ran, in milliseconds.")
     peak_memory_bytes: int = Field(default=0, description="The most memory the interpreter had; 0 if unknown.")
     files_changed: list[str] = Field(

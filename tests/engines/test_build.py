@@ -1,5 +1,6 @@
 """`openenv build` with a real Docker: what it makes of each environment, and what it says when that fails."""
 
+import importlib
 import json
 import shutil
 import uuid
@@ -14,9 +15,12 @@ from tests.servers import wait_until
 from openenv import images
 from openenv.cli.build import build
 from openenv.cli.init import init
+from openenv.client import EnvClient
 from openenv.errors import ConfigurationError, ImageBuildError
+from openenv.providers import LocalDockerProvider
 
 ROOT = Path(__file__).parents[2]
+PLAYED = sorted(path.parent.name for path in (ROOT / "envs").glob("*/policies.py"))
 ENVIRONMENTS = sorted(path.parent for path in (ROOT / "envs").glob("*/openenv.yaml"))
 READY_S = 60.0
 MOST_MEGABYTES = 75  # on top of the base image
@@ -77,6 +81,16 @@ def test_the_image_is_small_and_holds_no_compiler_and_no_root(built, docker_engi
     look = "id -u; command -v gcc cc make uv || true; ls /venv/bin | grep -c '^pip' || true"
     shown = docker_engine.run("run", "--rm", "--network", "none", built(name), "sh", "-c", look).splitlines()
     assert shown == ["1000", "0"]
+
+
+@pytest.mark.parametrize("name", PLAYED)
+def test_the_policies_of_an_environment_score_in_a_container_what_they_score_anywhere(built, docker_engine, name):
+    package, policies = importlib.import_module(name), importlib.import_module(f"{name}.policies")
+    [client] = [one for one in vars(package).values() if isinstance(one, type) and issubclass(one, EnvClient)]
+    provider = LocalDockerProvider(built(name), base_url=docker_engine.url, ready_timeout_s=READY_S)
+    with client.with_provider(provider) as env:
+        assert policies.oracle(env) == pytest.approx(policies.MAX_RETURN)
+        assert policies.null(env) == pytest.approx(policies.MIN_RETURN)
 
 
 def test_the_image_says_what_it_is(built, docker_engine):

@@ -92,6 +92,14 @@ class BackendContract:
             assert (found.exit_code, found.signal) == (None, "SIGSEGV")
             assert (await workspace.python("print('x' in globals())")).stdout == "False\n"
 
+    async def test_a_fork_that_goes_on_to_the_end_of_the_code_is_no_second_interpreter(self, backend: Backend):
+        async with await backend.open() as workspace:
+            assert (
+                await workspace.python("import os\nchild = os.fork()\nif child: os.waitpid(child, 0)\n1")
+            ).value == "1"
+            for number in range(3):
+                assert (await workspace.python(f"print({number})\n{number}")).value == str(number)
+
     async def test_it_calls_functions_of_the_host(self, backend: Backend):
         async def doubled(number: int) -> int:
             return 2 * number

@@ -90,6 +90,9 @@ class TestBubblewrap(BackendContract):
         async with await held.open() as workspace:
             assert (await workspace.python("print(1)")).stdout == "1\n"
             assert (await workspace.run("ls | cat")).exit_code == 0
+            found = await workspace.python("import os\nopen(f'/proc/{os.getppid()}/mem', 'rb')")
+            assert found.error is not None
+            assert found.error.type == "PermissionError"
             await workspace.run("touch /tmp/left")
             await workspace.reset()
             assert not (await workspace.run("ls /tmp/left")).ok

@@ -137,12 +137,13 @@ class CodingEnvironment(Environment[CodeAction, CodeObservation, CodeState]):
         return await self._backend.open()
 
     async def _run(self, within: Interpreter, action: CodeAction, seconds: float) -> Execution:
-        """Run the code; what is submitted as a program is run on the first example's input."""
+        """Run the code; what is submitted as a program is run on the first example's input, where it is graded."""
         task = self._task
-        if action.submit and task is not None and task.is_program:
-            shown = next((test.stdin for test in task.examples if isinstance(test, ProgramTest)), "")
-            return await run_program(within, action.code, shown, seconds)
-        return await within.run(action.code, seconds)
+        if not action.submit or task is None or not task.is_program:
+            return await within.run(action.code, seconds)
+        stdin = next((test.stdin for test in task.examples if isinstance(test, ProgramTest)), "")
+        async with await self._backend.open() as fresh:
+            return await run_program(fresh, action.code, stdin, seconds)
 
     def _remember(self, step: Step, execution: Execution) -> None:
         """Note what has to be run again to have the same variables; what ran out of time cannot be."""

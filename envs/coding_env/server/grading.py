@@ -7,16 +7,17 @@ comes back as text. What it has to be never goes in.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from openenv.execution import Backend, Execution
+from openenv.execution import Backend, Execution, Workspace
 
 from .interpreters import Interpreter, interpreter
 from .tasks import CallTest, ProgramTest, Task, passes, same_output
 
-TEST_TIMEOUT_S = 5.0
+TEST_TIMEOUT_S = 10.0
 BUDGET_S = 30.0
 """Seconds that all tests together may take; those that are left then have failed."""
 PROGRAM = "solution.py"
@@ -50,10 +51,12 @@ async def grade(held_by: Backend, name: str, task: Task, steps: Sequence[Step]) 
         return await Grading(interpreter(name, workspace), task, steps).passed()
 
 
-async def run_program(within: Interpreter, code: str, stdin: str, timeout_s: float) -> Execution:
+async def run_program(fresh: Workspace, code: str, stdin: str, timeout_s: float) -> Execution:
     """Run code as a program that reads its input, by CPython whatever the interpreter."""
-    await within.workspace.write(PROGRAM, code.encode("utf-8", "surrogatepass"))
-    return await within.workspace.run([sys.executable, "-s", PROGRAM], stdin=stdin, timeout_s=timeout_s)
+    with contextlib.suppress(OSError):  # whatever it has put in its own place when it was run before
+        await fresh.remove(PROGRAM)
+    await fresh.write(PROGRAM, code.encode("utf-8", "surrogatepass"))
+    return await fresh.run([sys.executable, "-s", PROGRAM], stdin=stdin, timeout_s=timeout_s)
 
 
 class Grading:
@@ -91,7 +94,10 @@ class Grading:
             plain = ran.is_plain or ran.value is None
             passed = ran.ok and ran.error is None and not ran.context_lost and plain and passes(test, ran.value)
             return passed, ran.context_lost
-        ran = await run_program(self._within, self._steps[-1].code, test.stdin, seconds)
+        try:
+            ran = await run_program(self._within.workspace, self._steps[-1].code, test.stdin, seconds)
+        except OSError:  # it has filled the disk
+            return False, False
         return ran.ok and not any(ran.bytes_cut) and same_output(ran.stdout, test.stdout), False
 
     async def _play_steps(self) -> None:

@@ -113,9 +113,10 @@ def submit(task_id: str, *codes: str, max_steps: int = 20, submits: bool = True)
             await environment.reset(task_id=task_id)
             *before, last = codes
             for code in before:
-                result = await environment.step(CodeAction(code=code, timeout_s=1))
+                seconds = 1 if "while True" in code else 30
+                result = await environment.step(CodeAction(code=code, timeout_s=seconds))
                 assert (result.reward, result.done) == (None, False)
-            return await environment.step(CodeAction(code=last, submit=submits, timeout_s=5))
+            return await environment.step(CodeAction(code=last, submit=submits, timeout_s=30))
         finally:
             await environment.close()
 
@@ -153,6 +154,17 @@ def test_a_program_is_run_on_the_first_example_and_graded_on_the_tests():
     result = submit("word_count", "print('not this')", SOLUTIONS["word_count"])
     assert result.observation.stdout == "the 2\ncat 1\nhat 1\n"
     assert result.reward == 1.0
+
+
+@pytest.mark.parametrize(
+    "litter",
+    [
+        "import os\nos.remove('solution.py')\nos.mkdir('solution.py')",
+        "import os\nos.remove('solution.py')\nos.mkfifo('solution.py')",
+    ],
+)
+def test_what_a_program_does_to_itself_changes_nothing(litter):
+    assert submit("word_count", f"{litter}\n{SOLUTIONS['word_count']}").reward == 1.0
 
 
 def test_a_program_that_prints_the_example_earns_nothing():
@@ -213,11 +225,11 @@ def test_a_cheat_earns_nothing(cheat):
     assert submit("second_largest", CHEATS[cheat]).reward == 0.0
 
 
-def test_tests_that_would_take_for_ever_fail_and_the_others_count(monkeypatch):
-    monkeypatch.setattr(grading, "TEST_TIMEOUT_S", 0.5)
-    loop = "\n".join(("def second_largest(numbers):", "    while len(numbers) == 4 or len(numbers) == 7: pass"))
-    result = submit("second_largest", f"{loop}\n    return sorted(set(numbers))[-2]")
-    assert result.observation.tests_passed == 3
+@pytest.mark.slow
+def test_a_test_that_would_take_for_ever_fails_and_the_others_count():
+    loop = "def second_largest(numbers):\n    while len(numbers) == 7: pass\n"
+    result = submit("second_largest", f"{loop}    return sorted(set(numbers))[-2]")
+    assert result.observation.tests_passed == 4
 
 
 def test_all_tests_together_have_a_budget(monkeypatch):

@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import warnings
@@ -21,11 +22,10 @@ FLUSH_CHARACTERS = 32_768
 FLUSH_S = 0.1
 
 sys.modules["debugpy"] = None  # a debugger needs sockets
-os.environ["IPYTHONDIR"] = os.path.join(os.environ["TMPDIR"], "ipython")
-os.environ["MPLCONFIGDIR"] = os.path.join(os.environ["TMPDIR"], "matplotlib")
+os.environ["IPYTHONDIR"] = os.environ["MPLCONFIGDIR"] = tempfile.mkdtemp()
 os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
 startup = os.path.join(os.environ["IPYTHONDIR"], "profile_default", "startup")
-os.makedirs(startup, exist_ok=True)
+os.makedirs(startup)
 with open(os.path.join(startup, "README"), "w"):
     pass  # IPython would copy one with its permissions, and permissions may not be changed here
 

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from uuid import uuid4
 
 from openenv.environment import Environment
-from openenv.errors import NotResetError
+from openenv.errors import NotResetError, WorkspaceLostError
 from openenv.execution import WarmFork, Workspace
 from openenv.models import State, StepResult
 
@@ -61,13 +61,15 @@ class JupyterEnvironment(Environment[JupyterAction, JupyterObservation, State]):
 
         Raises:
             InvalidRequestError: There is no such task.
+            WorkspaceLostError: No kernel can be started.
         """
         self._task = choose(self._tasks, task_id, Random(SystemRandom().random() if seed is None else seed))
         workspace = await self._emptied()
         for name, data in self._task.files.items():
             await workspace.write(name, data)
         self._kernel = Kernel(workspace, self._grace_s)
-        await self._kernel.start()
+        if wrong := await self._kernel.start():
+            raise WorkspaceLostError(wrong)
         self._state = State(episode_id=episode_id or uuid4().hex, step_count=0)
         return JupyterObservation(
             task_id=self._task.id, instructions=self._task.instructions, files=sorted(self._task.files)

@@ -5,7 +5,6 @@ import importlib.metadata
 from pathlib import Path
 from typing import Any
 
-from openenv.errors import WorkspaceLostError
 from openenv.execution import Execution, Limits, WarmFork, Workspace
 
 from ..models import Cell, Output
@@ -52,18 +51,17 @@ class Kernel:
         """Whether it has been started, and has not ended since."""
         return self._runs
 
-    async def start(self) -> None:
-        """Start it, unless it runs.
+    async def start(self) -> str:
+        """Start it, unless it runs; return what is wrong if that fails, as it may where code has been before.
 
         Raises:
-            WorkspaceLostError: It cannot be started.
+            WorkspaceLostError: The workspace has ended.
         """
         if self._runs:
-            return
+            return ""
         started = await self._workspace.python(DRIVER, timeout_s=BOOT_S)
-        if not started.ok:
-            raise WorkspaceLostError(f"The kernel cannot be started: {started.stderr[-2000:]}")
-        self._runs = True
+        self._runs = started.ok
+        return "" if started.ok else f"The kernel cannot be started: {started.stderr[-2000:]}"
 
     async def stop(self) -> None:
         """End it. Its variables are forgotten, the files stay."""
@@ -77,7 +75,8 @@ class Kernel:
         Raises:
             WorkspaceLostError: The workspace has ended. What the cell does never raises.
         """
-        await self.start()
+        if wrong := await self.start():
+            return Cell(status="died", outputs=[Output(type="stream", name="stderr", text=wrong)])
         outputs = Outputs(12 * MAX_PRINTED + 2 * MAX_RICH)  # of JSON, in which a character may take 12
         done = await self._workspace.python(
             f"run_cell({code!r}, {timeout_s!r}, {MAX_PRINTED}, {MAX_RICH})",

@@ -14,6 +14,7 @@ import pytest
 
 from jupyter_env import Cell, JupyterAction, JupyterEnv, JupyterObservation
 from jupyter_env.policies import MAX_RETURN, MIN_RETURN, SOLUTIONS, null, oracle
+from jupyter_env.server import kernel
 from jupyter_env.server.jupyter_environment import JupyterEnvironment
 from jupyter_env.server.kernel import MAX_PRINTED
 from jupyter_env.server.picture import MAGIC, PictureError, grey
@@ -245,6 +246,27 @@ def test_a_kernel_that_dies_says_what_it_has_shown_and_the_next_cell_gets_a_new_
     assert died.observation.cells[0].outputs[0].text.startswith("last words")
     assert after.observation.kernel_restarted
     assert after.observation.cells[0].outputs[0].text == "1"
+
+
+def test_a_kernel_that_cannot_be_started_again_is_told_and_a_reset_mends_it(monkeypatch):
+    async def play() -> tuple[Cell, Cell]:
+        environment = JupyterEnvironment()
+        try:
+            await environment.reset(seed=0)
+            with monkeypatch.context() as broken:
+                broken.setattr(kernel, "DRIVER", "raise OSError('no room')")
+                result = await environment.step(JupyterAction(restart=True, code="1"))
+            await environment.reset(seed=0)
+            return result.observation.cells[0], (await environment.step(JupyterAction(code="1"))).observation.cells[
+                0
+            ]
+        finally:
+            await environment.close()
+
+    dead, after = asyncio.run(play())
+    assert dead.status == "died"
+    assert "no room" in dead.outputs[0].text
+    assert after.status == "ok"
 
 
 # --- bad input ---------------------------------------------------------------------------------------

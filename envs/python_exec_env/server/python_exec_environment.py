@@ -86,7 +86,10 @@ class PythonExecEnvironment(Environment[RunCodeAction | ResetAction, PyExecObser
         script = f"step_{self._state.step_count}.py"
         with contextlib.suppress(OSError):  # whatever an earlier program has left at its place
             await workspace.remove(script)
-        await workspace.write(script, action.code.encode(errors="surrogatepass"))
+        try:
+            await workspace.write(script, action.code.encode(errors="surrogatepass"))
+        except OSError as error:  # earlier programs have filled the disk
+            return Execution(stderr=f"{script} cannot be written: {error}\n", exit_code=1)
         return await workspace.run(
             [sys.executable, "-s", script],
             env={"PYTHONHASHSEED": str((self._seed or 0) % 2**32)},

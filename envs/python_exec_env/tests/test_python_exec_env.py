@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from openenv.errors import InvalidRequestError, IsolationError, NotResetError, SerializationError
+from openenv.execution import Workspace
 from openenv.models import StepResult
 from openenv.providers import ProcessProvider, SandboxProvider
 from openenv.testing import EnvironmentContract, EnvironmentMemoryContract, LocalServer
@@ -239,6 +240,16 @@ def test_a_work_folder_is_removed_whatever_is_in_it(litter, elsewhere):
     first, second = play(litter.format(elsewhere=str(elsewhere)), "import os; print(os.getcwd())")
     assert first.reward == 1.0, first.observation.stderr
     assert not Path(second.observation.stdout.strip()).parent.exists()
+
+
+def test_a_program_that_cannot_be_written_is_one_that_fails(monkeypatch):
+    async def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Workspace, "write", full)
+    (result,) = play("print('fine')")
+    assert (result.reward, result.observation.exit_code) == (-0.5, 1)
+    assert "No space left" in result.observation.stderr
 
 
 def test_a_reset_empties_the_work_folder():

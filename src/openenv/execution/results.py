@@ -34,7 +34,8 @@ class Execution:
             signal ended it.
         signal: The signal that ended it, such as `SIGKILL`.
         timed_out: Its time was up.
-        killed_for: `disk` if it was ended because it filled the disk; else empty.
+        killed_for: `disk` if it was ended because it filled the disk, `processes` because there were too many; else
+            empty.
         error: The exception that ended a piece of Python.
         value: `repr` of the value of the last line of a piece of Python, if that is an expression and not None.
         is_plain: Whether `value` is that of a value made of nothing but literals, for `ast.literal_eval`.

@@ -142,6 +142,8 @@ class Keeper:
         _make_mode(self._root, 0o711)  # programs may be another user
         work, temporary = (os.path.join(self._root, name) for name in ("work", "tmp"))
         held = Restrictions.from_json(header["restrictions"])
+        if held.read is None:  # Landlock would keep programs from it
+            tree.keep_to_oneself()
         if held.refused is not None:  # memory and queues that a user has in common would outlive a reset
             held = replace(held, refused={**held.refused, "others": False})
         for place in (work, temporary):

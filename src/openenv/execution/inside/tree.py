@@ -20,9 +20,21 @@ from typing import NamedTuple
 
 from openenv.containment import landlock
 
-__all__ = ["Process", "adopt", "below", "can_list", "end_all", "kill", "newest", "processes", "stand_apart"]
+__all__ = [
+    "Process",
+    "adopt",
+    "below",
+    "can_list",
+    "end_all",
+    "keep_to_oneself",
+    "kill",
+    "newest",
+    "processes",
+    "stand_apart",
+]
 
 _PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_DUMPABLE = 4
 
 _apart = False
 
@@ -46,6 +58,11 @@ class Process(NamedTuple):
 def adopt() -> None:
     """Become the parent of whatever a descendant leaves behind."""
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def keep_to_oneself() -> None:
+    """Have no process of the same user look into the memory of this one, or trace it."""
+    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def can_list() -> bool:
