@@ -52,6 +52,7 @@ class TestContract(EnvironmentContract):
     bad_actions = (
         {"type": "run"},
         {"type": "run", "command": 5},
+        {"type": "run", "command": "x" * 100_001},
         {"type": "run", "command": "ls", "timeout_s": 0},
         {"type": "run", "command": "ls", "shell": "../x"},
         {"type": "keys", "then": "any key"},
