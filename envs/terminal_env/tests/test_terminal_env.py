@@ -107,20 +107,31 @@ def test_what_never_ends_is_interrupted_and_says_so_and_the_shell_goes_on(comman
     async def play(env: TerminalEnvironment) -> None:
         await run(env, "kept=1")
         seen = await run(env, command, timeout_s=0.5)
-        assert (seen.timed_out, seen.running, seen.shell_lost) == (True, False, command == "python3 -q")
+        assert (seen.timed_out, seen.running) == (True, False)
         assert "interrupted, for its time was up" in seen.output
         assert (await run(env, "echo fine $kept")).output == ("fine\n" if seen.shell_lost else "fine 1\n")
 
     in_episode(play)
 
 
+async def written(environment: TerminalEnvironment, seen: TerminalObservation, end: str) -> str:
+    """Look on until what a program has written ends as it should."""
+    output = seen.output
+    while not output.endswith(end):
+        assert seen.running, output
+        seen = await do(environment, SendKeys(then="nothing", wait_s=0.05))
+        output += seen.output
+    return output
+
+
 def test_a_program_is_left_running_and_typed_into():
     async def play(env: TerminalEnvironment) -> None:
         script = "read -p 'name? ' name; echo hello $name; read -p 'sure? ' sure; echo you said $sure"
-        seen = await run(env, script, leave_running=True, timeout_s=0.5)
-        assert (seen.output, seen.running, seen.exit_code) == ("name? ", True, None)
-        seen = await do(env, SendKeys(keys="agent"))
-        assert (seen.output, seen.running) == ("agent\nhello agent\nsure? ", True)
+        seen = await run(env, script, leave_running=True, timeout_s=0.1)
+        assert (seen.running, seen.exit_code) == (True, None)
+        assert await written(env, seen, "? ") == "name? "
+        seen = await do(env, SendKeys(keys="agent", wait_s=0.1))
+        assert await written(env, seen, "? ") == "agent\nhello agent\nsure? "
         busy = await run(env, "echo meanwhile")
         assert (busy.running, busy.output, busy.error) == (True, "", "A command still runs in the shell main")
         assert (await run(env, "echo meanwhile", shell="other")).output == "meanwhile\n"
@@ -334,8 +345,10 @@ def test_a_close_leaves_no_process_and_no_folder(tmp_path, monkeypatch):
     async def main() -> None:
         environment = TerminalEnvironment()
         await environment.reset()
-        await run(environment, f"setsid sleep {LONG_S} & cat", leave_running=True, timeout_s=0.5)
-        assert _sleepers()
+        await run(environment, f"setsid sleep {LONG_S} & cat", leave_running=True, timeout_s=0.1)
+        async with asyncio.timeout(BOUND_S):
+            while not _sleepers():  # noqa: ASYNC110 - processes send no events
+                await asyncio.sleep(0.01)
         await environment.close()
         assert not _sleepers()
 
