@@ -38,7 +38,7 @@ class JupyterEnvironment(Environment[JupyterAction, JupyterObservation, State]):
         tasks: str | os.PathLike[str] | None = None,
         *,
         max_steps: int = MAX_STEPS,
-        interrupt_grace_s: float = 1.0,
+        interrupt_grace_s: float = 0.1,
     ) -> None:
         super().__init__()
         self._tasks = {**SHIPPED, **(folder_tasks(tasks) if tasks else {})}

@@ -5,7 +5,8 @@ import importlib.metadata
 from pathlib import Path
 from typing import Any
 
-from openenv.execution import Execution, Limits, WarmFork, Workspace
+from openenv import execution
+from openenv.execution import Execution, Limits, Workspace
 
 from ..models import Cell, Output
 from .outputs import Outputs
@@ -19,14 +20,14 @@ PRELOAD = ("ipykernel.inprocess.ipkernel", "IPython.core.ultratb", "matplotlib_i
 MIB = 1024 * 1024
 
 
-def backend(limits: Limits | None = None) -> WarmFork:
+def backend(limits: Limits | None = None) -> execution.Backend:
     """Return where kernels run: with ipykernel, and with matplotlib and pandas if they are installed.
 
     Raises:
         ConfigurationError: ipykernel is not installed.
     """
     found = [name for name in OPTIONAL if _is_installed(name)]
-    return WarmFork(
+    return execution.backend(
         limits or Limits(memory_bytes=2048 * MIB, processes=128, output_bytes=MAX_PRINTED),
         packages=("ipykernel", *found),
         preload=(*PRELOAD, *(OPTIONAL[name] for name in found)),

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from openenv.environment import Environment
 from openenv.errors import NotResetError, WorkspaceLostError
-from openenv.execution import Execution, Limits, WarmFork, Workspace
+from openenv.execution import Backend, Execution, Limits, Workspace, backend
 from openenv.models import State, StepResult
 
 from ..models import ReplAction, ReplObservation
@@ -43,7 +43,7 @@ class ReplEnvironment(Environment[ReplAction, ReplObservation, State]):
     """
 
     SUPPORTS_CONCURRENT_SESSIONS = True
-    _backend: ClassVar[WarmFork | None] = None
+    _backend: ClassVar[Backend | None] = None
 
     def __init__(
         self,
@@ -125,7 +125,7 @@ class ReplEnvironment(Environment[ReplAction, ReplObservation, State]):
         cls = type(self)
         if self._workspace is None:
             if cls._backend is None:
-                cls._backend = WarmFork(Limits(output_bytes=1024 * 1024), preload=("json", "re", "collections"))
+                cls._backend = backend(Limits(output_bytes=1024 * 1024), preload=("json", "re", "collections"))
             self._workspace = await cls._backend.open()
         else:
             await self._workspace.reset()

@@ -1,7 +1,9 @@
 """What repl_env promises: the contract of every environment, a context out of sight, fair grades, counting."""
 
 import asyncio
+import contextlib
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -348,17 +350,32 @@ def test_two_sessions_do_not_see_one_another():
 
 
 def test_a_close_leaves_no_process_and_no_folder():
-    async def play() -> tuple[int, str]:
+    seconds = f"8{os.getpid():07}"  # tells the process from all others
+    code = f"import os, subprocess\nsubprocess.Popen(['sleep', '{seconds}'], start_new_session=True)\nos.getcwd()"
+
+    async def play() -> tuple[list[str], str]:
         environment = ReplEnvironment()
         await environment.reset(**SMALL)
-        result = await environment.step(ReplAction(code="import os\n(os.getpid(), os.getcwd())"))
+        result = await environment.step(ReplAction(code=code))
+        running = processes(f"sleep {seconds}")
         await environment.close()
-        pid, place = (result.observation.value or "").strip("()").split(", ")
-        return int(pid), place.strip("'")
+        return running, (result.observation.value or "").strip("'")
 
-    pid, place = asyncio.run(play())
+    running, place = asyncio.run(play())
+    assert running
+    assert processes(f"sleep {seconds}") == []
     assert not Path(place).parent.exists()
-    assert not Path(f"/proc/{pid}").exists()
+
+
+def processes(command: str) -> list[str]:
+    """Return the processes of this machine that were started by a command."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            found += (
+                [file.parent.name] if file.read_bytes().replace(b"\0", b" ").decode().startswith(command) else []
+            )
+    return found
 
 
 def test_the_answers_are_out_of_reach():
