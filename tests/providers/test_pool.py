@@ -21,7 +21,7 @@ from openenv.errors import (
     ProviderNotReadyError,
     ProviderStartError,
 )
-from openenv.providers import ProcessProvider, ProviderPool
+from openenv.providers import ProcessProvider, Provider, ProviderPool
 from openenv.providers.ramp import Ramp
 
 BOUND_S = 30.0
@@ -247,6 +247,34 @@ def test_stopping_does_not_wait_for_servers_that_never_get_ready(toy):
     pool = ProviderPool(make, size=2).start()
     while pool.metrics().starting < 2:
         time.sleep(0.001)
+    pool.stop()
+
+
+def test_stopping_does_not_miss_a_server_that_is_just_about_to_be_started(toy, monkeypatch):
+    begun, stopped = threading.Event(), threading.Event()
+    stop = Provider.stop
+
+    def stopping(provider):
+        stop(provider)
+        stopped.set()
+
+    monkeypatch.setattr(Provider, "stop", stopping)
+
+    def make(image):
+        provider = toy("mute")
+        provider.ready_timeout_s = 600
+        start = provider.start
+
+        def starting():
+            begun.set()
+            assert stopped.wait(BOUND_S)
+            return start()
+
+        provider.start = starting
+        return provider
+
+    pool = ProviderPool(make, size=1).start()
+    assert begun.wait(BOUND_S)
     pool.stop()
 
 

@@ -319,10 +319,10 @@ class Shelf:
             provider = self._make()
             with self._changed:
                 self._coming.add(provider)
-                wanted = not self._closed
             try:
-                if wanted:
-                    provider.start()
+                self._refuse_if_closed()
+                provider.start()
+                self._refuse_if_closed()  # `close` has stopped it before there was anything to stop
                 provider.wait_for_ready()
             except BaseException:
                 provider.stop()
@@ -347,6 +347,11 @@ class Shelf:
             self._changed.notify_all()
         if member is not None:
             self._shelve(member)
+
+    def _refuse_if_closed(self) -> None:
+        with self._changed:
+            if self._closed:
+                raise ProviderError("The pool was stopped.")
 
     def _beside(self, call: Callable[..., None], *args: Member) -> None:
         """Run a call in a thread of its own; `close` waits for it."""
