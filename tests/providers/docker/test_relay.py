@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 from tests.servers import BOUND_S, wait_until
 
 from openenv.errors import PortTakenError
+from openenv.providers.docker._relay import Relay as Joining
 from openenv.providers.docker.command import first_process
 from openenv.providers.docker.first_process import LIFETIME_OVER, NO_RELAY, PROGRAM_GONE
 from openenv.providers.docker.relay import Relay
@@ -124,6 +126,30 @@ def test_a_reader_that_is_slow_loses_nothing(relay, begin, free_port):
         sender.join(BOUND_S)
 
 
+def test_what_was_sent_before_the_end_is_read_though_the_end_was_told_first():
+    """As happens in one turn: the end was told while the other side was owed something, which it then took."""
+    (client, to_client), (to_server, server) = connected_pair(), connected_pair()
+    joining = Joining(socket.socket(), socket.socket())
+    with client, server, joining._listener, joining._control:
+        joining._join(to_client, to_server)
+        side = joining._sides[to_server.fileno()]
+        server.sendall(b"bye")
+        client.shutdown(socket.SHUT_WR)
+        joining._pass_on(joining._sides[to_client.fileno()], select.EPOLLIN)
+        server.close()
+        assert wait_until(lambda: select.select([to_server], [], [], 0)[0], BOUND_S)
+        joining._pass_on(side, select.EPOLLHUP)
+        joining._pass_on(side, select.EPOLLHUP)
+        client.settimeout(BOUND_S)
+        assert received(client) == b"bye"
+
+
+def connected_pair() -> tuple[socket.socket, socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        one = socket.create_connection(listener.getsockname(), timeout=BOUND_S)
+        return one, listener.accept()[0]
+
+
 def test_many_connections_are_served_at_the_same_time(relay, begin, free_port):
     begin([sys.executable, "-I", "-S", "-c", ECHO, str(free_port)], relay, port=free_port)
     with contextlib.ExitStack() as all_of_them:
@@ -134,7 +160,7 @@ def test_many_connections_are_served_at_the_same_time(relay, begin, free_port):
 
 
 def test_once_it_has_listened_a_server_that_does_not_is_told_at_once(relay, begin, free_port):
-    once = f"import socket; s = socket.create_server(('127.0.0.1', {free_port})); s.accept(); s.close(); input()"
+    once = f"import socket; s = socket.create_server(('127.0.0.1', {free_port})); s.accept(); s.close()"
     begin([sys.executable, "-I", "-S", "-c", f"{once}\nimport signal; signal.pause()"], relay, port=free_port)
     with connected(relay) as first:
         first.recv(1)

@@ -104,7 +104,8 @@ class Keeper:
         try:
             while not self._ended:
                 for key, _ in self._selector.select(self._pause()):
-                    if key.fd in self._selector.get_map():  # an earlier one of this turn may have closed it
+                    # An earlier one of this turn may have closed it, and the number may be another's by now.
+                    if self._selector.get_map().get(key.fd) is key:
                         key.data()
                 self._check_deadlines()
         finally:

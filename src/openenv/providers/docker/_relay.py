@@ -134,12 +134,18 @@ class Relay:
             self._close(side)
 
     def _broken(self, side: Side) -> None:
-        """Close the pair, unless the other side is still owed something that this one had sent before."""
-        if not side.to.owed:
+        """Close the pair, once the other side has all that this one had sent before.
+
+        What was told may be older than that: so it is read to its end first, where a reset is an error.
+        """
+        if side.to.owed:
+            if side.shown != UNSEEN:
+                self._events.unregister(side.socket)
+                side.shown = UNSEEN
+        elif side.ended:
             self._close(side)
-        elif side.shown != UNSEEN:
-            self._events.unregister(side.socket)
-            side.shown = UNSEEN
+        else:
+            self._read(side)
 
     def _read(self, side: Side) -> None:
         other = side.to
