@@ -9,6 +9,9 @@ import hypothesis
 import pytest
 from tests.servers import BOUND_S, Host, Server
 
+# A module to inherit from, whose assertions are to be told, too.
+pytest.register_assert_rewrite("tests.execution.contract")
+
 hypothesis.settings.register_profile(
     "deterministic",
     derandomize=True,
