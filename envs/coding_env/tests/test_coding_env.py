@@ -289,7 +289,9 @@ def test_a_close_leaves_no_folder_and_no_process():
     async def main(environment: CodingEnvironment) -> str:
         await environment.reset()
         await environment.step(CodeAction(code=code))
-        assert running(mark)
+        async with asyncio.timeout(20):
+            while not running(mark):  # for a moment a program has no arguments yet
+                await asyncio.sleep(0)
         result = await environment.step(CodeAction(code="import os; print(os.getcwd())"))
         await environment.close()
         await environment.close()

@@ -488,16 +488,17 @@ def test_a_close_leaves_no_process_and_no_folder():
     seconds = f"9{os.getpid():07}"  # tells the process from all others
     code = f"import os, subprocess\nsubprocess.Popen(['sleep', '{seconds}'], start_new_session=True)\nos.getcwd()"
 
-    async def play() -> tuple[list[str], str]:
+    async def play() -> str:
         environment = JupyterEnvironment()
         await environment.reset(seed=0)
         result = await environment.step(JupyterAction(code=code))
-        running = processes(f"sleep {seconds}")
+        async with asyncio.timeout(20):
+            while not processes(f"sleep {seconds}"):  # for a moment a program has no arguments yet
+                await asyncio.sleep(0)
         await environment.close()
-        return running, result.observation.cells[0].outputs[-1].text.strip("'")
+        return result.observation.cells[0].outputs[-1].text.strip("'")
 
-    running, place = asyncio.run(play())
-    assert running
+    place = asyncio.run(play())
     assert processes(f"sleep {seconds}") == []
     assert not Path(place).parent.exists()
 
