@@ -492,9 +492,9 @@ def test_a_close_leaves_no_process_and_no_folder():
         environment = JupyterEnvironment()
         await environment.reset(seed=0)
         result = await environment.step(JupyterAction(code=code))
-        async with asyncio.timeout(20):
-            while not processes(f"sleep {seconds}"):  # for a moment a program has no arguments yet
-                await asyncio.sleep(0)
+        end = time.monotonic() + 20
+        while not processes(f"sleep {seconds}"):  # for a moment a program has no arguments yet
+            assert time.monotonic() < end
         await environment.close()
         return result.observation.cells[0].outputs[-1].text.strip("'")
 

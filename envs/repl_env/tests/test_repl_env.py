@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -357,9 +358,9 @@ def test_a_close_leaves_no_process_and_no_folder():
         environment = ReplEnvironment()
         await environment.reset(**SMALL)
         result = await environment.step(ReplAction(code=code))
-        async with asyncio.timeout(20):
-            while not processes(f"sleep {seconds}"):  # for a moment a program has no arguments yet
-                await asyncio.sleep(0)
+        end = time.monotonic() + 20
+        while not processes(f"sleep {seconds}"):  # for a moment a program has no arguments yet
+            assert time.monotonic() < end
         await environment.close()
         return (result.observation.value or "").strip("'")
 
