@@ -1,8 +1,9 @@
-"""A step of coding_env over the wire, beside a fresh interpreter for each step; and 64 of its sessions at once.
+"""A step of coding_env over the wire, beside a fresh interpreter for each; steps that hang; 64 sessions at once.
 
 The step is `print(1)`, held. The interpreter of an episode stays, which is what makes it quick; what it is compared
 with is a new `python` for each step, held in the same ways, without a server or a wire. They take turns in rounds.
-The 64 sessions each store a secret of their own and read it back in every step.
+What hangs is measured by how long after its time it is answered; the next step has to be answered, too. The 64
+sessions each store a secret of their own and read it back in every step.
 """
 
 from __future__ import annotations
@@ -28,6 +29,14 @@ ENVIRONMENT = Path(__file__).parents[1] / "envs" / "coding_env"
 STEPS, FRESH, SESSIONS, EACH = 100, 8, 64, 10
 FRESH_COMMAND = [sys.executable, "-I", "-c", "print(1)"]
 CODE = CodeAction(code="print(1)")
+HUNG_S = 0.5
+HUNG = {
+    "an endless loop": "while True: pass",
+    "one that ignores interruptions": "import signal; signal.signal(2, signal.SIG_IGN)\nwhile True: pass",
+    "one within C": "9 ** 9 ** 9",
+    "a fork bomb": "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass",
+    "an interpreter that kills itself": "import os; os.kill(os.getpid(), 9)",
+}
 
 Way = Callable[[], object]
 
@@ -35,7 +44,7 @@ Way = Callable[[], object]
 def run(bench: Bench) -> list[Figure]:
     """Measure steps and fresh interpreters in turn, then all sessions at once."""
     try:
-        return [*_steps(bench), *_sessions()]
+        return [*_steps(bench), *_hung(bench), *_sessions()]
     except OpenEnvError as error:
         raise BenchmarkError(str(error)) from error
 
@@ -105,6 +114,27 @@ def _figure(what: str, taken: list[float], limit: Limit | None = None) -> Figure
         high=ordered[-1],
         note=f"{note}, {len(taken)} times",
     )
+
+
+# --- what hangs --------------------------------------------------------------------------------------
+
+
+def _hung(bench: Bench) -> list[Figure]:
+    """Measure how long after its time each kind of hung or killed step is answered."""
+    late: dict[str, list[float]] = {name: [] for name in HUNG}
+    with CodingEnv.with_provider(ProcessProvider(ENVIRONMENT)) as env:
+        for _ in range(bench.rounds):
+            for name, code in HUNG.items():
+                env.reset()
+                began = time.perf_counter()
+                seen = env.step(CodeAction(code=code, timeout_s=HUNG_S)).observation
+                seconds = time.perf_counter() - began
+                again = env.step(CODE).observation
+                if not (seen.timed_out or seen.context_lost) or again.stdout != "1\n":
+                    raise BenchmarkError(f"{name}: {seen!r}, then {again!r}")
+                late[name].append(1000 * (seconds - HUNG_S * seen.timed_out))
+    most = Limit("most", 200.0)
+    return [_figure(f"{name}: answered after its time", taken, limit=most) for name, taken in late.items()]
 
 
 # --- many at once ------------------------------------------------------------------------------------
