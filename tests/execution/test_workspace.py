@@ -152,6 +152,21 @@ def test_what_runs_out_of_time_is_interrupted_and_keeps_its_variables():
     assert after.stdout == "2\n"
 
 
+def test_an_interpreter_that_ends_while_nobody_waits_is_told_the_next_time():
+    async def use(workspace):
+        ran = await workspace.python(
+            "import os, threading; threading.Timer(0.05, os._exit, (3,)).start(); os.getpid()"
+        )
+        end = time.monotonic() + 20
+        while _command(int(ran.value)):
+            assert time.monotonic() < end
+        return await workspace.python("'threading' in globals()"), await workspace.python("1")
+
+    after, again = in_workspace(use)
+    assert (after.value, after.context_lost) == ("False", True)
+    assert not again.context_lost
+
+
 def test_whoever_is_cancelled_ends_what_was_started():
     async def use(workspace):
         running = asyncio.ensure_future(workspace.python("open('up', 'w')\nwhile True: pass"))

@@ -11,22 +11,19 @@ import os
 import select
 import selectors
 import signal
-import tempfile
-import termios
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from openenv.containment.restrictions import Restrictions
 from openenv.execution.inside import folder, tree
-from openenv.execution.inside.child import Place, Started, run_program, start
+from openenv.execution.inside.child import Place, run_program, start
+from openenv.execution.inside.children import Call, Child, forget_peak, interrupt, peak, plain_lines, type_into
 from openenv.execution.inside.files import ACTIONS
 from openenv.execution.inside.frames import FrameError, Reader, pack
+from openenv.execution.inside.home import Home, make_mode
 from openenv.execution.inside.interpreter import Interpreter
-from openenv.execution.inside.output import Captured
 from openenv.execution.inside.shell import COMMAND, VARIABLES, WITHOUT_TERMINAL
 
 __all__ = ["Keeper", "keep"]
@@ -38,40 +35,7 @@ LOOK_S = 0.25
 """How often the disk is looked at while something runs."""
 END_S = 5.0
 """How long the end of a process that was killed is waited for."""
-LONGEST_ANSWER = 1 << 20
 PYTHON = "python"
-
-
-class Call:
-    """Something that was asked for and is not answered yet."""
-
-    def __init__(self, number: int, timeout_s: float | None, output_bytes: int, streams: bool) -> None:
-        self.number = number
-        self.started = time.monotonic()
-        self.deadline = self.started + timeout_s if timeout_s is not None else None
-        self.outputs = (Captured(output_bytes), Captured(output_bytes))
-        self.streams = streams
-        self.timed_out = False
-        self.killed_for = ""
-
-
-class Child:
-    """A process that was started, and the call that it is busy with."""
-
-    def __init__(self, name: str, started: Started, stays: bool) -> None:
-        self.name = name
-        self.started = started
-        self.stays = stays  # from call to call, as interpreters and shells do
-        self.call: Call | None = None
-        self.reader = Reader(LONGEST_ANSWER)
-        self.said = b""
-        self.unsent = bytearray()
-        self.interrupted = False
-
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-        return self.started.pid
 
 
 class Keeper:
@@ -93,8 +57,8 @@ class Keeper:
         self._next_look = 0.0
         self._newest = 0
         self._configuration: dict[str, Any] = {}
+        self._home: Home
         self._place: Place
-        self._root = ""
 
     def serve(self) -> None:
         """Serve until the connection ends, then end and remove everything."""
@@ -110,7 +74,9 @@ class Keeper:
                 self._check_deadlines()
         finally:
             tree.end_all()
-            self._remove_all()
+            if self._configuration:
+                self._home.remove()
+                self._home.remove_groups()
 
     # --- requests --------------------------------------------------------------------------------
 
@@ -137,26 +103,10 @@ class Keeper:
 
     def _do_begin(self, header: dict[str, Any], _: bytes) -> None:
         """Make the folder; what comes with it says how processes run here."""
+        self._home = Home(header)
         self._configuration = header
-        # What is in the two folders is the programs' to change; the folders themselves stay what they are.
-        self._root = tempfile.mkdtemp(prefix="openenv-work-", dir=header["base"])
-        _make_mode(self._root, 0o711)  # programs may be another user
-        work, temporary = (os.path.join(self._root, name) for name in ("work", "tmp"))
-        held = Restrictions.from_json(header["restrictions"])
-        if held.read is None:  # Landlock would keep programs from it
-            tree.keep_to_oneself()
-        if held.refused is not None:  # memory and queues that a user has in common would outlive a reset
-            held = replace(held, refused={**held.refused, "others": False})
-        for place in (work, temporary):
-            os.mkdir(place, 0o700)
-            if held.uid is not None:
-                os.chown(place, held.uid, held.uid)
-        self._path = self._linked(header["path"])
-        if held.read is not None:
-            held = replace(held, read=(*held.read, *self._path), write=(*held.write, work, temporary))
-        env = {**header["env"], "HOME": work, "TMPDIR": temporary}
-        self._place = Place(work, held, header["groups"], env)
-        self._send({"id": header["id"], "event": "done", "folder": work})
+        self._place = self._home.place
+        self._send({"id": header["id"], "event": "done", "folder": self._place.folder})
 
     def _do_end(self, _: dict[str, Any], __: bytes) -> None:
         self._ended = True
@@ -169,12 +119,12 @@ class Keeper:
     def _do_reset(self, header: dict[str, Any], _: bytes) -> None:
         """End everything and begin anew."""
         self._end_programs("the workspace was reset")
-        self._remove_folder()
+        self._home.remove()
         self._files = {}
         self._do_begin({**self._configuration, "id": header["id"]}, b"")
 
     def _do_python(self, header: dict[str, Any], body: bytes) -> None:
-        child = self._children.get(PYTHON)
+        child = self._living(PYTHON)
         if child is None:
             child = self._begin(PYTHON, self._interpret, True, asked=True)
         self._ask(child, header, pack({"functions": header["functions"]}, body))
@@ -187,7 +137,7 @@ class Keeper:
 
     def _do_shell(self, header: dict[str, Any], body: bytes) -> None:
         name = f"shell {header['shell']}"
-        child = self._children.get(name)
+        child = self._living(name)
         if child is None:
             run = run_program(COMMAND, VARIABLES)
             try:
@@ -201,7 +151,7 @@ class Keeper:
         told = {"id": header["id"], "event": "done"}
         if child is None or child.started.terminal is None:
             told["refused"] = f"there is no shell {header['shell']!r}, or it has no terminal"
-        elif (taken := _write_what_fits(child.started.terminal, body)) < len(body):
+        elif (taken := type_into(child.started.terminal, body)) < len(body):
             told["refused"] = f"the terminal took {taken} of {len(body)} bytes, for its program does not read"
         self._send(told)
 
@@ -240,7 +190,7 @@ class Keeper:
     def _begin(
         self, name: str, run: Callable[[], None], stays: bool, *, place: Place | None = None, **how: Any
     ) -> Child:
-        _make_mode(self._place.folder, 0o700)  # whatever its programs have made of it
+        make_mode(self._place.folder, 0o700)  # whatever its programs have made of it
         begin = partial(start, place or self._place, run, **how)
         try:
             started = begin()
@@ -255,7 +205,15 @@ class Keeper:
             listen(child.started.answers, data=partial(self._answered, child))
         listen(child.started.ended, data=partial(self._has_ended, child))
         if child.started.terminal is not None:
-            _plain_lines(child.started.terminal)
+            plain_lines(child.started.terminal)
+        return child
+
+    def _living(self, name: str) -> Child | None:
+        """Return a process that stays, if it is still there."""
+        child = self._children.get(name)
+        if child is not None and child.call is None and select.select([child.started.ended], [], [], 0)[0]:
+            self._has_ended(child)
+            return None
         return child
 
     def _make_room(self) -> None:
@@ -264,17 +222,16 @@ class Keeper:
             self._kill(child)
             if select.select([child.started.ended], [], [], END_S)[0]:
                 self._has_ended(child)
-            self._lost.add(child.name)
 
     def _interpret(self) -> None:
-        Interpreter(3, 4, self._path).serve()
+        Interpreter(3, 4, self._home.packages).serve()
 
     def _ask(self, child: Child, header: dict[str, Any], request: bytes) -> None:
         if child.call is not None:
             raise RuntimeError(f"{child.name} is busy")
         self._drain(child)  # what its earlier programs wrote since is nobody's
         self._busy(child, header)
-        _forget_peak(child.pid)
+        forget_peak(child.pid)
         self._tell(child, request)
 
     def _busy(self, child: Child, header: dict[str, Any]) -> None:
@@ -368,6 +325,8 @@ class Keeper:
         del self._children[child.name]
         self._end_left_behind()
         self._drain(child)
+        if child.call is None and child.stays:
+            self._lost.add(child.name)
         if child.call is not None:
             told: dict[str, Any] = {"exit": code} if code >= 0 else {"exit": None, "signal": -code}
             self._done(child, **told, peak=usage.ru_maxrss * 1024, lost=child.stays)
@@ -435,7 +394,7 @@ class Keeper:
         usage = folder.files(self._place.folder)
         before, self._files = self._files, usage.files
         out, err = (output.kept() for output in call.outputs)
-        told.setdefault("peak", _peak(child.pid))
+        told.setdefault("peak", peak(child.pid))
         answer = {
             "id": call.number,
             "event": "done",
@@ -477,7 +436,7 @@ class Keeper:
                 if child.stays and not child.interrupted:
                     child.interrupted = True
                     call.deadline = now + GRACE_S
-                    _interrupt(child.started, group=child.name != PYTHON)
+                    interrupt(child.started, group=child.name != PYTHON)
                 else:
                     call.deadline = None
                     self._kill(child)
@@ -485,7 +444,7 @@ class Keeper:
         if busy and now >= self._next_look:
             self._next_look = now + LOOK_S
             reason = ""
-            if folder.files(self._root).bytes > self._configuration["disk_bytes"]:
+            if folder.files(self._home.root).bytes > self._configuration["disk_bytes"]:
                 reason = "disk"
             elif self._too_many():
                 reason = "processes"
@@ -501,37 +460,6 @@ class Keeper:
             return False
         self._newest = last
         return len(tree.below(os.getpid(), tree.processes())) > most
-
-    # --- places ----------------------------------------------------------------------------------
-
-    def _linked(self, entries: list[str]) -> list[str]:
-        """Return a folder of links to packages, for the search path: the folders beside them may not be read."""
-        if not entries:
-            return []
-        packages = f"{self._root}/packages"
-        os.mkdir(packages)
-        for entry in entries:
-            os.symlink(entry, os.path.join(packages, os.path.basename(entry)))
-        _make_mode(packages, 0o755)  # likewise
-        return [packages]
-
-    def _remove_folder(self) -> None:
-        if self._root:
-            folder.remove(self._root)
-        for place in self._configuration.get("emptied", ()):  # what else is ours alone
-            folder.empty(place)
-
-    def _remove_all(self) -> None:
-        self._remove_folder()
-        for group in self._configuration.get("groups", ()):
-            for _ in range(200):  # a group counts a process until its last traces are gone
-                try:
-                    os.rmdir(group)
-                    break
-                except FileNotFoundError:
-                    break
-                except OSError:
-                    time.sleep(0.005)
 
 
 def keep(read: int, write: int) -> None:
@@ -554,12 +482,6 @@ def _plain_shell() -> None:
     run_program(COMMAND, WITHOUT_TERMINAL)()
 
 
-def _make_mode(path: str, mode: int) -> None:
-    """Set a folder's mode, unless that is refused: in a sandbox, where programs are our user and cannot either."""
-    with suppress(PermissionError):
-        os.chmod(path, mode)
-
-
 def _act(action: str, path: str) -> None:
     with open(0, "rb", closefd=False) as source:
         data = source.read()
@@ -576,56 +498,3 @@ def _claims(header: dict[str, Any]) -> dict[str, Any]:
     if isinstance(error, dict):
         found["error"] = {key: str(error.get(key, "")) for key in ("type", "message", "traceback")}
     return found
-
-
-def _interrupt(started: Started, *, group: bool) -> None:
-    """Interrupt what runs: a terminal's foreground program, or the process, and its group if that is wanted."""
-    pid = started.pid
-    if started.terminal is not None:
-        try:
-            pid = os.tcgetpgrp(started.terminal)
-        except OSError:
-            pass
-        try:
-            os.killpg(pid, signal.SIGINT)
-        except OSError:
-            pass
-        return
-    try:
-        (os.killpg if group else os.kill)(pid, signal.SIGINT)
-    except OSError:
-        pass
-
-
-def _forget_peak(pid: int) -> None:
-    try:
-        with open(f"/proc/{pid}/clear_refs", "w") as file:
-            file.write("5")
-    except OSError:
-        pass
-
-
-def _peak(pid: int) -> int:
-    """Return the most memory a process has had, in bytes; 0 if it cannot be told."""
-    try:
-        with open(f"/proc/{pid}/status", "rb") as file:
-            for line in file:
-                if line.startswith(b"VmHWM:"):
-                    return int(line.split()[1]) * 1024
-    except (OSError, ValueError):
-        pass
-    return 0
-
-
-def _plain_lines(terminal: int) -> None:
-    """Have a terminal end lines as programs wrote them, without a carriage return."""
-    settings = termios.tcgetattr(terminal)
-    settings[1] &= ~termios.ONLCR
-    termios.tcsetattr(terminal, termios.TCSANOW, settings)
-
-
-def _write_what_fits(terminal: int, data: bytes) -> int:
-    try:
-        return os.write(terminal, data)
-    except BlockingIOError:
-        return 0
