@@ -111,8 +111,9 @@ def _token(host: Host, reached: str | None) -> bool:
     return reached is not None and host.token in reached
 
 
-def _came(host: Host, _reached: str | None) -> bool:
-    return host.heard()
+def _came(host: Host, reached: str | None) -> bool:
+    """What was sent may take a moment to be heard; where nothing was reached there is nothing to wait for."""
+    return wait_until(host.heard, 5.0 if reached else 0.0)
 
 
 def _file(host: Host, _reached: str | None) -> bool:
@@ -183,18 +184,18 @@ def _network() -> Iterator[Case]:
                uncontrolled="depends on the kernel")  # fmt: skip
     yield Case(
         "network.udp", "send UDP to a loopback service",
-        lambda host, _: {"host": "127.0.0.1", "port": host.udp_port}, _settled,
+        lambda host, _: {"host": "127.0.0.1", "port": host.udp_port}, _came,
     )  # fmt: skip
     yield Case(
         "network.udp", "send UDP to the host's outward address",
-        lambda host, _: {"host": host.address, "port": host.udp_port}, _settled,
+        lambda host, _: {"host": host.address, "port": host.udp_port}, _came,
     )  # fmt: skip
     yield Case(
         "network.names", "resolve a name", lambda *_: {"name": "example.com"}, uncontrolled="needs a name server"
     )
     yield Case("network.dns", "ask a name server", lambda *_: {"server": "1.1.1.1"}, uncontrolled="needs a way out")
     yield Case("network.unix", "connect to a Unix socket", lambda host, _: {"path": host.unix}, _came)
-    yield Case("network.unix_datagram", "send to a Unix socket", lambda host, _: {"path": host.datagram}, _settled)
+    yield Case("network.unix_datagram", "send to a Unix socket", lambda host, _: {"path": host.datagram}, _came)
     yield Case("network.unix", "connect to an abstract socket", lambda host, _: {"path": host.abstract}, _came)
     yield Case(
         "network.unix", "speak to the Docker daemon", lambda *_: {"path": "/var/run/docker.sock"},
@@ -204,11 +205,6 @@ def _network() -> Iterator[Case]:
     yield Case("network.packet", "open a packet socket", uncontrolled="needs root")
     yield Case("network.vsock", "open a socket to the hypervisor", uncontrolled="depends on the kernel")
     yield Case("network.listener", "connect by the listening socket", to(loopback), _came, alone=True)
-
-
-def _settled(host: Host, reached: str | None) -> bool:
-    """Datagrams take a moment; where none was sent there is nothing to wait for."""
-    return wait_until(host.heard, 2.0 if reached else 0.0)
 
 
 def _processes() -> Iterator[Case]:

@@ -160,11 +160,11 @@ def test_an_interpreter_that_ends_while_nobody_waits_is_told_the_next_time():
         end = time.monotonic() + 20
         while _command(int(ran.value)):
             assert time.monotonic() < end
-        return await workspace.python("'threading' in globals()"), await workspace.python("1")
+        return await workspace.python("1"), await workspace.python("'threading' in globals()")
 
     after, again = in_workspace(use)
-    assert (after.value, after.context_lost) == ("False", True)
-    assert not again.context_lost
+    assert after.context_lost  # it may have been just about to end
+    assert (again.value, again.context_lost) == ("False", False)
 
 
 def test_whoever_is_cancelled_ends_what_was_started():
