@@ -77,7 +77,7 @@ class WarmFork(Backend):
         holding = await asyncio.to_thread(self._holding)
         line = await asyncio.to_thread(self._zygote.keeper)
         _, link = await asyncio.get_running_loop().create_connection(Link, sock=line)
-        configuration = await asyncio.to_thread(self._configuration, holding)
+        configuration = self._configuration(holding)  # here, so that nobody can be cancelled who has made groups
 
         async def gone() -> None:
             await asyncio.to_thread(_remove, workspace.folder, configuration["groups"])

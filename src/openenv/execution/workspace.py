@@ -6,11 +6,11 @@ this one and the programs, so nothing that a program does can hold up or fool th
 
 from __future__ import annotations
 
-import ast
 import asyncio
 import contextlib
 import inspect
 import io
+import json
 import os
 import re
 import tarfile
@@ -235,7 +235,7 @@ class Workspace:
             OSError: It cannot be read.
             WorkspaceLostError: The workspace has ended.
         """
-        found: list[str] = ast.literal_eval((await self._file("list", path)).decode())
+        found: list[str] = json.loads(await self._file("list", path))
         return found
 
     async def put(self, source: str | os.PathLike[str], path: str = ".") -> None:

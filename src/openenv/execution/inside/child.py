@@ -19,8 +19,7 @@ __all__ = ["Place", "Started", "start"]
 # The signals that the keeper, or Python when it starts, treats in a way that programs are not to inherit.
 _USUAL = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ)
 
-EXIT_UNHELD = 125
-"""Exit status of a process that could not be held; it has run nothing."""
+LONGEST_REASON = 4096
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ def start(
     terminal: tuple[int, int] | None = None,
     asked: bool = False,
 ) -> Started:
-    """Start a process, held, and return once it is there.
+    """Start a process, and return once it is held.
 
     Args:
         place: Where it runs.
@@ -79,7 +78,7 @@ def start(
         asked: Whether it takes requests, on descriptors 3 (requests) and 4 (answers).
 
     Raises:
-        OSError: It could not be started.
+        OSError: It could not be started, or not be held; it has run nothing then.
     """
     ours: list[int] = []
     theirs: list[int] = []
@@ -102,9 +101,18 @@ def start(
             theirs += [read, write]
         for descriptor in ours:
             os.set_blocking(descriptor, False)
+        descriptors = [*standard, *theirs[-2:]] if asked else list(standard)
+        told, tell = os.pipe()
+        theirs.append(tell)
+        ours.append(told)
         pid = os.fork()
         if pid == 0:
-            _become(place, run, [*standard, *theirs[-2:]] if asked else list(standard), terminal is not None)
+            _become(place, run, descriptors, tell, terminal is not None)
+        os.close(theirs.pop())
+        if reason := os.read(told, LONGEST_REASON):
+            os.waitpid(pid, 0)
+            raise OSError(f"a process could not be held: {reason.decode(errors='replace')}")
+        os.close(ours.pop())
         ended = os.pidfd_open(pid)
     except OSError:
         for descriptor in ours:
@@ -116,53 +124,53 @@ def start(
     return Started(pid, ended, outputs, requests, answers, outputs[0] if terminal is not None else None)
 
 
-def _become(place: Place, run: Callable[[], None], descriptors: list[int], terminal: bool) -> None:
-    """Be the new process."""
+def _become(place: Place, run: Callable[[], None], descriptors: list[int], tell: int, terminal: bool) -> None:
+    """Be the new process; what keeps it from being held goes to `tell`, which is closed once it is."""
     keeper = os.getppid()
-    status = EXIT_UNHELD
+    status = 1
     try:
         os.setsid()
-        for number in (
-            signal.SIGTERM,
-            signal.SIGINT,
-            signal.SIGHUP,
-            signal.SIGCHLD,
-            signal.SIGPIPE,
-            signal.SIGXFSZ,
-        ):
+        for number in _USUAL:
             signal.signal(number, signal.SIG_DFL)
         for group in place.groups:
             with open(f"{group}/cgroup.procs", "w") as members:
                 members.write("0")  # the one that writes
         with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
             score.write("1000")  # if memory runs out, this goes before anything of the server
-        _take(descriptors)
+        tell = _take(descriptors, tell)
         if terminal:
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
         os.umask(0o022)
-        os.chdir(place.folder)
         os.environ.clear()
         os.environ.update(place.env)
         place.restrictions.apply()
         end_with_parent(keeper)  # a change of the user id would take it away
-        status = 1
+    except BaseException as error:
+        os.write(tell, f"{type(error).__name__}: {error}".encode("utf-8", "backslashreplace")[:LONGEST_REASON])
+        os._exit(status)
+    try:
+        os.close(tell)
+        os.chdir(place.folder)
         run()
         status = 0
     except BaseException as error:
         os.write(2, f"{str(error) or type(error).__name__}\n".encode("utf-8", "backslashreplace"))
-        if status == 1 and isinstance(error, OSError):  # as shells have it
+        if isinstance(error, OSError):  # as shells have it
             status = 127 if isinstance(error, FileNotFoundError) else 126
     finally:
         os._exit(status)
 
 
-def _take(descriptors: list[int]) -> None:
-    """Make the descriptors 0, 1, 2 and so on, and close all others."""
-    for free in range(1000, 1000 + len(descriptors)):  # out of the way of one another
-        os.dup2(descriptors[free - 1000], free)
-    for number in range(len(descriptors)):
+def _take(descriptors: list[int], more: int) -> int:
+    """Make the descriptors 0, 1, 2 and so on, and close all others but one; return what number that has now."""
+    kept = len(descriptors)
+    for free, descriptor in enumerate([*descriptors, more], 1000):  # out of the way of one another
+        os.dup2(descriptor, free)
+    for number in range(kept):
         os.dup2(1000 + number, number, inheritable=True)
-    os.closerange(len(descriptors), 1 << 16)
+    os.dup2(1000 + kept, kept, inheritable=False)
+    os.closerange(kept + 1, 1 << 16)
+    return kept
 
 
 def _input(data: bytes | None) -> int:

@@ -83,7 +83,12 @@ def stand_apart() -> None:
     global _apart
     if not can_list():
         landlock.restrict(scoped=True)
-        _apart = True
+        try:
+            os.kill(os.getppid(), 0)
+        except PermissionError:
+            _apart = True
+            return
+        raise OSError("the process above can still be signalled, so what is below cannot be told from others")
 
 
 def newest() -> int:

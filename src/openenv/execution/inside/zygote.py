@@ -63,10 +63,13 @@ def _end_orphans(keepers: set[int]) -> None:
     """Collect keepers that have ended, and end what one that was killed has left behind."""
     from openenv.execution.inside import tree
 
+    orphaned = False
     with suppress(ChildProcessError):
-        while pid := os.waitpid(-1, os.WNOHANG)[0]:
+        while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            pid, status = ended
+            orphaned |= status != 0 or pid not in keepers  # a keeper that ends by itself leaves nobody behind
             keepers.discard(pid)
-    if not tree.can_list():  # then signals of programs reach no keeper, so none is killed by them
+    if not (orphaned and tree.can_list()):  # then signals of programs reach no keeper, so none is killed by them
         return
     ours = os.getpid()
     for process in (found := tree.processes()):
