@@ -10,6 +10,7 @@ import pytest
 from openenv.errors import SnapshotUnsupportedError, WorkspaceLostError
 from openenv.execution import Limits, WarmFork
 from openenv.execution.inside import tree
+from openenv.execution.workspace import MOST_CALLS
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workspaces are of Linux")
 
@@ -233,6 +234,63 @@ except TimeoutError: print(fast())
     first, second = in_workspace(use)
     assert first.stdout == "fast\n"
     assert second.stdout == "next\n"
+
+
+def test_code_that_forges_calls_has_no_more_than_a_bounded_number_of_them_under_way():
+    forge = """
+import json, os, struct
+header = json.dumps({"call": "slow", "number": 0, "args": [], "kwargs": {}}).encode()
+for _ in range(500): os.write(4, struct.pack("!II", len(header), 0) + header)
+"""
+
+    async def use(workspace):
+        running = most = 0
+
+        async def slow():
+            nonlocal running, most
+            running += 1
+            most = max(most, running)
+            try:
+                await asyncio.sleep(30)
+            finally:
+                running -= 1
+
+        await workspace.python(forge, functions={"slow": slow})
+        await workspace.python("1")
+        return most, running
+
+    most, left = in_workspace(use)
+    assert 0 < most <= MOST_CALLS
+    assert left == 0
+
+
+def test_what_cannot_be_held_is_not_run_and_is_no_answer(monkeypatch):
+    configuration = WarmFork._configuration
+
+    def without_a_group(backend, holding):
+        return {**configuration(backend, holding), "groups": ["/nonexistent"]}
+
+    monkeypatch.setattr(WarmFork, "_configuration", without_a_group)
+
+    async def use(workspace):
+        for started in (workspace.python("1"), workspace.run("true"), workspace.shell("true"), workspace.names()):
+            with pytest.raises(WorkspaceLostError, match="could not be held: FileNotFoundError"):
+                await started
+
+    in_workspace(use)
+
+
+def test_a_program_in_a_folder_that_is_not_there_has_an_exit_code():
+    ran = in_workspace(lambda workspace: workspace.run("true", folder="nowhere"))
+    assert (ran.exit_code, "No such file or directory" in ran.stderr) == (127, True)
+
+
+def test_names_of_files_are_told_as_they_are():
+    async def use(workspace):
+        await workspace.write("\U0001f40d \u00e9.txt", "")
+        return await workspace.names()
+
+    assert in_workspace(use) == ["\U0001f40d \u00e9.txt"]
 
 
 def test_programs_have_input_variables_a_folder_and_an_exit_code():

@@ -31,6 +31,8 @@ __all__ = ["Workspace"]
 Function = Callable[..., Any]
 _ERRNO = re.compile(r"\[Errno (\d+)\] (.*)")
 END_S = 10.0
+MOST_CALLS = 64
+"""Calls of the host's functions that are under way at one time: code can ask without waiting for answers."""
 
 
 class Workspace:
@@ -66,7 +68,6 @@ class Workspace:
         self._link = link
         self._gone = gone
         self._turns: dict[str, asyncio.Lock] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
         self._held = contextlib.ExitStack()
 
     async def begin(self, configuration: dict[str, Any]) -> None:
@@ -93,27 +94,33 @@ class Workspace:
             code: The source.
             timeout_s: Seconds it may take; None for that of the limits.
             functions: Functions of this process that the code can call by these names, sync or async. Arguments and
-                results are plain JSON values; the time they take counts.
+                results are plain JSON values; the time they take counts, and when it is over they are cancelled.
             on_output: Told the beginning of the output as it comes: `stdout` or `stderr`, and bytes.
 
         Raises:
             WorkspaceLostError: The workspace has ended. What the code does never raises.
         """
         known = dict(functions or {})
+        under_way: set[asyncio.Task[None]] = set()
 
         def called(number: int, header: dict[str, Any]) -> None:
-            task = asyncio.ensure_future(self._answer(number, known.get(header["name"]), header))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            function = known.get(header["name"]) if len(under_way) < MOST_CALLS else _too_many
+            task = asyncio.ensure_future(self._answer(number, function, header))
+            under_way.add(task)
+            task.add_done_callback(under_way.discard)
 
         async with self._turn("python"):
-            frame = await self._link.ask(
-                "python",
-                code.encode("utf-8", "surrogatepass"),
-                functions=list(known),
-                on_call=called,
-                **self._asked(timeout_s, on_output),
-            )
+            try:
+                frame = await self._link.ask(
+                    "python",
+                    code.encode("utf-8", "surrogatepass"),
+                    functions=list(known),
+                    on_call=called,
+                    **self._asked(timeout_s, on_output),
+                )
+            finally:
+                for task in under_way:  # nobody waits for them any more
+                    task.cancel()
         return _execution(frame)
 
     async def run(
@@ -344,6 +351,10 @@ class Workspace:
         if out > most_bytes:
             raise OSError(f"{path} has more than {most_bytes:,} bytes")
         return body[:out]
+
+
+def _too_many(*_: Any, **__: Any) -> None:
+    raise RuntimeError(f"{MOST_CALLS} calls are under way already; wait for their answers")
 
 
 def _execution(frame: Frame) -> Execution:
