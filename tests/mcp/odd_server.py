@@ -63,7 +63,12 @@ def call(params):
     if name == "big":
         return _text("x" * arguments["size"])
     if name == "picture":
-        return {"content": [{"type": "text", "text": "a dot"}, {"type": "image", "data": "aGk=", "mimeType": "image/png"}]}
+        return {
+            "content": [
+                {"type": "text", "text": "a dot"},
+                {"type": "image", "data": "aGk=", "mimeType": "image/png"},
+            ]
+        }
     if name == "grow":
         tools["new"] = PLAIN
         send({"method": "notifications/tools/list_changed"})

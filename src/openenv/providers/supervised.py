@@ -6,6 +6,7 @@ cases in one place: the program is killed, the child ignores SIGTERM, its own ch
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -190,9 +191,7 @@ def _abandon(watchdog: subprocess.Popen[bytes], control: socket.socket, owner: i
     """Kill without waiting for a good end; for a process that nobody refers to any more."""
     if os.getpid() != owner:  # a fork holds copies of both, but the process is its parent's
         return
-    with control:
-        try:
-            control.send(b"K")
-            watchdog.wait(timeout=1.0)
-        except (OSError, subprocess.TimeoutExpired):
-            pass
+    with control, contextlib.suppress(OSError):  # it has ended by itself
+        control.send(b"K")
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        watchdog.wait(timeout=1.0)

@@ -137,7 +137,7 @@ class ChildTransport:
         )
         self._input = asyncio.StreamWriter(transport, protocol, None, loop)
         self._held.callback(self._output.close)
-        self._held.callback(transport.abort)
+        self._held.callback(transport.close)
 
     def _spawn(self) -> tuple[int, int]:
         """Start the process; return our ends of its standard input and output."""

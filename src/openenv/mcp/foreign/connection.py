@@ -95,7 +95,7 @@ class Connection:
         if self._owner is None:
             self._owner = asyncio.create_task(self._own(), name=f"mcp {self._address.name:.40}")
         await self._opened.wait()
-        await self._alive()
+        await self.alive()
 
     async def close(self) -> None:
         """End it, and the server if it is a command; return when that is gone. May be called at any time."""
@@ -113,7 +113,7 @@ class Connection:
             EnvironmentDiedError: It is lost, or did not answer in time, or with nonsense.
         """
         tools: list[types.Tool] = []
-        client = await self._alive()
+        client = await self.alive()
         try:
             async with asyncio.timeout(timeout_s):
                 cursor = None
@@ -146,7 +146,7 @@ class Connection:
             ValueError: The arguments have no JSON form, or the answer is no result of a tool.
             RuntimeError: The result is not what the tool's own output schema says.
         """
-        client = await self._alive()
+        client = await self.alive()
         try:
             async with asyncio.timeout(timeout_s):
                 return await client.call_tool(name, arguments, progress_callback=on_progress)
@@ -154,7 +154,12 @@ class Connection:
             await self._raise_if_lost(error)
             raise
 
-    async def _alive(self) -> Client:
+    async def alive(self) -> Client:
+        """Return the client, if there is still somebody at the other end.
+
+        Raises:
+            EnvironmentDiedError: There is not; a process's last words are in the message.
+        """
         if self.over or self._client is None:
             await self.close()
             raise self._fault or EnvironmentDiedError(f"The MCP server {self._address.name} was closed")

@@ -231,6 +231,7 @@ class MCPServerEnvironment(
 
     async def _tools(self, connection: Connection) -> dict[str, mcp_types.Tool]:
         """Return the tools of agents, listed again if they have changed."""
+        await connection.alive()  # what a lost server had to offer is no answer
         while self._listing is None:
             self._listing = {}  # a change that is told meanwhile makes it None again
             found = await self._list(connection)
