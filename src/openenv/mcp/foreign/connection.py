@@ -13,9 +13,9 @@ from typing import Any, Literal
 
 import httpx2
 import mcp_types as types
-
 from mcp import Client, MCPError
 from mcp.shared.dispatcher import ProgressFnT
+
 from openenv._version import __version__
 from openenv.errors import EnvironmentDiedError, OpenEnvError
 from openenv.mcp.foreign.address import ServerAddress
@@ -67,6 +67,7 @@ class Connection:
         self._opened = asyncio.Event()
         self._over = asyncio.Event()
         self._fault: OpenEnvError | None = None
+        self._forgotten = False
 
     @property
     def over(self) -> bool:
@@ -167,7 +168,7 @@ class Connection:
 
     async def _raise_if_lost(self, error: MCPError) -> None:
         """Give it up if the answer did not come from the server: nobody knows then what that has done."""
-        if not self.over and (self._child is not None or not _is_synthetic(error)):
+        if not (self.over or self._forgotten or (self._child is None and _is_synthetic(error))):
             return
         await self.close()
         self._fault = self._fault or self._unusable(f"was lost: {_said(error)}")
@@ -200,13 +201,13 @@ class Connection:
     async def _begin(self, stack: AsyncExitStack) -> Client:
         """Shake hands over the first wire and in the first mode that the server takes."""
         failures: list[BaseException] = []
-        for wire in [self._start_child] if self._address.url is None else wires(self._address):
+        for wire in [self._start_child] if self._address.url is None else wires(self._address, self._forget):
             for mode in MODES:
                 try:
                     return await stack.enter_async_context(self._make_client(wire(), mode))
                 except Exception as error:
                     failures.append(_innermost(error))
-                    if not isinstance(failures[-1], MCPError | httpx2.HTTPStatusError):
+                    if not isinstance(failures[-1], MCPError | httpx2.HTTPStatusError | httpx2.SSEError):
                         raise
                     if getattr(failures[-1], "code", None) not in _OTHER_MODE:
                         break
@@ -226,6 +227,9 @@ class Connection:
             client_info=types.Implementation(name="openenv", version=__version__),
             message_handler=self._heard,
         )
+
+    def _forget(self) -> None:
+        self._forgotten = True
 
     async def _heard(self, message: object) -> None:
         if isinstance(message, types.ToolListChangedNotification):

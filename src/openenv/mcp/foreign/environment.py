@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import mcp_types
+from mcp import MCPError
 from pydantic_core import PydanticSerializationError
 
-from mcp import MCPError
 from openenv.environment.base import Environment, Transform
 from openenv.errors import ConfigurationError, ExecutionError, NotResetError, OpenEnvError
 from openenv.mcp.foreign import sharing
@@ -56,7 +56,7 @@ class MCPServerEnvironment(
     A tool called `reset`, `step`, `state` or `close` is offered as `server_reset` and so on.
 
     An episode has a server of its own: a new process, or a new session at a URL, that begins with the reset and
-    ends with the next one. With `keep` it goes on from episode to episode, and with `shared` it is also the same for
+    ends with the next one. With `keep` it goes on from episode to episode, and with `shared` it is the same for
     all environments of this process that were made with the same server; then `reset_tool` makes it forget.
 
     Args:

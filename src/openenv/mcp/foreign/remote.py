@@ -24,20 +24,36 @@ Wire = Callable[[], AbstractAsyncContextManager[Any]]
 CONNECT_S = 30.0
 UNLIMITED_S = 24 * 3600.0
 
+SESSION_ID, NOT_FOUND = "mcp-session-id", 404
 
-def wires(address: ServerAddress) -> list[Wire]:
-    """Return the ways to speak to a URL, the likelier one first."""
+
+def wires(address: ServerAddress, forgotten: Callable[[], None]) -> list[Wire]:
+    """Return the ways to speak to a URL, the likelier one first.
+
+    Args:
+        address: The URL.
+        forgotten: Called when the server no longer knows the session, of which the SDK tells only if it also has
+            nothing else to say.
+    """
     assert address.url is not None
-    ways: list[Wire] = [lambda: _streamable(address), lambda: _events(address)]
+    ways: list[Wire] = [lambda: _streamable(address, forgotten), lambda: _events(address)]
     return ways[::-1] if urlsplit(address.url).path.rstrip("/").endswith("/sse") else ways
 
 
 @asynccontextmanager
-async def _streamable(address: ServerAddress) -> AsyncIterator[Any]:
+async def _streamable(address: ServerAddress, forgotten: Callable[[], None]) -> AsyncIterator[Any]:
     assert address.url is not None
-    timeout = httpx2.Timeout(CONNECT_S, read=None)
+
+    async def look(response: httpx2.Response) -> None:
+        if response.status_code == NOT_FOUND and SESSION_ID in response.request.headers:
+            forgotten()
+
     async with (
-        httpx2.AsyncClient(headers=dict(address.headers), timeout=timeout) as http,
+        httpx2.AsyncClient(
+            headers=dict(address.headers),
+            timeout=httpx2.Timeout(CONNECT_S, read=None),
+            event_hooks={"response": [look]},
+        ) as http,
         streamable_http_client(address.url, http_client=http, max_sse_event_size=None) as streams,
     ):
         yield streams

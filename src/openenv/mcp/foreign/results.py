@@ -8,8 +8,8 @@ from typing import Any
 import mcp_types as types
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
-
 from mcp import MCPError
+
 from openenv.mcp.types import RESERVED_TOOL_NAMES, CallToolObservation, Tool, ToolError, ToolErrorType
 
 __all__ = ["failed", "named", "observed", "refused", "tool"]
@@ -43,8 +43,8 @@ def observed(
 ) -> CallToolObservation:
     """Return what a tool's result is to the agent.
 
-    Structured content as it is, without what FastMCP and the official SDK wrap around values that are no object; else
-    the text; else the blocks of content as plain values, where there is anything but text.
+    Structured content as it is, without what FastMCP and the official SDK wrap around values that are no object;
+    else the text; else the blocks of content as plain values, where there is anything but text.
     """
     if result.is_error:
         kind = ToolErrorType.EXECUTION_ERROR if _fit(found, arguments) else ToolErrorType.INVALID_ARGS
