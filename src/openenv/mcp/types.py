@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import IntEnum, StrEnum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_serializer
 
 from openenv.models import Action, Model, Observation
 
@@ -20,8 +20,8 @@ RESERVED_TOOL_NAMES = frozenset({"reset", "step", "state", "close"})
 class Tool(Model):
     """A tool an environment offers.
 
-    In an observation it has the first three fields only, for clients of earlier releases refuse a tool that has
-    others. All of them are in `to_mcp()`.
+    An observation that lists tools (`OfferedTools`) has the first three fields of each only, for clients of earlier
+    releases refuse a tool with others.
 
     Attributes:
         name: What to call it by.
@@ -35,9 +35,13 @@ class Tool(Model):
     name: str
     description: str = ""
     input_schema: dict[str, Any] = Field(default_factory=dict)
-    output_schema: dict[str, Any] | None = Field(default=None, exclude=True)
-    title: str | None = Field(default=None, exclude=True)
-    annotations: dict[str, Any] | None = Field(default=None, exclude=True)
+    output_schema: dict[str, Any] | None = None
+    title: str | None = None
+    annotations: dict[str, Any] | None = None
+
+    @model_serializer(mode="wrap")
+    def _known(self, dump: Any):  # type: ignore[no-untyped-def]  # what it returns would be the schema
+        return {name: value for name, value in dump(self).items() if name in _OLD_FIELDS or value is not None}
 
     def to_mcp(self) -> dict[str, Any]:
         """Return it as MCP's `tools/list` has it; what is not known is left out."""
@@ -84,6 +88,22 @@ class Tool(Model):
         from openenv.mcp.forms import anthropic_tool
 
         return anthropic_tool(self)
+
+
+_OLD_FIELDS = frozenset({"name", "description", "input_schema"})
+
+
+def _as_ever(tools: list[Tool]) -> list[Tool]:
+    return [
+        Tool(name=tool.name, description=tool.description, input_schema=tool.input_schema)
+        if tool.output_schema is not None or tool.title is not None or tool.annotations is not None
+        else tool
+        for tool in tools
+    ]
+
+
+OfferedTools = Annotated[list[Tool], AfterValidator(_as_ever)]
+"""The tools in an observation, which clients of earlier releases can read, too."""
 
 
 class PromptArgument(Model):
@@ -155,7 +175,7 @@ class CallToolAction(Action):
 class ListToolsObservation(Observation):
     """The tools there are."""
 
-    tools: list[Tool] = Field(default_factory=list)
+    tools: OfferedTools = Field(default_factory=list)
 
 
 class CallToolObservation(Observation):
