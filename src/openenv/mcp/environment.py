@@ -96,6 +96,7 @@ class MCPEnvironment(Environment[ActionT, ObservationT, StateT]):
     ) -> None:
         super().__init__(transform, rubric)
         self.mcp_server = mcp_server
+        _ = self._toolbox  # a tool that can not be one is refused here, not at the first call
         if mcp_server is not None:
             self._sdk = SdkServer(mcp_server)
             settled(self._sdk.check())

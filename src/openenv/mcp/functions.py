@@ -26,7 +26,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from types import FrameType
 from typing import Any, TypeVar, overload
-from weakref import WeakKeyDictionary
 
 from openenv.errors import ConfigurationError
 from openenv.mcp.signatures import Signature
@@ -35,7 +34,7 @@ from openenv.mcp.types import RESERVED_TOOL_NAMES, Prompt, PromptArgument, Tool
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
 MODES = ("simulation", "production")
-_MARKS = "__openenv_marks__"
+_MARKS, _DECLARED = "__openenv_marks__", "__openenv_declared__"
 
 
 @overload
@@ -226,9 +225,6 @@ def reserved(names: list[str]) -> str:
     )
 
 
-_known: WeakKeyDictionary[type, tuple[Declared, ...]] = WeakKeyDictionary()
-
-
 def declared(cls: type) -> tuple[Declared, ...]:
     """Return the tools and prompts that a class and those it derives from declare, in their order there.
 
@@ -237,13 +233,14 @@ def declared(cls: type) -> tuple[Declared, ...]:
     Raises:
         ConfigurationError: Two of them have the same name in the same mode.
     """
-    found = _known.get(cls)
+    found: tuple[Declared, ...] | None = vars(cls).get(_DECLARED)
     if found is None:
-        found = _known[cls] = tuple(_found(cls))
+        found = tuple(_found(cls))
         marks = [one.function.mark for one in found]
         for at, later in enumerate(marks):
             if any(later.clashes(earlier) for earlier in marks[:at]):
                 raise ConfigurationError(f"{cls.__name__} has two methods that are the {later.kind} {later.name!r}")
+        setattr(cls, _DECLARED, found)
     return found
 
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
 
-from openenv.errors import ConfigurationError, OpenEnvError
+from openenv.errors import ConfigurationError, ExecutionError, InvalidRequestError, OpenEnvError
 from openenv.mcp.functions import reserved
 from openenv.mcp.toolbox import caught, failed, unknown, wrong_arguments
 from openenv.mcp.types import (
@@ -26,7 +27,10 @@ from openenv.mcp.types import (
     Tool,
     ToolErrorType,
 )
+from openenv.mcp.waiting import settled
 from openenv.values import text_of
+
+_OF_SESSION = frozenset({"io.modelcontextprotocol/serverInfo"})
 
 
 class SdkServer:
@@ -70,17 +74,32 @@ class SdkServer:
         return [_prompt(_shown(one)) for one in await listing()] if listing is not None else []
 
     async def prompt(self, name: str, arguments: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Return the messages of a prompt, in MCP's form."""
-        if hasattr(self.server, "render_prompt"):
-            made = await self.server.render_prompt(name, dict(arguments))
-        else:
-            made = await self.server.get_prompt(name, dict(arguments))
-        return [_dumped(message) for message in made.messages]
+        """Return the messages of a prompt, in MCP's form.
+
+        Raises:
+            InvalidRequestError: The server has no such prompt, or can not make it of these arguments.
+        """
+        make = getattr(self.server, "render_prompt", None) or getattr(self.server, "get_prompt", None)
+        if make is None:
+            raise InvalidRequestError(f"Unknown prompt: {name!r}")
+        try:
+            made = await make(name, dict(arguments))
+        except OpenEnvError:
+            raise
+        except Exception as error:
+            raise InvalidRequestError(text_of(error)) from error
+        return [message.model_dump(mode="json", by_alias=True, exclude_none=True) for message in made.messages]
 
     async def functions(self) -> dict[str, Callable[..., Any]]:
-        """Return the functions behind its tools, of those that show them."""
-        found = {tool.name: getattr(tool, "fn", None) for tool in await self.server.list_tools()}
-        return {name: function for name, function in found.items() if callable(function)}
+        """Return the functions behind its tools; where it does not show one, a function that calls the tool."""
+        tools = await self.server.list_tools()
+        return {tool.name: getattr(tool, "fn", None) or partial(self._called, tool.name) for tool in tools}
+
+    def _called(self, name: str, **arguments: Any) -> Any:
+        answer = settled(self.call(CallToolAction(tool_name=name, arguments=arguments)))
+        if answer.error is not None:
+            raise ExecutionError(answer.error.message)
+        return answer.result["data"]
 
     async def call(self, action: CallToolAction, others: Sequence[str] = ()) -> CallToolObservation:
         """Call a tool; whatever goes wrong is an answer.
@@ -164,11 +183,6 @@ def _prompt(shown: Mapping[str, Any]) -> Prompt:
     )
 
 
-def _dumped(model: Any) -> dict[str, Any]:
-    dumped: dict[str, Any] = model.model_dump(mode="json", by_alias=True, exclude_none=True)
-    return dumped
-
-
 def _result(returned: Any, of_fastmcp: bool) -> dict[str, Any]:
     """Return what a call returned in the one form, that of the releases before this one."""
     if isinstance(returned, tuple):  # mcp 1.x, of a tool that says what it returns
@@ -183,7 +197,7 @@ def _result(returned: Any, of_fastmcp: bool) -> dict[str, Any]:
     return {
         "content": [_part(part) for part in content],
         "structured_content": structured,
-        "meta": meta,
+        "meta": {key: value for key, value in (meta or {}).items() if key not in _OF_SESSION} or None,
         "data": _data(structured, meta, of_fastmcp),
         "is_error": is_error,
     }

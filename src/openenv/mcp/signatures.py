@@ -18,7 +18,8 @@ from typing import Annotated, Any, NotRequired, get_args, get_origin
 
 import typing_extensions
 from pydantic import ConfigDict, Field, PydanticUserError, TypeAdapter, ValidationError
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic.fields import FieldInfo
+from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
 from openenv import values
@@ -50,7 +51,7 @@ class Signature:
         description: Its docstring without the list of parameters.
 
     Raises:
-        ConfigurationError: It has a parameter that can not be given by name.
+        ConfigurationError: It has a parameter that can not be given by name, or whose default is a `Field`.
     """
 
     def __init__(self, function: Callable[..., Any], skip: int = 0, names: Mapping[str, Any] | None = None) -> None:
@@ -62,6 +63,11 @@ class Signature:
                 raise ConfigurationError(
                     f"{_called(function)} takes {parameter} by position only; arguments of a tool or prompt have "
                     "names"
+                )
+            if isinstance(parameter.default, FieldInfo):
+                raise ConfigurationError(
+                    f"The default of {parameter.name} in {_called(function)} is a Field, which a call from Python "
+                    f"would get; write {parameter.name}: Annotated[..., Field(...)]"
                 )
         self.parameters = [p for p in parameters if p.kind is not p.VAR_KEYWORD]
         self.open = len(self.parameters) < len(parameters)
@@ -204,22 +210,12 @@ class _Untitled(GenerateJsonSchema):
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
 
-    def generate(self, schema: Any, mode: Any = "validation") -> JsonSchemaValue:
-        return super().generate(schema, mode)
-
 
 def mistakes(error: ValidationError, limit: int = 5) -> str:
     """Return what is wrong, in one line: where, and why."""
     found = error.errors(include_url=False, include_context=False, include_input=False)
     told = [f"{'.'.join(map(str, e['loc'])) or 'it'}: {e['msg']}" for e in found[:limit]]
     return "; ".join(told) + (f"; and {len(found) - limit} more" if len(found) > limit else "")
-
-
-def structured(output_schema: Mapping[str, Any] | None, result: Any) -> dict[str, Any] | None:
-    """Return a result as MCP's `structuredContent`; None if its tool has no output schema."""
-    if output_schema is None:
-        return None
-    return {"result": result} if output_schema.get(WRAPPED) or not isinstance(result, dict) else result
 
 
 def modern(annotation: Any) -> Any:

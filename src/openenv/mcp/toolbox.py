@@ -162,6 +162,8 @@ class Toolbox:
             if timeout_s is None:
                 return answer(await coroutine)
             return self._over(name, await within(coroutine, timeout_s), timeout_s, answer)
+        except GeneratorExit:
+            raise
         except BaseException as error:
             task = asyncio.current_task()
             if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():

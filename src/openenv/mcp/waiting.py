@@ -41,7 +41,7 @@ async def _guarded(coroutine: Coroutine[Any, Any, Any]) -> Future[Any]:
     outcome: Future[Any] = Future()
     try:
         outcome.set_result(await coroutine)
-    except asyncio.CancelledError:
+    except (asyncio.CancelledError, GeneratorExit):
         raise
     except BaseException as error:
         outcome.set_exception(error)
