@@ -1,7 +1,8 @@
 """`openenv mcp`: an environment as an MCP server over standard input and output, for agents on a desktop.
 
-Whatever the environment and its children print must not get between the messages. So before any of its code runs the
-two streams are taken away: what was standard output is known to the wire alone, and descriptor 1 is standard error.
+Whatever the environment and its children print must not get between the messages. So before any of its code runs
+the two streams are taken away: what was standard output is known to the wire alone, and descriptor 1 is standard
+error.
 """
 
 from __future__ import annotations
@@ -180,8 +181,9 @@ class _Stdio:
         from openenv.server.mcp.rpc import written
 
         def ended(reason: RequestError) -> None:
-            self._ended = reason
-            self._over.set()
+            if not self._over.is_set():
+                self._ended = reason
+                self._over.set()
 
         manager = self._server.manager
         self._peer = Peer(manager, manager.open(on_end=ended), again=True, reset=self._reset)
