@@ -37,7 +37,7 @@ __all__ = ["Multiplexer", "OldServerError", "RemoteSession"]
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 2.0
 """Seconds between attempts to reconnect: doubled each time, with full jitter."""
 
-UNNUMBERED = frozenset({"state", "snapshots", "drop"})
+UNNUMBERED = frozenset({"state", "snapshots", "drop", "mcp"})
 """Requests of a session that change nothing of its episode, so it does not matter how often they are executed."""
 
 

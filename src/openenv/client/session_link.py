@@ -49,6 +49,11 @@ class SessionLink:
             return self._old.connected
         return self._session is not None and self._session.lost is None
 
+    @property
+    def tool_changes(self) -> int:
+        """See `Link.tool_changes`."""
+        return self._session.tool_changes if self._session is not None else 0
+
     async def connect(self) -> None:
         """See `Link.connect`."""
         mux = Multiplexer(self.url, self._options, self.format)
