@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
+from typing import Any
 
 from openenv.environment.adapter import describe_class
 from openenv.environment.base import Environment
@@ -21,6 +22,7 @@ from openenv.errors import (
     SessionNotFoundError,
 )
 from openenv.models import EnvironmentMetadata
+from openenv.protocol.codes import ServerMode
 from openenv.protocol.messages import ConcurrencyConfig, ServerCapacityStatus, SessionListing
 from openenv.server.budgets import Budgets
 from openenv.server.copying import with_capabilities
@@ -52,13 +54,14 @@ class SessionManager:
         forks: Makes a process for each session; without it environments run in this one.
         shared: The factory always returns the same instance, closed only at shutdown.
         strict: Refuse arguments that an environment does not declare.
-        expose_errors: Tell clients the class and message of an environment's exceptions.
+        mode: Whom it serves. In production clients are not told the class and message of exceptions.
         name: What `describe` calls the environment, if not by its own name.
         clock: Tells the time in seconds; leases and idle times are measured by it.
         snapshots: How many snapshots it keeps.
 
     Attributes:
         slots: Counts the sessions; shared with other processes if the server is several.
+        make_peer: Makes the MCP client of a session whose trainer calls tools by JSON-RPC.
         snapshots: Those it keeps.
     """
 
@@ -72,12 +75,13 @@ class SessionManager:
         name: str | None = None,
         shared: bool = False,
         strict: bool = False,
-        expose_errors: bool = True,
+        mode: str = ServerMode.SIMULATION,
         clock: Callable[[], float] = time.monotonic,
         snapshots: SnapshotLimits | None = None,
     ) -> None:
         self.config = config
         self.slots = Slots()
+        self.make_peer: Callable[[Session], Any] | None = None
         self._clock = clock
         budgets = budgets or Budgets()
         self.budgets = (
@@ -91,7 +95,8 @@ class SessionManager:
         self._metadata: EnvironmentMetadata | None = None
         self._shared = shared
         self._strict = strict
-        self._expose_errors = expose_errors
+        self._mode = mode
+        self._expose_errors = mode == ServerMode.SIMULATION
         self._sessions: dict[str, Session] = {}
         self._unattached: set[str] = set()
         self._watched: set[str] = set()
@@ -179,6 +184,7 @@ class SessionManager:
             runner=runner,
             clock=self._clock,
         )
+        session.make_peer = self.make_peer
         self.attach(session, on_end)
         self._sessions[session.id] = session
         self._holding.add(session.id)
@@ -333,6 +339,7 @@ class SessionManager:
                 self._forks.codec,
                 strict=self._strict,
                 expose_errors=self._expose_errors,
+                mode=self._mode,
                 label=label,
             )
         if self._pool is None:
@@ -342,6 +349,7 @@ class SessionManager:
             self._pool,
             strict=self._strict,
             expose_errors=self._expose_errors,
+            mode=self._mode,
             keep=self._shared,
             label=label,
         )
