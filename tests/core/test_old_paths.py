@@ -49,6 +49,7 @@ HOMES = {
     "openenv.core.env_client": {"openenv.client.base": "EnvClient"},
     "openenv.core.sync_client": {"openenv.client.sync": "SyncEnvClient"},
     "openenv.core.generic_client": {"openenv.client.generic": "GenericEnvClient GenericAction"},
+    "openenv.core.mcp_client": {"openenv.client.mcp": "MCPClientBase MCPToolClient"},
     "openenv.core.http_env_client": {"openenv.client.http": "HTTPEnvClient"},
     "openenv.core.client_types": {"openenv.models": "StepResult"},
     "openenv.core.environment": {

@@ -28,7 +28,6 @@ class RemoteSession:
         seq: Number of the last state-changing request sent.
         begun: Whether it has ever answered with anything but an error.
         lost: Why it is gone, once it is.
-        tool_changes: How often the server has said that its tools are others now.
     """
 
     id: str
@@ -36,7 +35,6 @@ class RemoteSession:
     seq: int = 0
     begun: bool = False
     lost: RequestError | None = None
-    tool_changes: int = 0
 
     def refuse_if_lost(self) -> None:
         """Raise why the session is gone, if it is; a new exception each time."""

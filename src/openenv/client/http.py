@@ -138,7 +138,7 @@ class HTTPLink:
             ) from error
         except httpx.HTTPError as error:
             raise await self._give_up(f"The request to {self.url} failed ({error!r})") from error
-        if response.status_code == 404 and _code(response) == SessionNotFoundError.code:
+        if (verb == "mcp" or response.status_code == 404) and _code(response) == SessionNotFoundError.code:
             raise await self._give_up("The server does not know the session any more")
         return Incoming(None, verb, _as_frame(response, verb))
 
@@ -188,23 +188,32 @@ def _rpc_body(request: bytes, session: str) -> bytes:
 
 
 def _code(response: httpx.Response) -> str:
+    """Return the code of an error; that of a JSON-RPC answer is in its `data`."""
+    body = _body_of(response)
+    error = body.get("error")
+    data = error.get("data") if isinstance(error, dict) else body
+    return str(data.get("code", "")) if isinstance(data, dict) else ""
+
+
+def _body_of(response: httpx.Response) -> dict[str, Any]:
     try:
         body = response.json()
     except ValueError:
-        return ""
-    return str(body.get("code", "")) if isinstance(body, dict) else ""
+        return {}
+    return body if isinstance(body, dict) else {}
 
 
 def _as_frame(response: httpx.Response, verb: str = "") -> bytes:
     """Return an HTTP answer in the form of a WebSocket frame."""
+    if verb == "mcp" and isinstance(_body_of(response).get("error"), dict):
+        return encoding.frame("mcp", response.content)  # whatever its status
     if response.status_code < 400:
         return encoding.frame(verb if verb in ("state", "mcp") else "observation", response.content)
-    try:
-        body = response.json()
-    except ValueError:
-        body = None
-    if not isinstance(body, dict) or "code" not in body:
-        detail = body.get("detail") if isinstance(body, dict) else response.text[:500]
+    body = _body_of(response)
+    if "code" not in body:
+        detail = body.get("detail") if body else response.text[:500]
         body = {"message": f"HTTP {response.status_code}: {detail}", "code": "HTTP_ERROR"}
+        if verb == "mcp" and response.status_code in (404, 405):  # a server of the first generation
+            body["code"] = "UNKNOWN_TYPE"
     body.pop("detail", None)
     return encoding.frame("error", ErrorData.model_validate(body).model_dump_json(exclude_none=True).encode())

@@ -38,7 +38,7 @@ class _ByFields:
 
 
 def _kind(value: Any) -> str:
-    names = value.keys() if isinstance(value, Mapping) else ()
+    names = set(value) if isinstance(value, Mapping) else set()
     if "tool_name" in names and names <= CallToolObservation.model_fields.keys():
         return "call_tool"
     return "list_tools" if "tools" in names and names <= ListToolsObservation.model_fields.keys() else "generic"

@@ -16,7 +16,7 @@ from openenv.client.calls import late
 from openenv.client.link import LinkOptions, open_socket
 from openenv.client.progress import Listening, OnProgress, Progress
 from openenv.client.rpc_results import step_data
-from openenv.client.tool_results import rpc_result, tools_of
+from openenv.client.tool_results import rpc_error, rpc_result, tools_of
 from openenv.errors import (
     InvalidReplyError,
     InvalidRequestError,
@@ -181,6 +181,9 @@ class RpcLink:
             self._fail_waiting(InvalidReplyError(f"The server sent something that is no message: {raw[:200]!r}"))
         elif "method" in message:
             self._told(message)
+        elif message.get("id") is None:  # there is no session, and the connection ends
+            refused = message.get("error")
+            self._fail_waiting(rpc_error(refused if isinstance(refused, dict) else {}))
         else:
             asked = self._asked(message.get("id"))
             if asked is None or asked.answer.done():

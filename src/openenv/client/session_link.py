@@ -22,6 +22,8 @@ class SessionLink:
         format_: The encoding to ask for.
     """
 
+    tool_changes = 0  # it is never told
+
     def __init__(self, url: str, options: LinkOptions, format_: Format = JSON) -> None:
         self.url = url
         self.format = format_
@@ -48,11 +50,6 @@ class SessionLink:
         if self._old is not None:
             return self._old.connected
         return self._session is not None and self._session.lost is None
-
-    @property
-    def tool_changes(self) -> int:
-        """See `Link.tool_changes`."""
-        return self._session.tool_changes if self._session is not None else 0
 
     async def connect(self) -> None:
         """See `Link.connect`."""
