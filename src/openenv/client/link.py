@@ -139,16 +139,26 @@ async def open_socket(
                 proxy=proxy_of(url),
             )
     except TimeoutError as error:
-        raise BudgetExceededError(
-            f"{url} did not answer within the connect budget of {budget:g} s; "
-            "raise connect_timeout_s if it is slow",
-            budget="connect",
-            seconds=budget,
-        ) from error
+        raise slow_to_connect(url, budget) from error
     except (OSError, SocketError) as error:
-        raise ConnectionFailedError(
-            f"Failed to connect to {shown(url)}: {error}. Is the server running there?"
-        ) from error
+        raise unreachable(url, error) from error
+
+
+def slow_to_connect(url: str, seconds: float) -> BudgetExceededError:
+    """Return the error for a server that does not answer within the connect budget."""
+    return BudgetExceededError(
+        f"{url} did not answer within the connect budget of {seconds:g} s; raise connect_timeout_s if it is slow",
+        budget="connect",
+        seconds=seconds,
+    )
+
+
+def unreachable(url: str, error: Exception) -> ConnectionFailedError:
+    """Return the error for a server that does not answer, or does not serve a WebSocket there."""
+    hint = "Is the server running there?"
+    if "received 403" in str(error):  # how picows tells of it
+        hint = 'If the server is in production mode, it serves only tools: use a client with mode="production"'
+    return ConnectionFailedError(f"Failed to connect to {shown(url)}: {error}. {hint}")
 
 
 def websocket_url(base_url: str) -> str:

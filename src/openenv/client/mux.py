@@ -16,10 +16,9 @@ from pydantic import ValidationError
 
 from openenv.client.calls import Call, Calls, ListeningCall, RemoteSession, SingleCall
 from openenv.client.handshake import OldServerError, shake_hands
-from openenv.client.link import LinkOptions
+from openenv.client.link import LinkOptions, slow_to_connect
 from openenv.client.progress import Listening, OnProgress
 from openenv.errors import (
-    BudgetExceededError,
     ConnectionFailedError,
     InvalidReplyError,
     MessageTooLargeError,
@@ -93,12 +92,7 @@ class Multiplexer:
             async with asyncio.timeout(budget):
                 await self._open_socket()
         except TimeoutError as error:
-            raise BudgetExceededError(
-                f"{self.url} did not answer within the connect budget of {budget:g} s; "
-                "raise connect_timeout_s if it is slow",
-                budget="connect",
-                seconds=budget,
-            ) from error
+            raise slow_to_connect(self.url, budget) from error
 
     async def open_sessions(self, count: int) -> list[RemoteSession]:
         """Open sessions.

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 from openenv import values
 from openenv._version import __version__
 from openenv.client.calls import late
-from openenv.client.link import LinkOptions, open_socket
+from openenv.client.link import LinkOptions, open_socket, slow_to_connect
 from openenv.client.progress import Listening, OnProgress, Progress
 from openenv.client.rpc_results import step_data
 from openenv.client.tool_results import rpc_error, rpc_result, tools_of
 from openenv.errors import (
+    BudgetExceededError,
     InvalidReplyError,
     InvalidRequestError,
     MessageTooLargeError,
@@ -80,6 +81,9 @@ class RpcLink:
         try:
             await self._ask("initialize", hello, self._options.connect_timeout_s)
             self._send({"method": "notifications/initialized"})
+        except BudgetExceededError as error:
+            await self.close()
+            raise slow_to_connect(self.url, self._options.connect_timeout_s) from error
         except BaseException as error:
             if type(error) not in (RequestError, InvalidRequestError):
                 await self.close()
