@@ -75,7 +75,9 @@ ROWS = [
     (old, home, name) for old, homes in HOMES.items() for home, names in homes.items() for name in names.split()
 ]
 SERVER_ROWS = [row for row in ROWS if row[0].startswith(f"{SERVER}.")]
-CLIENT_ROWS = [row for row in ROWS if row[0].split(".")[-1] in ("env_client", "sync_client", "generic_client")]
+CLIENT_ROWS = [
+    row for row in ROWS if row[0].split(".")[-1] in ("env_client", "sync_client", "generic_client", "mcp_client")
+]
 
 
 def at(module: str, name: str) -> object:

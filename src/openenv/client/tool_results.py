@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 TOOL_ACTIONS: frozenset[type] = frozenset((CallToolAction, ListToolsAction))
 """Actions that every environment takes, whatever its own are."""
 
+_TOLD: dict[type, bytes] = {CallToolAction: b'"tool_name"', ListToolsAction: b'"tools"'}
+"""A name in the observation of each."""
+
 _CODES = {
     JsonRpcErrorCode.PARSE_ERROR: "INVALID_JSON",
     JsonRpcErrorCode.INVALID_PARAMS: "VALIDATION_ERROR",
@@ -131,7 +134,8 @@ def step_result(codec: ClientCodec, action: type, reply: Incoming) -> StepResult
         reply: The answer.
     """
     own, tools = codec.answer, _codec(action).answer
-    first, second = (own, tools) if reads_calls(codec) else (tools, own)
+    told = type(reply.raw) is not bytes or _TOLD[action] in reply.raw  # spares the other a look
+    first, second = (tools, own) if told and not reads_calls(codec) else (own, tools)
     try:
         return first(reply)
     except InvalidReplyError:
