@@ -242,6 +242,28 @@ def test_a_call_over_the_limit_is_not_sent(counters):
         assert env.call_tool("add", amount=1).total == 1
 
 
+def test_an_answer_over_the_limit_fails_its_call(counters):
+    with in_production(CounterEnv, counters, max_message_size_mb=1) as env:
+        with pytest.raises(MessageTooLargeError, match="max_message_size_mb"):
+            env.call_tool("add", trouble="large")
+        with pytest.raises(SessionLost, match="max_message_size_mb"):
+            env.call_tool("add", amount=1)
+
+
+def test_a_call_without_a_name_is_refused(toolboxes):
+    with in_production(GenericEnvClient, toolboxes) as env, pytest.raises(InvalidRequestError, match="tool_name"):
+        env.step({"type": "call_tool"})
+
+
+async def test_many_agents_at_once_do_not_get_one_anothers_answers(counters):
+    async def play(number: int) -> list[int]:
+        async with in_production(CounterEnv, counters) as env:
+            return [(await env.call_tool("add", amount=number)).total for _ in range(3)]
+
+    totals = await asyncio.gather(*map(play, range(14, 44)))
+    assert totals == [[n, 2 * n, 3 * n] for n in range(14, 44)]
+
+
 @pytest.mark.parametrize(
     ("base", "url"),
     [

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
 MAX_SIZE_HEADER = "x-openenv-max-message-size"
 _NORMAL_CLOSE = 1000
-_TOO_LARGE_CLOSE = 1009
+TOO_LARGE_CLOSE = 1009
+"""Close code for a message over the size limit."""
 
 
 @dataclass(frozen=True)
@@ -274,7 +275,7 @@ class WebSocketLink:
     def _lost(self, code: int | None, reason: str) -> None:
         self.socket = None
         self._end = code, reason
-        self._fail_waiting(MessageTooLargeError if code == _TOO_LARGE_CLOSE else None)
+        self._fail_waiting(MessageTooLargeError if code == TOO_LARGE_CLOSE else None)
 
     def _fail_waiting(self, kind: type[RequestError] | None = None) -> None:
         waiting, self._waiting = self._waiting, deque()
@@ -294,7 +295,7 @@ class WebSocketLink:
         if told is not None and not self._answered:
             return RequestError.from_wire(told.to_wire())  # there never was a session
         why = f"close code {code} {reason}".rstrip() if code is not None else "no close frame"
-        if code == _TOO_LARGE_CLOSE:
+        if code == TOO_LARGE_CLOSE:
             why = "a message was over the size limit; raise max_message_size_mb on both sides"
         elif told is not None:
             why = told.message

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from openenv import values
 from openenv._version import __version__
 from openenv.client.calls import late
-from openenv.client.link import LinkOptions, open_socket, slow_to_connect
+from openenv.client.link import TOO_LARGE_CLOSE, LinkOptions, open_socket, slow_to_connect
 from openenv.client.progress import Listening, OnProgress, Progress
 from openenv.client.rpc_results import step_data
 from openenv.client.tool_results import rpc_error, rpc_result, tools_of
@@ -135,8 +135,10 @@ class RpcLink:
     async def _call(
         self, action: dict[str, Any], timeout_s: float | None, on_progress: OnProgress | None
     ) -> Incoming:
-        name = action["tool_name"]
-        params: dict[str, Any] = {"name": name, "arguments": action.get("arguments", {})}
+        name, arguments = action.get("tool_name"), action.get("arguments", {})
+        if not isinstance(name, str):
+            raise InvalidRequestError("The call of a tool needs its `tool_name`")
+        params: dict[str, Any] = {"name": name, "arguments": arguments}
         if timeout_s is not None:
             params["_meta"] = {TIMEOUT: timeout_s}
         seconds, listener = self._options.message_timeout_s, on_progress or self._options.on_progress
@@ -216,8 +218,10 @@ class RpcLink:
             return
         self.socket = None
         why = f"close code {code} {reason}".rstrip() if code is not None else "no close frame"
+        if code == TOO_LARGE_CLOSE:
+            why = "a message was over the size limit; raise max_message_size_mb on both sides"
         self._why = f"The connection to {self.url} was lost ({why}), and with it the session and its episode"
-        self._fail_waiting()
+        self._fail_waiting(MessageTooLargeError(f"{self._why}; {_AGAIN}") if code == TOO_LARGE_CLOSE else None)
 
     def _fail_waiting(self, error: RequestError | None = None) -> None:
         for asked in self._waiting.values():

@@ -61,14 +61,11 @@ def tools_of(result: Any) -> list[Tool]:
 def _tool(told: Any) -> Tool:
     if not isinstance(told, dict):
         raise InvalidReplyError(f"The server's list of tools has something in it that is none: {str(told)[:200]}")
-    fields = {
-        **told,
-        "input_schema": told.get("inputSchema", told.get("input_schema")),
-        "output_schema": told.get("outputSchema", told.get("output_schema")),
-    }
-    known = {name: value for name, value in fields.items() if name in Tool.model_fields and value is not None}
+    schema = told.get("inputSchema", told.get("input_schema"))  # which is how older servers spell it
     try:
-        return Tool.model_validate(known)
+        return Tool.from_mcp({**told, "inputSchema": schema})
+    except KeyError:
+        raise InvalidReplyError("A tool of the server's list has no name") from None
     except ValidationError as error:
         raise InvalidReplyError(f"A tool of the server's list is malformed: {values.reason(error)}") from error
 
