@@ -23,7 +23,7 @@ from tests.toys import Add, Count, Counter, CounterEnv, Gate, Tally, gated
 from websockets.asyncio.server import ServerConnection
 from websockets.asyncio.server import serve as websocket_server
 
-from openenv.client import EnvClient, GenericEnvClient, HTTPEnvClient, MCPToolClient
+from openenv.client import EnvClient, EnvPool, GenericEnvClient, HTTPEnvClient, MCPToolClient
 from openenv.errors import (
     BudgetExceededError,
     EpisodeEndedError,
@@ -355,6 +355,23 @@ def test_another_session_asks_for_its_own(shared):
         assert env.has_tool("echo")
 
 
+def test_a_restored_episode_has_its_own(serve):
+    class Keeping(Toolbox):
+        def get_state(self) -> Any:
+            return self.hand.model_dump()
+
+        def set_state(self, value: Any) -> None:
+            self.hand = Hand.model_validate(value)
+
+    with ToolboxEnv(serve(Keeping).url) as env:
+        env.reset()
+        kept = env.snapshot()
+        env.call_tool("add", a=1, b=2)
+        assert env.has_tool("echo")
+        env.restore(kept)
+        assert not env.has_tool("echo")
+
+
 def test_the_list_is_the_callers_own(shared):
     with ToolboxEnv(shared(Toolbox).url) as env:
         env.list_tools().clear()
@@ -508,6 +525,25 @@ def test_what_was_connected_to_list_tools_after_a_loss_is_closed_with_the_client
         server.cut()
         assert wait_until(lambda: not env._core._next.connected)
         assert env.has_tool("add")
+    assert wait_until(lambda: server.manager.capacity().active_sessions == 0)
+
+
+@pytest.mark.parametrize("closes_first", [True, False])
+async def test_what_a_lease_has_connected_to_goes_back_to_the_pool_with_it(serve_old, closes_first):
+    server = serve_old(Toolbox)
+    async with EnvPool(ToolboxEnv, [server.url]) as pool:
+        lease = pool.lease()
+        env = await lease.__aenter__()
+        await env.reset()
+        server.cut()
+        while env._core.link.connected:
+            await asyncio.sleep(0)
+        assert await env.has_tool("add")
+        if closes_first:
+            await pool.close()
+        await lease.__aexit__(None, None, None)
+        with pytest.raises(SessionLost):
+            await env.list_tools()
     assert wait_until(lambda: server.manager.capacity().active_sessions == 0)
 
 

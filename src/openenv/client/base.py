@@ -340,7 +340,7 @@ class EnvClient(Copying, ToolCalls, Generic[ActionT, ObservationT, StateT]):
 
     async def _reset(self, arguments: dict[str, Any], on_progress: OnProgress | None) -> StepResult[ObservationT]:
         link = await self._core.live(again=True)
-        self._tools = None  # each episode may have its own
+        self._forget_tools()
         data = link.format.pack(arguments, "reset arguments")
         reply = await link.request("reset", data, None, on_progress)
         return self._result(reply)

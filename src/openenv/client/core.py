@@ -145,11 +145,12 @@ class Keeper(Generic[LinkT]):
             assert self.link is not None
         return self.link
 
-    def hand_over(self, why: str) -> LinkT | None:
-        """Give the link away, if there is one; whoever asks for it here is told why it is gone."""
-        link, self.link = self.link, None
+    def hand_over(self, why: str) -> list[LinkT]:
+        """Give away what links there are, the one in use first; whoever asks for it here is told why it is gone."""
+        links = [link for link in (self.link, self._next) if link is not None]
+        self.link = self._next = None
         self._closed = why
-        return link
+        return links
 
     async def get(self, path: str, model: type[ModelT], headers: Mapping[str, str]) -> ModelT:
         """Return what the server answers to a GET with these headers.

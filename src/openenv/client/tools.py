@@ -111,6 +111,10 @@ class ToolCalls(Faces):
                 raise
             return Results(await self._tools_over(await self._core.asked(), use_cache))
 
+    def _forget_tools(self) -> None:
+        """Another episode begins here, which may have other tools."""
+        self._tools = None
+
     async def _get_tool(self, name: str) -> Tool | None:
         return next((tool for tool in await self._list_tools() if tool.name == name), None)
 
