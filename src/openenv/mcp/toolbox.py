@@ -128,7 +128,7 @@ class Toolbox:
             return failed(tool.name, ToolErrorType.INVALID_ARGS, wrong_arguments(tool.function.tool, error))
         if self._late is not None and self._late[1].goes_on():
             return failed(
-                tool.name, ToolErrorType.TIMEOUT, f"The call of {self._late[0]!r} before is still running"
+                tool.name, ToolErrorType.TIMEOUT, f"The call of {self._late[0]!r} before this one is still running"
             )
         if timeout_s is not None and not self._in_place and not inspect.iscoroutinefunction(tool.call):
             return self._on_thread(tool, arguments, timeout_s)
