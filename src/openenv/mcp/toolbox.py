@@ -28,6 +28,9 @@ from openenv.values import text_of
 
 Answer = Observation | StepResult[Any]
 
+NAMES_TOLD = 20
+"""Names of tools that the answer to an unknown one lists."""
+
 
 def _itself(answer: Answer) -> Answer:
     return answer
@@ -126,6 +129,8 @@ class Toolbox:
             arguments = tool.validate(action.arguments)
         except ValidationError as error:
             return failed(tool.name, ToolErrorType.INVALID_ARGS, wrong_arguments(tool.function.tool, error))
+        except BaseException as error:  # a validator of the tool's author that broke
+            return caught(tool.name, error)
         if self._late is not None and self._late[1].goes_on():
             return failed(
                 tool.name, ToolErrorType.TIMEOUT, f"The call of {self._late[0]!r} before this one is still running"
@@ -134,11 +139,11 @@ class Toolbox:
             return self._on_thread(tool, arguments, timeout_s)
         try:
             returned = tool.call(**arguments)
+            if inspect.iscoroutine(returned):
+                return self.awaited(tool.name, returned, timeout_s, tool.answer)
+            return tool.answer(returned)
         except BaseException as error:
             return caught(tool.name, error)
-        if inspect.iscoroutine(returned):
-            return self.awaited(tool.name, returned, timeout_s, tool.answer)
-        return tool.answer(returned)
 
     async def awaited(
         self,
@@ -197,8 +202,10 @@ def failed(name: str, why: ToolErrorType, message: str) -> CallToolObservation:
 
 def unknown(name: str, there_are: list[str]) -> CallToolObservation:
     """Return the answer of a call of a tool that is not there."""
-    names = ", ".join(there_are) if there_are else "none"
-    return failed(name, ToolErrorType.TOOL_NOT_FOUND, f"Unknown tool: {name!r}. The tools are: {names}")
+    names = ", ".join(there_are[:NAMES_TOLD]) or "none"
+    more = f" and {len(there_are) - NAMES_TOLD} more" if len(there_are) > NAMES_TOLD else ""
+    message = f"Unknown tool: {name[:100]!r}. The tools are: {names}{more}"
+    return failed(name, ToolErrorType.TOOL_NOT_FOUND, message)
 
 
 def wrong_arguments(tool: Tool, error: ValidationError) -> str:
