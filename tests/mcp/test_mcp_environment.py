@@ -2,11 +2,11 @@
 
 import asyncio
 import threading
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pytest
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel
 from tests.servers import wait_until
 
 from openenv.client import GenericEnvClient
@@ -206,6 +206,31 @@ def test_a_keyboard_interrupt_of_the_person_at_the_keyboard_is_none_of_a_tool():
         Interrupted().step(call("stop"))
     on_thread = asyncio.run(asyncio.to_thread(Interrupted().step, call("stop")))  # as a server calls it
     assert on_thread.error.message == "Error calling tool 'stop': KeyboardInterrupt()"
+
+
+def test_a_validator_that_breaks_is_a_call_that_failed():
+    def broken(value: int) -> int:
+        raise RuntimeError("broken")
+
+    class Broken(Episode):
+        @tool
+        def take(self, a: Annotated[int, AfterValidator(broken)]) -> int:
+            return a
+
+    answer = Broken().step(call("take", a=1))
+    assert answer.error.message == "Error calling tool 'take': broken"
+
+
+def test_of_many_tools_a_few_are_told_to_who_asks_for_another():
+    class Many(Episode):
+        def __init__(self) -> None:
+            super().__init__()
+            for n in range(30):
+                self.tool(name=f"tool_{n}")(lambda: None)
+
+    message = Many().step(call("x" * 1000)).error.message
+    assert message.endswith("tool_18, tool_19 and 10 more")
+    assert len(message) < 500
 
 
 @pytest.mark.parametrize("name", ["lose", "lose_async"])
@@ -577,17 +602,22 @@ async def test_the_prompts_of_a_server_object_are_prompts(wrapped):
         await wrapped.get_prompt("nope")
 
 
-def test_a_tool_of_fastmcp_that_asks_for_its_context_has_one():
+def test_a_tool_of_fastmcp_that_asks_for_its_context_has_one_and_tells_its_progress_by_it():
     from fastmcp import Context
 
     server = _served("fastmcp")
 
     @server.tool
     async def report(context: Context) -> str:
-        await context.report_progress(1, 2)
+        await context.report_progress(1, 2, "half")
+        await context.report_progress(5)
         return "done"
 
-    assert Wrapped(server).step(call("report")).result["data"] == "done"
+    told = []
+    wrapped = Wrapped(server)
+    Adapter(wrapped).listen(told.append)
+    assert wrapped.step(call("report")).result["data"] == "done"
+    assert told == [{"fraction": 0.5, "message": "half"}, {"fraction": None, "message": ""}]
 
 
 def test_a_tool_of_a_server_object_that_hangs_is_given_up():
@@ -638,6 +668,49 @@ def test_a_tool_that_hangs_costs_no_session_where_the_step_has_a_limit(serve):
             answer = env.step({"type": "call_tool", "tool_name": name, "arguments": {}}, timeout_s=1.0)
             assert answer.observation["error"]["error_type"] == "timeout"
         assert env.state()["episode_id"] == "here"
+
+
+def test_an_environment_written_for_earlier_releases_runs_as_it_is(serve):
+    from openenv.core.env_server import create_app, mcp_environment, mcp_types
+
+    class Earlier(mcp_environment.MCPEnvironment):
+        SUPPORTS_CONCURRENT_SESSIONS = True
+
+        def __init__(self) -> None:
+            self.steps = 0
+            super().__init__(_served("fastmcp"))
+
+        def reset(self, seed=None, episode_id=None, **kwargs):
+            return Observation(done=False, reward=0.0, metadata={"status": "ready"})
+
+        def _step_impl(self, action, timeout_s=None, **kwargs):
+            return Observation(done=False, reward=0.0)
+
+        def step(self, action, timeout_s=None, **kwargs):
+            self.steps += 1
+            return super().step(action, timeout_s=timeout_s, **kwargs)
+
+        async def step_async(self, action, timeout_s=None, **kwargs):
+            self.steps += 1
+            return await super().step_async(action, timeout_s=timeout_s, **kwargs)
+
+        @property
+        def state(self):
+            return State(step_count=self.steps)
+
+    earlier = Earlier()
+    assert earlier.step(mcp_types.CallToolAction(tool_name="add", arguments={"a": 1})).result["data"] == 3
+    assert isinstance(earlier.step(Action()), Observation)
+    assert earlier.state.step_count == 2
+
+    app = create_app(Earlier, mcp_types.CallToolAction, mcp_types.CallToolObservation, env_name="earlier")
+    assert app.title
+    options = {"action_cls": mcp_types.CallToolAction, "observation_cls": mcp_types.CallToolObservation}
+    with GenericEnvClient(base_url=serve(Earlier, **options).url) as env:
+        assert env.reset().reward == 0.0
+        answer = env.step({"type": "call_tool", "tool_name": "add", "arguments": {"a": 1}})
+        assert answer.observation["result"]["data"] == 3
+        assert env.state()["step_count"] == 1
 
 
 def test_a_tool_listed_in_mcp_form_says_all_that_is_known(shop):

@@ -98,7 +98,7 @@ class MCPEnvironment(Environment[ActionT, ObservationT, StateT]):
         self.mcp_server = mcp_server
         _ = self._toolbox  # a tool that can not be one is refused here, not at the first call
         if mcp_server is not None:
-            self._sdk = SdkServer(mcp_server)
+            self._sdk = SdkServer(mcp_server, self.progress)
             settled(self._sdk.check())
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -261,6 +261,8 @@ class MCPEnvironment(Environment[ActionT, ObservationT, StateT]):
             timeout_s -= min(timeout_s * _MARGIN, _MARGIN_S)
         if self._sdk is None or self._toolbox.find(action.tool_name, self._server_mode) is not None:
             return self._toolbox.call(action, self._server_mode, timeout_s)
+        if busy := self._toolbox.busy(action.tool_name):
+            return busy
         own = [one.name for one in self._toolbox.in_mode(self._server_mode)]
         return self._toolbox.awaited(action.tool_name, self._sdk.call(action, own), timeout_s)
 

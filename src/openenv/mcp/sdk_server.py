@@ -38,12 +38,13 @@ class SdkServer:
 
     Args:
         server: A `FastMCP` or `MCPServer`.
+        report: Is told how far a call is, by tools that say so: a fraction, if it is known, and a message.
 
     Raises:
         ConfigurationError: It is not such an object.
     """
 
-    def __init__(self, server: Any) -> None:
+    def __init__(self, server: Any, report: Callable[[float | None, str], None]) -> None:
         for name in ("list_tools", "call_tool"):
             if not inspect.iscoroutinefunction(getattr(server, name, None)):
                 raise ConfigurationError(
@@ -51,6 +52,7 @@ class SdkServer:
                     "later, or of mcp 1.x) or an MCPServer (of mcp 2.x)"
                 )
         self.server = server
+        self._report = report
         modules = [cls.__module__ for cls in type(server).__mro__]
         self._of_fastmcp = any(module.partition(".")[0] == "fastmcp" for module in modules)
         self._with_context: dict[str, bool] = {}
@@ -152,9 +154,12 @@ class SdkServer:
         return known
 
     async def _by_client(self, action: CallToolAction) -> Any:
-        client = sys.modules["fastmcp"].Client(self.server)
-        async with client:
-            return await client.call_tool(action.tool_name, dict(action.arguments), raise_on_error=False)
+        arguments = dict(action.arguments)
+        async with sys.modules["fastmcp"].Client(self.server, progress_handler=self._progress) as client:
+            return await client.call_tool(action.tool_name, arguments, raise_on_error=False)
+
+    async def _progress(self, progress: float, total: float | None, message: str | None) -> None:
+        self._report(progress / total if total else None, message or "")
 
 
 def _takes_context(function: Any) -> bool:

@@ -86,8 +86,9 @@ class Toolbox:
         Raises:
             ConfigurationError: There is one of that name in that mode.
         """
-        if any(function.mark.clashes(other.function.mark) for other in self._tools):
-            raise ConfigurationError(f"There is a tool {function.mark.name!r} already")
+        name = function.mark.name
+        if any(other.name == name and function.mark.clashes(other.function.mark) for other in self._tools):
+            raise ConfigurationError(f"There is a tool {name!r} already")
         self._tools.append(BoundTool(function, call))
         self._by_name.clear()
 
@@ -131,10 +132,8 @@ class Toolbox:
             return failed(tool.name, ToolErrorType.INVALID_ARGS, wrong_arguments(tool.function.tool, error))
         except BaseException as error:  # a validator of the tool's author that broke
             return caught(tool.name, error)
-        if self._late is not None and self._late[1].goes_on():
-            return failed(
-                tool.name, ToolErrorType.TIMEOUT, f"The call of {self._late[0]!r} before this one is still running"
-            )
+        if busy := self.busy(tool.name):
+            return busy
         if timeout_s is not None and not self._in_place and not inspect.iscoroutinefunction(tool.call):
             return self._on_thread(tool, arguments, timeout_s)
         try:
@@ -144,6 +143,13 @@ class Toolbox:
             return tool.answer(returned)
         except BaseException as error:
             return caught(tool.name, error)
+
+    def busy(self, name: str) -> CallToolObservation | None:
+        """Return the answer of a call while one before, which was given up, is still running; None if none is."""
+        if self._late is None or not self._late[1].goes_on():
+            return None
+        before = f"The call of {self._late[0]!r} before this one is still running"
+        return failed(name, ToolErrorType.TIMEOUT, before)
 
     async def awaited(
         self,
