@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import typing
+from collections.abc import Callable
 from datetime import date
 from typing import Annotated, Any, Literal
 
@@ -310,15 +311,15 @@ def test_what_can_not_be_a_tool_is_refused_where_it_is_defined():
         tool(5)  # type: ignore[call-overload]
 
 
-def test_an_argument_that_has_no_json_form_is_refused_when_the_environment_is_made():
-    class Odd(MCPEnvironment):
-        reset = state = None
-
+@pytest.mark.parametrize("hint", [Toolbox, Callable[[int], int], np.ndarray], ids=str)
+def test_an_argument_that_has_no_json_form_is_refused_when_the_tools_are_first_needed(hint):
+    class Odd:
         @tool
-        def take(self, it: Toolbox) -> None: ...
+        def take(self, it) -> None: ...
 
+    Odd.take.__annotations__["it"] = hint
     with pytest.raises(ConfigurationError, match=r"take\(\) takes what has no JSON form"):
-        Odd.__init__(object.__new__(Odd))
+        Toolbox(Odd())
 
 
 def test_a_name_twice_in_one_mode_is_refused_where_it_is_defined():

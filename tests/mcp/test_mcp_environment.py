@@ -313,6 +313,24 @@ def test_a_tool_may_return_the_whole_observation_or_step(shop):
     assert result.observation.result == "cut off"
 
 
+def test_what_a_tool_returns_as_a_whole_is_not_changed_and_its_outcome_says_whether_it_is_graded():
+    same = StepResult("here")
+
+    class Same(Episode):
+        @tool
+        def give(self, win: bool = False) -> Any:
+            if win:
+                self.end_episode(reward=1.0)
+            return same
+
+    first = Same().step(call("give", win=True))
+    assert (first.reward, first.done, first.terminated, first.outcome.reward_valid) == (1.0, True, True, True)
+    second = Same().step(call("give"))
+    assert (second.reward, second.done, second.outcome.reward_valid) == (None, False, False)
+    graded = Same(rubric=lambda action, observation: 0.5).step(call("give"))
+    assert (graded.reward, graded.outcome) == (0.5, StepResult("here", 0.5).outcome)
+
+
 async def _later(action: Any, observation: Any) -> float:
     return 2.0
 

@@ -286,13 +286,13 @@ class MCPEnvironment(Environment[ActionT, ObservationT, StateT]):
     def _settle(self, answer: Answer) -> None:
         """Put what the tool has said of the step into its answer."""
         earned, ended, self._earned, self._ended = self._earned, self._ended, None, False
+        if ended and not answer.done:
+            answer.done = True
+            if isinstance(answer, StepResult):
+                answer.terminated = True
+                answer.outcome = Outcome.of(True, False, answer.reward is not None)
         if earned is not None:
             _reward(answer, earned)
-        if ended and isinstance(answer, StepResult):
-            answer.done = answer.terminated = answer.observation.done = True
-            answer.outcome = Outcome.of(True, answer.truncated, answer.reward is not None)
-        elif ended:
-            answer.done = True
 
     def _listed(self) -> Any:
         if self._sdk is not None:
@@ -309,7 +309,8 @@ class MCPEnvironment(Environment[ActionT, ObservationT, StateT]):
         if self.transform is None:
             return answer
         if isinstance(answer, StepResult):
-            return answer.model_copy(update={"observation": self._apply_transform(answer.observation)})
+            answer.observation = self._apply_transform(answer.observation)
+            return answer
         return self._apply_transform(answer)
 
 
@@ -319,6 +320,8 @@ def _observation(answer: Answer) -> Any:
 
 def _reward(answer: Answer, reward: Any) -> None:
     answer.reward = reward
+    if isinstance(answer, StepResult) and answer.outcome == Outcome.of(answer.done, answer.truncated, False):
+        answer.outcome = Outcome.of(answer.done, answer.truncated, reward is not None)
 
 
 async def _resolved(value: Any) -> Any:

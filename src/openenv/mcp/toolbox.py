@@ -245,10 +245,13 @@ def _in_program() -> bool:
 
 
 def _told(name: str, returned: Observation | StepResult[Any]) -> Answer:
-    """Return what a tool returned that tells of the step itself; what is no observation is its result."""
+    """Return what a tool returned that tells of the step itself; what is no observation is its result.
+
+    A copy, for reward and end may be put into it, and the tool may return the same object again.
+    """
     if isinstance(returned, StepResult) and not isinstance(returned.observation, Observation):
         called = CallToolObservation(
             tool_name=name, result=returned.observation, reward=returned.reward, done=returned.done
         )
         return returned.model_copy(update={"observation": called})
-    return returned
+    return returned.model_copy()
