@@ -91,7 +91,6 @@ class Peer:
             "logging/setLevel": lambda call: call.answer({}),
             "notifications/cancelled": self._cancel,
         }
-        session.peer = self
 
     def listen(self, notify: Send | None) -> None:
         """Have the client told, by a function, of what it has not asked for; None: not any more."""
