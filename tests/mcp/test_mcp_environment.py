@@ -25,6 +25,7 @@ from openenv.mcp import (
     tool,
 )
 from openenv.models import Action, Observation, State, StepResult
+from openenv.protocol.encoding import encode_result
 
 
 def call(tool_name: str, **arguments: Any) -> CallToolAction:
@@ -541,6 +542,14 @@ def _served(kind: str) -> Any:
         raise ValueError("no")
 
     @server.tool()
+    def leave() -> str:
+        raise SystemExit(3)
+
+    @server.tool()
+    def not_a_number() -> float:
+        return float("nan")
+
+    @server.tool()
     def lose() -> str:
         raise WorkspaceLostError("gone")
 
@@ -567,7 +576,7 @@ def wrapped(request) -> Wrapped:
 
 def test_the_tools_of_a_server_object_are_tools_beside_its_own(wrapped):
     tools = {one.name: one for one in wrapped.step(ListToolsAction()).tools}
-    assert set(tools) == {"own", "add", "price", "text", "boom", "lose"}
+    assert set(tools) == {"own", "add", "price", "text", "boom", "leave", "not_a_number", "lose"}
     assert tools["add"].description == "Add."
     assert tools["add"].input_schema["required"] == ["a"]
     assert wrapped.step(call("own")).result == "own"
@@ -594,6 +603,7 @@ def test_a_result_of_a_server_object_has_the_form_it_had_in_earlier_releases(wra
     [
         (call("nope"), ToolErrorType.TOOL_NOT_FOUND, "Unknown tool: 'nope'. The tools are: own, add, price"),
         (call("boom"), ToolErrorType.EXECUTION_ERROR, "Error calling tool 'boom': no"),
+        (call("leave"), ToolErrorType.EXECUTION_ERROR, "Error calling tool 'leave': SystemExit(3)"),
         (call("add", a="zz"), ToolErrorType.INVALID_ARGS, "Wrong arguments for tool 'add': a: Input should be"),
         (call("add"), ToolErrorType.INVALID_ARGS, "It takes: a, b (optional)"),
     ],
@@ -604,6 +614,12 @@ def test_a_call_to_a_server_object_that_goes_wrong_is_answered(wrapped, action, 
     assert answer.error.error_type is why
     assert says in answer.error.message
     assert answer.result is None
+
+
+def test_what_json_can_not_say_is_never_the_result_of_a_server_object(wrapped):
+    answer = wrapped.step(call("not_a_number"))  # FastMCP makes null of it
+    assert answer.error is not None or answer.result["data"] is None
+    assert encode_result(StepResult(answer))
 
 
 def test_what_the_agent_has_no_part_in_is_raised_from_a_server_object_too(wrapped):

@@ -14,8 +14,15 @@ from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import to_json
 
-from openenv.errors import ConfigurationError, ExecutionError, InvalidRequestError, OpenEnvError
+from openenv.errors import (
+    ConfigurationError,
+    ExecutionError,
+    InvalidRequestError,
+    OpenEnvError,
+    SerializationError,
+)
 from openenv.mcp.functions import reserved
 from openenv.mcp.toolbox import caught, failed, unknown, wrong_arguments
 from openenv.mcp.types import (
@@ -28,7 +35,7 @@ from openenv.mcp.types import (
     ToolErrorType,
 )
 from openenv.mcp.waiting import settled
-from openenv.values import text_of
+from openenv.values import refuse_non_finite, text_of
 
 _OF_SESSION = frozenset({"io.modelcontextprotocol/serverInfo"})
 
@@ -122,6 +129,11 @@ class SdkServer:
         except Exception as error:
             return await self._refused(name, error, others)
         result = _result(returned, self._of_fastmcp)
+        try:
+            refuse_non_finite(to_json(result["structured_content"]), what="result")
+        except (SerializationError, ValueError) as error:
+            why = error.message if isinstance(error, SerializationError) else text_of(error)
+            return failed(name, ToolErrorType.EXECUTION_ERROR, f"Error calling tool {name!r}: {why}")
         if result["is_error"]:
             said = " ".join(part.get("text", "") for part in result["content"]).strip()
             return failed(name, ToolErrorType.EXECUTION_ERROR, said or f"Error calling tool {name!r}")
@@ -146,12 +158,10 @@ class SdkServer:
     async def _wants_context(self, name: str) -> bool:
         if not self._of_fastmcp:
             return False
-        known = self._with_context.get(name)
-        if known is None:
-            for tool in await self.server.list_tools():
-                self._with_context[tool.name] = _takes_context(getattr(tool, "fn", None))
-            known = self._with_context.setdefault(name, False)
-        return known
+        if name not in self._with_context:
+            tools = await self.server.list_tools()
+            self._with_context = {tool.name: _takes_context(getattr(tool, "fn", None)) for tool in tools}
+        return self._with_context.get(name, False)
 
     async def _by_client(self, action: CallToolAction) -> Any:
         arguments = dict(action.arguments)
