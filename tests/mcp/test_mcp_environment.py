@@ -699,7 +699,7 @@ def test_a_tool_that_hangs_costs_no_session_where_the_step_has_a_limit(serve):
     with GenericEnvClient(base_url=serve(Shop).url) as env:
         env.reset()
         for name in ("hang_async", "hang"):
-            answer = env.step({"type": "call_tool", "tool_name": name, "arguments": {}}, timeout_s=1.0)
+            answer = env.step({"type": "call_tool", "tool_name": name, "arguments": {}}, timeout_s=2.0)
             assert answer.observation["error"]["error_type"] == "timeout"
         assert env.state()["episode_id"] == "here"
 

@@ -39,7 +39,7 @@ StateT = TypeVar("StateT", default=State)
 FunctionT = PlainTypeVar("FunctionT", bound=Callable[..., Any])
 
 # A server breaks a session whose step takes longer than it was allowed: a tool has to be given up before that.
-_MARGIN, _MARGIN_S = 0.1, 1.0
+_MARGIN, _MARGIN_S = 0.25, 2.0
 
 
 class MCPEnvironment(Environment[ActionT, ObservationT, StateT]):
@@ -112,7 +112,7 @@ class MCPEnvironment(Environment[ActionT, ObservationT, StateT]):
 
         Args:
             action: A tool call, or an action that `_step_impl` takes.
-            timeout_s: Seconds it may take. A tool is given up a little before that (a tenth, at most 1 s), so that
+            timeout_s: Seconds it may take. A tool is given up before that (a quarter, at most 2 s), so that
                 its answer still comes in time.
             **kwargs: For `_step_impl`.
 
