@@ -24,8 +24,8 @@ class OpenSpielObservation(Observation):
 
     info_state: list[float] = Field(
         default_factory=list,
-        description="OpenSpiel's information state tensor, flat, or its observation tensor where a game has only that; "
-        "empty where it has neither.",
+        description="OpenSpiel's information state tensor, flat, or its observation tensor where a game has only "
+        "that; empty where it has neither.",
     )
     legal_actions: list[int] = Field(default_factory=list, description="Moves the agent may make; none at the end.")
     game_phase: Literal["initial", "playing", "terminal"] = Field(

@@ -1,4 +1,4 @@
-"""Two policies for catch on a blocking client, one that always catches and one that stands still; and one for cliffs."""
+"""Policies on a blocking client: for catch one that always catches and one that stands still, and one for cliffs."""
 
 from typing import Any
 

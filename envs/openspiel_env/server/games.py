@@ -1,7 +1,7 @@
 """Loads games of OpenSpiel by name, and refuses what would not be a game, or more than one.
 
-OpenSpiel is given names and numbers from outside. Games that read files of the server, and sizes that would fill its
-memory, are refused here, before OpenSpiel sees them or before a game of theirs begins.
+OpenSpiel is given names and numbers from outside. Games that read files of the server, and sizes that would fill
+its memory, are refused here, before OpenSpiel sees them or before a game of theirs begins.
 """
 
 import difflib

@@ -9,19 +9,19 @@ import pytest
 
 pytest.importorskip("pyspiel", reason="open_spiel is not installed")
 
-import pyspiel  # noqa: E402
-from openspiel_env import OpenSpielAction, OpenSpielEnv, OpenSpielObservation, OpenSpielState, policies  # noqa: E402
-from openspiel_env.server import app  # noqa: E402
-from openspiel_env.server.games import READ_FILES  # noqa: E402
-from openspiel_env.server.openspiel_environment import (  # noqa: E402
+import pyspiel
+
+from openenv.errors import ConfigurationError, InvalidRequestError, IsolationError
+from openenv.models import StepResult
+from openenv.providers import SandboxProvider
+from openenv.testing import EnvironmentContract, EnvironmentMemoryContract, LocalServer
+from openspiel_env import OpenSpielAction, OpenSpielEnv, OpenSpielObservation, OpenSpielState, policies
+from openspiel_env.server import app
+from openspiel_env.server.games import READ_FILES
+from openspiel_env.server.openspiel_environment import (
     OpenSpielEnvironment,
     ThinkingOpenSpielEnvironment,
 )
-
-from openenv.errors import ConfigurationError, InvalidRequestError, IsolationError, NotResetError  # noqa: E402
-from openenv.models import StepResult  # noqa: E402
-from openenv.providers import SandboxProvider  # noqa: E402
-from openenv.testing import EnvironmentContract, EnvironmentMemoryContract, LocalServer  # noqa: E402
 
 NAMED = ("catch", "cliff_walking", "tic_tac_toe", "connect_four", "kuhn_poker", "leduc_poker", "blackjack", "2048")
 
@@ -113,21 +113,21 @@ def test_seeds_differ():
 
 @pytest.mark.slow
 def test_every_game_of_openspiel_can_be_played_or_is_refused_with_a_reason():
-    played = 0
+    refused = {}
     for name in pyspiel.registered_names():
         environment, rng = OpenSpielEnvironment(), Random(0)
         try:
             seen = environment.reset(seed=0, game_name=name)
         except InvalidRequestError as error:
-            kind = next(each for each in pyspiel.registered_games() if each.short_name == name)
-            assert not kind.default_loadable or name in READ_FILES or "population" in str(error), name
+            refused[name] = str(error)
             continue
         for _ in range(20):
             if seen.done:
                 break
             seen = environment.step(OpenSpielAction(action_id=rng.choice(seen.legal_actions)))
-        played += 1
-    assert played > 100
+    loadable = {each.short_name for each in pyspiel.registered_games() if each.default_loadable}
+    odd = {name for name in refused if name in loadable and "population" not in refused[name]}
+    assert odd <= READ_FILES
 
 
 def test_the_oracle_always_catches_and_the_null_policy_does_in_one_of_five():
@@ -272,66 +272,6 @@ def test_an_agent_that_plays_all_gets_the_reward_of_whoever_moved():
     assert [each.reward for each in seen] == [0.0, 0.0, 0.0, 0.0, 0.0, 1.0]  # the second player won
     assert seen[-1].returns == [-1.0, 1.0]
     assert seen[-1].opponent_last_action is None
-
-
-# --- what it refuses ---------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("reset", "reason"),
-    [
-        ({"game_name": "no_such_game"}, "no game"),
-        ({"game_name": "tic_tac_to"}, "tic_tac_toe"),
-        ({"game_name": ""}, "no game"),
-        ({"game_name": "catch("}, "bracket"),
-        ({"game_name": 5}, "set up"),
-        ({"game_name": "mfg_garnet"}, "population"),
-        ({"game_name": "efg_game(filename=/etc/passwd)"}, "reads files"),
-        ({"game_name": "misere(game=efg_game(filename=/etc/passwd))"}, "reads files"),
-        ({"game_name": "misere", "game_params": {"game": {"name": "nfg_game", "filename": "x"}}}, "reads files"),
-        ({"game_name": "bargaining", "game_params": {"instances_file": "/etc/passwd"}}, "names a file"),
-        ({"game_name": "misere", "game_params": {"game": {"nome": "nim"}}}, "mapping with its `name`"),
-        ({"game_params": {"rows": 10**30}}, "at most"),
-        ({"game_params": {"rows": float("nan")}}, "at most"),
-        ({"game_params": {"rows": 1_000_000, "columns": 1_000_000}}, "too large"),
-        ({"game_params": {"rows": -1}}, "no size"),
-        ({"game_params": {"rows": "ten"}}, "Wrong type"),
-        ({"game_params": {"rows": [1]}}, "is a number"),
-        ({"game_params": {"no_such": 1}}, "Unknown parameter"),
-        ({"game_params": 5}, "set up"),
-        ({"agent_player": 1}, "players from 0 to 0"),
-        ({"agent_player": -1}, "players from 0 to 0"),
-        ({"agent_player": "x"}, "set up"),
-        ({"game_name": "nim", "opponent_policy": "genius"}, "no opponent"),
-        ({"game_name": "2048", "game_params": {"rows": 3}}, "Unknown parameter"),
-    ],
-    ids=str,
-)
-def test_a_game_that_cannot_be_is_refused_and_the_one_before_goes_on(reset, reason):
-    environment = OpenSpielEnvironment()
-    environment.reset(seed=1, episode_id="before")
-    with pytest.raises(InvalidRequestError, match=reason):
-        environment.reset(**reset)
-    environment.step(OpenSpielAction(action_id=1))
-    assert environment.state.episode_id == "before"
-    assert environment.state.step_count == 1
-
-
-@pytest.mark.parametrize("move", [-1, 9, 4, 10**30])
-def test_an_illegal_move_is_refused_and_changes_nothing(move):
-    environment = OpenSpielEnvironment("tic_tac_toe", opponent_policy="first")
-    environment.reset()
-    environment.step(OpenSpielAction(action_id=4))
-    with pytest.raises(InvalidRequestError, match="no legal move"):
-        environment.step(OpenSpielAction(action_id=move))
-    seen = environment.step(OpenSpielAction(action_id=8))
-    assert seen.text.count("x") == seen.text.count("o") == 2
-    assert environment.state.step_count == 2
-
-
-def test_a_move_before_the_first_reset_says_so():
-    with pytest.raises(NotResetError, match=r"reset\(\)"):
-        OpenSpielEnvironment().step(OpenSpielAction(action_id=0))
 
 
 # --- how it is served --------------------------------------------------------------------------------
