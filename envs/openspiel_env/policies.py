@@ -1,4 +1,4 @@
-"""Policies on a blocking client: for catch one that always catches and one that stands still, and one for cliffs."""
+"""Policies on a blocking client: for catch, one that always catches and one that stands still; and for cliffs."""
 
 from typing import Any
 
