@@ -117,9 +117,19 @@ class Shape:
 
 
 def _preferred(cls: type, verb: str) -> str:
-    """Return the async twin's name if the class has one, since `step_async` means the sync one is a fallback."""
-    twin = getattr(cls, f"{verb}_async", None)
-    return f"{verb}_async" if twin is not None and twin is not getattr(Environment, f"{verb}_async") else verb
+    """Return the spelling of a verb that the author wrote last; of those in one class, the most telling.
+
+    `step_async` beside `step` means that the sync one is a fallback. `_serve_step` is for classes of this project
+    whose step is sync or async as the action will have it: it returns an observation or a coroutine of one.
+    """
+    spellings = (f"_serve_{verb}", f"{verb}_async", verb)
+    for base in cls.__mro__:
+        if base is Environment:
+            break
+        for name in spellings:
+            if name in vars(base):
+                return name
+    return verb
 
 
 def _coroutines(cls: type, **verbs: Any) -> frozenset[str]:

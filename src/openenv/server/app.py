@@ -22,7 +22,6 @@ from openenv.server.budgets import Budgets
 from openenv.server.config import ServerContext
 from openenv.server.given import as_factory, concurrency, isolation_of
 from openenv.server.manager import SessionManager
-from openenv.server.mcp import Peer
 from openenv.server.routes import http, info, mcp, websocket
 from openenv.server.slots import Slots
 from openenv.server.snapshots import SnapshotLimits
@@ -106,17 +105,15 @@ class HTTPEnvServer:
             shared=shared,
             strict=strict,
             mode=self.mode,
+            tools=tools,
             snapshots=snapshots or SnapshotLimits.model_validate(settings.snapshot_limits()),
         )
-        # A trainer of version 2 begins its episodes itself; one of version 1 may never have heard of `reset`.
-        self.manager.make_peer = lambda session: Peer(self._context, session, begins=session.holder is None)
         self._shared_environment = env if shared else None
         self._context: ServerContext = ServerContext(
             self.manager,
             codec,
             ServerCodecV2(codec.action, tools.called),
             codec.schema(),
-            tools,
             self.mode,
             settings.max_message_size(),
         )

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from openenv.mcp.actions import ActionTools
 from openenv.protocol.codec import ServerCodec
 from openenv.protocol.codec_v2 import ServerCodecV2
 from openenv.protocol.codes import ServerMode
@@ -26,7 +25,6 @@ class ServerContext:
         codec: The types of its environment, for version 1 and HTTP.
         codec_v2: The same for version 2.
         schema: The JSON Schemas of its types.
-        tools: Its actions as tools.
         mode: Who it is for.
         max_message_size: Bytes of the largest message in either direction.
         spread: Makes the connections of a server of several processes, where they are not the usual ones.
@@ -36,7 +34,6 @@ class ServerContext:
     codec: ServerCodec
     codec_v2: ServerCodecV2
     schema: SchemaResponse
-    tools: ActionTools
     mode: ServerMode
     max_message_size: int
     spread: Callable[..., Any] | None = None

@@ -71,6 +71,6 @@ def _ask_peer(session: Session, request: dict[str, Any], reply: OnReply) -> None
             reply(known)
 
     session.peer_of_holder().received(request, answered)
-    if "id" not in request:
+    if "id" not in request or "method" not in request:
         answered({})  # nothing answers a notification, but something answers a frame
     at_once = False

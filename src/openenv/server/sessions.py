@@ -74,6 +74,10 @@ def public_name(session_id: str) -> str:
     return hashlib.sha256(session_id.encode()).hexdigest()[:16]
 
 
+def _no_peer(_session: Any) -> Any:
+    raise AssertionError("a session of no manager has no peer")
+
+
 Observer = Callable[[Any, Reply], None]
 """Told of an operation and of the answer that was given."""
 
@@ -126,7 +130,7 @@ class Session:
         self.lease_until: float | None = None
         self.holder: Any = None
         self.peer: Any = None
-        self.make_peer: Callable[[Session], Any] | None = None
+        self.make_peer: Callable[[Session], Any] = _no_peer
         self.shown: Reply | None = None
         self.format: Format = JSON
         self._budgets = budgets or Budgets()
@@ -152,7 +156,6 @@ class Session:
     def peer_of_holder(self) -> Any:
         """Return the MCP client that the session's own trainer is, by the old way of calling tools."""
         if self.peer is None:
-            assert self.make_peer is not None, "a server says how"
             self.peer = self.make_peer(self)
         return self.peer
 

@@ -14,7 +14,7 @@ from openenv.server.mcp.rpc import Call, RpcError, Send, number_of, refusal
 from openenv.server.sessions import Session
 
 if TYPE_CHECKING:
-    from openenv.server.config import ServerContext
+    from openenv.server.manager import SessionManager
 
 CREATE, CLOSE = "openenv/session/create", "openenv/session/close"
 
@@ -23,12 +23,11 @@ class Door:
     """Opens sessions for MCP clients, and finds them again.
 
     Args:
-        context: The server.
+        manager: The server's sessions.
     """
 
-    def __init__(self, context: ServerContext) -> None:
-        self.context = context
-        self._manager = context.manager
+    def __init__(self, manager: SessionManager) -> None:
+        self._manager = manager
 
     def open(self, on_end: Callable[[RequestError], None] | None = None) -> Peer:
         """Return a client with a session of its own.
@@ -40,7 +39,7 @@ class Door:
         Raises:
             SessionCapacityError: Every slot is taken.
         """
-        return Peer(self.context, self._manager.open(attached=on_end is not None, on_end=on_end))
+        return Peer(self._manager, self._manager.open(attached=on_end is not None, on_end=on_end))
 
     def borrow(self, session_id: str, token: str | None = None) -> Peer:
         """Return a client that uses the session of a trainer, who begins its episodes.
@@ -53,14 +52,14 @@ class Door:
             SessionNotFoundError: There is none, or the token is not its.
             RequestError: There was one; this is why it ended.
         """
-        if self.context.mode is ServerMode.PRODUCTION:
+        if self._manager.mode == ServerMode.PRODUCTION:
             raise SessionNotFoundError("A server in production mode has no sessions of trainers")
         session = self._manager.get(session_id)
         if token is None:
             session = self._manager.get_unattached(session_id)
         elif not hmac.compare_digest(token.encode(), session.token.encode()):
             raise SessionNotFoundError(f"The token is not that of the session {session_id!r}")
-        return Peer(self.context, session, begins=False, owns=False)
+        return Peer(self._manager, session, begins=False, owns=False)
 
     def find(self, session_id: str) -> Peer:
         """Return the client that has been given this id of a session.

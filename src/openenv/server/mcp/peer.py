@@ -25,7 +25,7 @@ from openenv.server.requests import OnReply, Request
 from openenv.server.sessions import Phase, Session
 
 if TYPE_CHECKING:
-    from openenv.server.config import ServerContext
+    from openenv.server.manager import SessionManager
 
 logger = logging.getLogger("openenv.server")
 
@@ -37,7 +37,7 @@ class Peer:
     """One MCP client and its session.
 
     Args:
-        context: The server.
+        manager: The server's sessions.
         session: Its session.
         begins: The first call of a tool begins an episode; else a trainer does, by `reset`.
         again: So does the first call after the end of one.
@@ -51,7 +51,7 @@ class Peer:
 
     def __init__(
         self,
-        context: ServerContext,
+        manager: SessionManager,
         session: Session,
         *,
         begins: bool = True,
@@ -64,7 +64,8 @@ class Peer:
         self.stream: Any = None  # on which the client is told what it has not asked for
         self._notify: Send | None = None
         self._observes = False
-        self._context = context
+        self._manager = manager
+        self._tools = manager.tools
         self._begins = begins
         self._again = again
         self._reset = reset or {}
@@ -112,7 +113,7 @@ class Peer:
         except RpcError as error:
             send(refusal(number_of(message), error))
             return
-        if call is None or (call.number is None and call.method not in self._do):
+        if call is None or (not call.wanted and call.method not in self._do):
             return
         do = self._do.get(call.method)
         if do is None:
@@ -126,7 +127,7 @@ class Peer:
     @property
     def in_production(self) -> bool:
         """Whether it is an agent that must not see what trainers see."""
-        return self._context.mode is ServerMode.PRODUCTION
+        return self._manager.mode == ServerMode.PRODUCTION
 
     # --- handshake -------------------------------------------------------------------------------
 
@@ -138,7 +139,7 @@ class Peer:
         self._later(call, self._welcome(asked if asked in REVISIONS else REVISIONS[0]))
 
     async def _welcome(self, revision: str) -> Message:
-        about = await self._context.manager.describe()
+        about = await self._manager.describe()
         return {
             "protocolVersion": revision,
             "capabilities": {
@@ -153,10 +154,10 @@ class Peer:
     # --- tools -----------------------------------------------------------------------------------
 
     def _list_tools(self, call: Call) -> None:
-        self._inquire("tools", {}, self._tools, call)
+        self._inquire("tools", {}, self._all_tools, call)
 
-    def _tools(self, found: list[dict[str, Any]]) -> Message:
-        own = [tool.model_dump(mode="json") for tool in self._context.tools.tools]
+    def _all_tools(self, found: list[dict[str, Any]]) -> Message:
+        own = [tool.model_dump(mode="json") for tool in self._tools.tools]
         names = {tool["name"] for tool in own}
         for tool in found:
             if tool["name"] in names:
@@ -170,7 +171,7 @@ class Peer:
         if not isinstance(name, str) or not isinstance(arguments, dict | None):
             raise RpcError(JsonRpcErrorCode.INVALID_PARAMS, "tools/call needs a name, and arguments by name")
         try:
-            action = self._context.tools.action(name, arguments or {})
+            action = self._tools.action(name, arguments or {})
             operation = StepOp(action, _timeout(call))
         except InvalidRequestError as error:
             self._failed(call, error)
@@ -189,7 +190,7 @@ class Peer:
         made = results.of_step(
             data,
             self._graded(data),
-            calls=not self._context.tools.is_action(name),
+            calls=not self._tools.is_action(name),
             wrapped=_is_wrapped(self._output_schemas.get(name)),
         )
         if began:
@@ -257,7 +258,7 @@ class Peer:
         self._later(call, self._resources())
 
     async def _resources(self) -> Message:
-        about = await self._context.manager.describe()
+        about = await self._manager.describe()
         return {"resources": resources.listing(about.readme_content is not None, self.in_production)}
 
     def _read_resource(self, call: Call) -> None:
@@ -287,7 +288,7 @@ class Peer:
         call.answer(resources.contents(uri, data))
 
     async def _readme(self) -> Message:
-        about = await self._context.manager.describe()
+        about = await self._manager.describe()
         return resources.page(about.readme_content or "")
 
     def _subscribe(self, call: Call) -> None:

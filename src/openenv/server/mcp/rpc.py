@@ -83,7 +83,8 @@ class Call:
     Attributes:
         method: What is asked.
         params: How.
-        number: The `id` that its answer carries; None for a notification.
+        number: The `id` that its answer carries.
+        wanted: It gets an answer: it is no notification.
         send: Sends the answer.
         tell: Sends what is to be told before the answer; None if there is no way.
     """
@@ -93,6 +94,7 @@ class Call:
     number: str | int | None
     send: Send
     tell: Send | None = None
+    wanted: bool = True
     answered: bool = field(default=False, init=False)
 
     @staticmethod
@@ -115,7 +117,7 @@ class Call:
             raise RpcError(JsonRpcErrorCode.INVALID_REQUEST, "The id of a request is a text or an integer")
         if not isinstance(params, dict | None):
             raise RpcError(JsonRpcErrorCode.INVALID_PARAMS, "The params of a request are an object")
-        return Call(method, params or {}, number, send, tell)
+        return Call(method, params or {}, number, send, tell, "id" in message)
 
     def answer(self, value: Any) -> None:
         """Send the answer."""
@@ -128,7 +130,7 @@ class Call:
     def _finish(self, message: Message) -> None:
         if not self.answered:
             self.answered = True
-            if self.number is not None:
+            if self.wanted:
                 self.send(message)
 
 

@@ -86,7 +86,7 @@ class _Endpoint:
 
     def __init__(self, context: ServerContext) -> None:
         self._context = context
-        self._door = Door(context)
+        self._door = Door(context.manager)
 
     async def guarded(self, request: Request, serve: Any) -> Response:
         """Serve a request; whatever is wrong with it is answered as JSON-RPC has it."""
