@@ -22,7 +22,7 @@ class RunStrategy(Action):
         description="Python that defines `strategy(board)`. It is called before each move with the board as a list "
         "of rows, 0 for an empty field, and returns `W`, `A`, `S` or `D`, or `up`, `left`, `down` or `right`."
     )
-    max_moves: int = Field(default=1000, ge=1, le=100_000, description="Moves after which it is not asked again.")
+    max_moves: int = Field(default=2000, ge=1, le=100_000, description="Moves after which it is not asked again.")
     timeout_seconds: float = Field(
         default=5.0, gt=0, le=600, description="Seconds it has for all of them together."
     )
