@@ -1,7 +1,7 @@
 """Calls of a trivial tool: by the official MCP client beside the official server, by a typed client beside a step.
 
 Both servers offer the same function, each in a process of its own; the same client in this process calls them in
-turns, in rounds. A typed client takes plain steps and calls in turns on one session. Last, a hundred MCP clients are
+turns, in rounds. A typed client takes steps and calls in turns on one session. Last, a hundred MCP clients are
 open at once, and each calls the tool with numbers of its own.
 """
 
