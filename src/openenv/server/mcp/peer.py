@@ -91,7 +91,10 @@ class Peer:
             "logging/setLevel": lambda call: call.answer({}),
             "notifications/cancelled": self._cancel,
         }
-        session.peer = self
+
+    def is_asked(self, number: str | int) -> bool:
+        """Return whether a request of this id is under way."""
+        return number in self._under_way
 
     def listen(self, notify: Send | None) -> None:
         """Have the client told, by a function, of what it has not asked for; None: not any more."""
