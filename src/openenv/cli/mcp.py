@@ -133,9 +133,7 @@ class _Stdio:
     must not stop the environment.
     """
 
-    def __init__(
-        self, app: Any, server: HTTPEnvServer, wire_in: int, wire_out: int, reset: dict[str, Any]
-    ) -> None:
+    def __init__(self, app: Any, server: HTTPEnvServer, wire_in: int, wire_out: int, reset: dict[str, Any]) -> None:
         self._app = app
         self._server = server
         self._wire_in = wire_in
