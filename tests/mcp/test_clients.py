@@ -7,12 +7,12 @@ from typing import Any
 
 import fastmcp
 import httpx
-import mcp
 import pytest
-from mcp.client.streamable_http import streamable_http_client
-from tests.mcp.shops import Guessing, Hint, Shop
+from tests.mcp.shops import Guessing, Shop
+from tests.mcp.wire import call, initialize, initialized, post
 from tests.servers import Server
 
+import mcp
 from openenv.client import GenericEnvClient
 from openenv.mcp import CallToolAction, CallToolObservation, ListToolsAction, ListToolsObservation
 
@@ -96,13 +96,13 @@ async def test_a_tool_that_raises_or_returns_what_can_not_be_said_is_an_error_an
 
 async def test_fifty_megabytes_are_told_once(shop: Server):
     async with httpx.AsyncClient(base_url=shop.url, timeout=60) as http:
-        session = await _initialized(http)
-        answer = await _call(http, session, "flood", megabytes=50)
+        session = await initialized(http)
+        answer = await call(http, session, "flood", megabytes=50)
         assert len(answer["result"]["structuredContent"]["result"]) == 50_000_000
         assert len(answer["result"]["content"][0]["text"]) < 2000
-        answer = await _call(http, session, "flood", megabytes=110)
+        answer = await call(http, session, "flood", megabytes=110)
         assert answer["error"]["data"]["code"] == "MESSAGE_TOO_LARGE"
-        assert (await _call(http, session, "buy"))["result"]["isError"] is False
+        assert (await call(http, session, "buy"))["result"]["isError"] is False
 
 
 async def test_calls_after_the_end_are_refused_and_a_new_client_begins_a_new_episode(shop: Server):
@@ -214,9 +214,9 @@ async def test_a_session_of_somebody_else_is_of_no_use_without_its_token(guessin
         [session] = guessing.on_loop(lambda: [(one.id, one.token) for one in guessing.manager.sessions()])
         async with httpx.AsyncClient(base_url=guessing.url) as http:
             for query in ("", "&token=wrong"):
-                refused = await _initialize(http, f"?session_id={session[0]}{query}")
+                refused = await initialize(http, f"?session_id={session[0]}{query}")
                 assert (refused.status_code, refused.json()["error"]["data"]["code"]) == (404, "SESSION_NOT_FOUND")
-            refused = await _post(http, session[0], "tools/list")
+            refused = await post(http, session[0], "tools/list")
             assert refused.status_code == 404
         async with mcp.Client(f"{guessing.url}/mcp?session_id={session[0]}&token={session[1]}") as agent:
             assert (await agent.call_tool("ask", {})).is_error is False
@@ -228,8 +228,8 @@ async def test_a_hundred_clients_at_once_do_not_hear_of_one_another(serve):
 
     async def play(number: int) -> list[Any]:
         async with httpx.AsyncClient(base_url=server.url, timeout=60) as http:
-            session = await _initialized(http)
-            answers = [await _call(http, session, "ask", id_=str(number)) for _ in range(1 + number % 5)]
+            session = await initialized(http)
+            answers = [await call(http, session, "ask", id_=str(number)) for _ in range(1 + number % 5)]
             assert {answer["id"] for answer in answers} == {str(number)}
             await http.delete("/mcp", headers={"Mcp-Session-Id": session})
             return [answer["result"]["structuredContent"]["tries_left"] for answer in answers]
@@ -244,27 +244,3 @@ async def _listening(server: Server) -> None:
     async with asyncio.timeout(15):
         while not server.on_loop(lambda: any(s.peer and s.peer.stream for s in server.manager.sessions())):
             await asyncio.sleep(0.01)
-
-
-HEADERS = {"Accept": "application/json, text/event-stream"}
-
-
-async def _initialize(http: httpx.AsyncClient, query: str = "", revision: str = "2025-06-18") -> httpx.Response:
-    params = {"protocolVersion": revision, "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
-    body = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params}
-    return await http.post(f"/mcp{query}", json=body, headers=HEADERS)
-
-
-async def _initialized(http: httpx.AsyncClient) -> str:
-    answer = await _initialize(http)
-    assert answer.status_code == 200, answer.text
-    return answer.headers["mcp-session-id"]
-
-
-async def _post(http: httpx.AsyncClient, session: str, method: str, id_: Any = 2, **params: Any) -> httpx.Response:
-    body = {"jsonrpc": "2.0", "id": id_, "method": method, "params": params}
-    return await http.post("/mcp", json=body, headers={**HEADERS, "Mcp-Session-Id": session})
-
-
-async def _call(http: httpx.AsyncClient, session: str, name: str, id_: Any = 2, **arguments: Any) -> dict[str, Any]:
-    return (await _post(http, session, "tools/call", id_, name=name, arguments=arguments)).json()
