@@ -335,8 +335,9 @@ class Adapter:
                 exception="TypeError",
             )
         if self._warnings:
+            warnings = [*result.info.get("warnings", ()), *self._warnings]
             # A copy, for the environment may give the same object again.
-            result = result.model_copy(update={"info": {**result.info, "warnings": self._warnings}})
+            result = result.model_copy(update={"info": {**result.info, "warnings": warnings}})
             self._warnings = []
         return result
 

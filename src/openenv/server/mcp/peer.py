@@ -200,7 +200,7 @@ class Peer:
             first = results.data_of(began[0], format_)
             made["content"].append(results.note(resources.beginning(first)))
         if data["done"]:
-            made["content"].append(results.note(resources.ENDED))
+            made["content"].append(results.note(resources.AGAIN if self._again else resources.ENDED))
         self._result(call, made)
 
     def _graded(self, data: dict[str, Any]) -> dict[str, Any]:
