@@ -15,7 +15,7 @@ from openenv.environment import Environment
 from openenv.errors import InvalidRequestError, NotResetError
 
 from ..models import OpenSpielAction, OpenSpielObservation, OpenSpielState
-from .games import load_game
+from .games import draws_itself, load_game
 from .opponents import Opponent, draw, opponent_named
 from .view import View
 
@@ -59,6 +59,8 @@ class OpenSpielEnvironment(Environment[OpenSpielAction, OpenSpielObservation, Op
             opponent_policy=opponent_policy,
         )
         self._simulations, self._words = simulations, text
+        self._setting = self._default
+        self._view: View | None = None
         self._position: pyspiel.State | None = None
 
     def reset(
@@ -87,20 +89,17 @@ class OpenSpielEnvironment(Environment[OpenSpielAction, OpenSpielObservation, Op
         Raises:
             InvalidRequestError: There is no such game, parameter, player or opponent.
         """
-        rng = Random(seed)
         setting = self._chosen(game_name, game_params, agent_player, opponent_policy)
-        setting.episode_id = episode_id or uuid4().hex
-        game = load_game(setting.game_name, setting.game_params, rng.getrandbits(31))
-        setting.num_players = game.num_players()
-        if not 0 <= setting.agent_player < setting.num_players:
-            raise InvalidRequestError(f"{game} has players from 0 to {setting.num_players - 1}")
+        view = self._loaded(setting, seed)
+        rng = Random(seed)
         thinks = self._simulations if simulations is None else simulations
-        self._opponent = _opponent(setting, game, rng, thinks)
-        self._setting, self._rng, self._view = setting, rng, View(game)
+        self._opponent = _opponent(setting, view.game, rng, thinks)
+        self._setting, self._view, self._rng = setting, view, rng
         self._text = self._words if text is None else text
+        self._episode_id = episode_id
         self._answer: int | None = None
         self._steps = 0
-        self._position = game.new_initial_state()
+        self._position = view.game.new_initial_state()
         self._play_on(self._position)
         self._returns = [0.0] * setting.num_players  # what is scored before the first move comes with it
         return self._seen(self._position, setting.agent_player)
@@ -128,13 +127,17 @@ class OpenSpielEnvironment(Environment[OpenSpielAction, OpenSpielObservation, Op
         """Which game, who plays, and how many moves the agent has made."""
         if self._position is None:
             return self._default
-        return self._setting.model_copy(update={"step_count": self._steps})
+        if self._episode_id is None:
+            self._episode_id = uuid4().hex
+        return self._setting.model_copy(update={"episode_id": self._episode_id, "step_count": self._steps})
 
     def _chosen(
         self, name: str | None, params: dict[str, Any] | None, agent: int | None, opponent: str | None
     ) -> OpenSpielState:
         """Return the setting of an episode. Parameters belong to a game, so another game does without them."""
         default = self._default
+        if name is None and params is None and agent is None and opponent is None:
+            return default
         if params is None:
             params = default.game_params if name in (None, default.game_name) else {}
         try:
@@ -146,6 +149,18 @@ class OpenSpielEnvironment(Environment[OpenSpielAction, OpenSpielObservation, Op
             )
         except ValueError as error:
             raise InvalidRequestError(f"The game cannot be set up like that: {error}") from None
+
+    def _loaded(self, setting: OpenSpielState, seed: int | None) -> View:
+        """Return the game of a setting, the one at hand if it is that, and put down how many play it."""
+        known = self._view
+        same = known is not None and setting is self._setting and not draws_itself(known.game)
+        view = known if known is not None and same else View(load_game(setting.game_name, setting.game_params, seed))
+        players = view.game.num_players()
+        if not 0 <= setting.agent_player < players:
+            raise InvalidRequestError(f"{view.game} has players from 0 to {players - 1}")
+        if setting.num_players != players:
+            setting.num_players = players
+        return view
 
     def _play_on(self, position: pyspiel.State) -> None:
         """Play for chance and the others until it is the agent's turn, or the game is over."""

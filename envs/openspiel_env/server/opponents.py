@@ -71,8 +71,12 @@ def _first_decision(game: pyspiel.Game, rng: Random) -> pyspiel.State:
 
 def draw(state: pyspiel.State, rng: Random) -> int:
     """Return what chance does next."""
-    outcomes, weights = zip(*state.chance_outcomes(), strict=True)
-    return int(rng.choices(outcomes, weights)[0])
+    point, outcome = rng.random(), 0
+    for outcome, likely in state.chance_outcomes():
+        point -= likely
+        if point < 0:
+            break
+    return outcome
 
 
 class Minimax:
