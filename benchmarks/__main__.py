@@ -38,6 +38,7 @@ NAMES = (
     "execution_start",
     "warm_pool",
     "coding_step",
+    "tool_calls",
 )
 RESULTS = Path(__file__).with_name("RESULTS.md")
 _NARROWEST = 150  # columns that the table needs to have a line for each figure

@@ -103,7 +103,7 @@ class Session:
         holder: The connection that holds it, if that is of version 2.
         lease_until: Monotonic time until which it lives with nobody attached; None while somebody is.
         forkings: Forks of it that are coming up.
-        peer: The MCP client that uses it, if one does.
+        peer: The MCP client that uses it, if one does; see `openenv.server.mcp`.
         make_peer: Makes the peer of a session whose trainer calls tools by JSON-RPC.
         shown: The answer to the last reset or step that went well; None before the first.
     """
@@ -150,14 +150,15 @@ class Session:
         self.forkings: set[Forking] = set()
         self._now: Callable[[Any], Answer | RequestError | None] | None = None
         self._observers: list[Observer] = []
+        self._own_peer: Any = None
 
     # --- what can be asked -----------------------------------------------------------------------
 
     def peer_of_holder(self) -> Any:
         """Return the MCP client that the session's own trainer is, by the old way of calling tools."""
-        if self.peer is None:
-            self.peer = self.make_peer(self)
-        return self.peer
+        if self._own_peer is None:
+            self._own_peer = self.make_peer(self)
+        return self._own_peer
 
     def observe(self, observer: Observer) -> None:
         """Have a function told of every reset and step, and what came of it, when it has been answered."""

@@ -39,7 +39,9 @@ class Door:
         Raises:
             SessionCapacityError: Every slot is taken.
         """
-        return Peer(self._manager, self._manager.open(attached=on_end is not None, on_end=on_end))
+        session = self._manager.open(attached=on_end is not None, on_end=on_end)
+        session.peer = peer = Peer(self._manager, session)
+        return peer
 
     def borrow(self, session_id: str, token: str | None = None) -> Peer:
         """Return a client that uses the session of a trainer, who begins its episodes.
@@ -59,7 +61,8 @@ class Door:
             session = self._manager.get_unattached(session_id)
         elif not hmac.compare_digest(token.encode(), session.token.encode()):
             raise SessionNotFoundError(f"The token is not that of the session {session_id!r}")
-        return Peer(self._manager, session, begins=False, owns=False)
+        session.peer = peer = Peer(self._manager, session, begins=False, owns=False)
+        return peer
 
     def find(self, session_id: str) -> Peer:
         """Return the client that has been given this id of a session.
@@ -68,10 +71,9 @@ class Door:
             SessionNotFoundError: There is none.
             RequestError: There was one; this is why it ended.
         """
-        session = self._manager.get(session_id)
-        if session.peer is None or session.holder is not None:
+        peer: Peer | None = self._manager.get(session_id).peer
+        if peer is None:
             raise SessionNotFoundError(f"No MCP session {session_id!r}: call initialize")
-        peer: Peer = session.peer
         return peer
 
     def plainly(self, message: Any, send: Send, session: Session | None = None) -> None:

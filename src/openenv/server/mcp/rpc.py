@@ -8,8 +8,9 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from openenv.errors import RequestError
+from openenv.errors import RequestError, SerializationError
 from openenv.mcp.types import JsonRpcErrorCode
+from openenv.values import refuse_non_finite_tree
 
 REVISIONS = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
 """Revisions of the protocol that are spoken, newest first: those whose clients open a session."""
@@ -66,9 +67,11 @@ def read(raw: bytes | str) -> Any:
         RpcError: It is not JSON.
     """
     try:
-        return from_json(raw, allow_inf_nan=False)
-    except ValueError as error:
+        message = from_json(raw, allow_inf_nan=False)
+        refuse_non_finite_tree(message, what="message")  # 1e999 is JSON
+    except (ValueError, SerializationError) as error:
         raise RpcError(JsonRpcErrorCode.PARSE_ERROR, f"Not valid JSON: {error}") from None
+    return message
 
 
 def written(message: Message | list[Message]) -> bytes:
