@@ -1,4 +1,4 @@
-"""Steps per second of catch, a game of OpenSpiel, in 64 sessions of one vector client: a server and a client process.
+"""Steps per second of catch, a game of OpenSpiel, in 64 sessions of one vector client: two processes in all.
 
 Beside it the environment that does nothing, for what the machine gives at most.
 """

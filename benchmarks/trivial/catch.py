@@ -15,7 +15,7 @@ from openspiel_env import OpenSpielAction as Action
 from openspiel_env import OpenSpielEnv
 from openspiel_env import OpenSpielObservation as Observation
 
-__all__ = ["Action", "Environment", "Observation", "play"]
+__all__ = ["Action", "Observation", "play"]
 
 STAY = Action(action_id=1)
 

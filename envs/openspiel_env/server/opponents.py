@@ -71,12 +71,13 @@ def _first_decision(game: pyspiel.Game, rng: Random) -> pyspiel.State:
 
 def draw(state: pyspiel.State, rng: Random) -> int:
     """Return what chance does next."""
-    point, outcome = rng.random(), 0
-    for outcome, likely in state.chance_outcomes():
+    outcomes: list[tuple[int, float]] = state.chance_outcomes()
+    point = rng.random()
+    for outcome, likely in outcomes:
         point -= likely
         if point < 0:
-            break
-    return outcome
+            return outcome
+    return outcomes[-1][0]
 
 
 class Minimax:
