@@ -26,6 +26,7 @@ NAMES = (
     "blocking_client",
     "clients_32",
     "vector_64",
+    "catch_64",
     "frame_84",
     "worker_ready",
     "provider_start",
