@@ -94,6 +94,11 @@ class Environment(ABC, Generic[ActionT, ObservationT, StateT]):
             action: A validated action.
             *args: Not used; declare by name what you take.
             **kwargs: `timeout_s: float | None = None` (seconds the step may take), and whatever else is declared.
+
+        Raises:
+            InvalidRequestError: The action is refused, such as an illegal move: the episode stands where it stood,
+                and the agent's side sees this very error. `reset` refuses its arguments in the same way. Whatever
+                else is raised is a fault of the environment.
         """
 
     def progress(self, fraction: float | None = None, message: str = "", **data: Any) -> None:

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from openenv.environment.adapter import Adapter
-from openenv.errors import EnvironmentFactoryError, ExecutionError, RequestError
+from openenv.errors import EnvironmentFactoryError, ExecutionError, InvalidRequestError, RequestError
 from openenv.models import State
 from openenv.protocol import encoding
 from openenv.protocol.formats import JSON, Format
@@ -137,8 +137,16 @@ class Reporter:
         self.label = label
         self.expose = expose
 
-    def __call__(self, verb: str, error: BaseException) -> ExecutionError:
-        """Return the error that reports what a method raised."""
+    def __call__(self, verb: str, error: BaseException) -> RequestError:
+        """Return the error that reports what a method raised.
+
+        An `InvalidRequestError` is the environment's word that the request was wrong, and goes on as it is.
+        """
+        if isinstance(error, InvalidRequestError):
+            return error
+        return self._failed(verb, error)
+
+    def _failed(self, verb: str, error: BaseException) -> ExecutionError:
         error_id = uuid.uuid4().hex[:12]
         self.log(f"session {self.label}: {verb} failed [{error_id}]", error)
         if not self.expose:
@@ -152,7 +160,7 @@ class Reporter:
 
     def factory(self, error: BaseException) -> EnvironmentFactoryError:
         """Return the error that reports what a constructor raised."""
-        failure = self("the constructor", error)
+        failure = self._failed("the constructor", error)
         return EnvironmentFactoryError(
             f"The environment could not be constructed: {failure.message}",
             exception=failure.exception,
