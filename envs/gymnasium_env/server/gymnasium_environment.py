@@ -71,6 +71,7 @@ class GymnasiumEnvironment(Environment[GymnasiumAction, GymnasiumObservation, Gy
         self._show = show
         self._env: gymnasium.Env[Any, Any] | None = None
         self._made_of: Maker | None = None
+        self._schemas: tuple[dict[str, Any], dict[str, Any]] = {}, {}
         self._state = GymnasiumState()
 
     def reset(
@@ -98,8 +99,7 @@ class GymnasiumEnvironment(Environment[GymnasiumAction, GymnasiumObservation, Gy
         name = self._made_of if isinstance(self._made_of, str) else getattr(self._made_of, "__name__", "")
         self._state = GymnasiumState(episode_id=episode_id or uuid4().hex, step_count=0, env_id=name)
         observation = self._seen(env, seen, info)
-        observation.action_space = schema_of(env.action_space)
-        observation.observation_space = schema_of(env.observation_space)
+        observation.action_space, observation.observation_space = self._schemas
         return observation
 
     def step(self, action: GymnasiumAction) -> StepResult[GymnasiumObservation]:
@@ -165,13 +165,13 @@ class GymnasiumEnvironment(Environment[GymnasiumAction, GymnasiumObservation, Gy
             raise InvalidRequestError(f"There is no environment {env_id!r}")
         try:
             env = self._make(maker)
-            schema_of(env.action_space), schema_of(env.observation_space)
+            schemas = schema_of(env.action_space), schema_of(env.observation_space)
         except (gymnasium.error.Error, ConfigurationError, ImportError) as error:
             if env_id is None:
                 raise
             raise InvalidRequestError(f"{env_id} cannot be played here: {error}") from error
         self.close()
-        self._env, self._made_of = env, maker
+        self._env, self._made_of, self._schemas = env, maker, schemas
         return env
 
     def _make(self, maker: Maker) -> gymnasium.Env[Any, Any]:
