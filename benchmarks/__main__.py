@@ -37,6 +37,7 @@ NAMES = (
     "execution_start",
     "warm_pool",
     "coding_step",
+    "atari_pong",
 )
 RESULTS = Path(__file__).with_name("RESULTS.md")
 _NARROWEST = 150  # columns that the table needs to have a line for each figure
