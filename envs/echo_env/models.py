@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import Field
 
-from openenv.mcp import Tool, ToolError
+from openenv.mcp import OfferedTools, ToolError
 from openenv.models import Action, Observation
 
 
@@ -35,4 +35,4 @@ class EchoObservation(Observation):
     tool_name: str | None = None
     result: Any = None
     error: ToolError | None = None
-    tools: list[Tool] = Field(default_factory=list)
+    tools: OfferedTools = Field(default_factory=list)

@@ -27,6 +27,7 @@ HOMES = {
         ),
     },
     f"{SERVER}.http_server": {"openenv.server.app": "create_app create_fastapi_app HTTPEnvServer"},
+    f"{SERVER}.mcp_environment": {"openenv.mcp.environment": "MCPEnvironment"},
     f"{SERVER}.mcp_types": {
         "openenv.mcp.types": (
             "Tool ToolError ToolErrorType ListToolsAction CallToolAction ListToolsObservation CallToolObservation "

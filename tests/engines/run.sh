@@ -8,6 +8,7 @@
 #                            for the base image and the build of Kubernetes, the next ones start all in a minute
 #   OPENENV_ENGINES_KEEP=1   leave the engines running; `run.sh --down` ends them
 set -euo pipefail
+shopt -s extglob
 . "$(dirname "$0")/common.sh"
 cd "$HERE/../.."
 
@@ -75,7 +76,8 @@ if [ $# -gt 0 ]; then
 else
     run_tests tests/engines --ignore-glob='*/test_kubernetes*'
     # Pods take long to come and go and little to wait for, each worker has a namespace of its own.
-    run_tests -n 4 tests/engines/test_kubernetes*.py --ignore-glob='*_ending.py'
+    # (What is named on the command line pytest does not ignore: the glob itself leaves the last file out.)
+    run_tests -n 4 tests/engines/test_kubernetes!(_ending).py
     run_tests tests/engines/test_kubernetes_ending.py  # the API itself is killed there
 fi
 case $(cat "$COMING" 2>/dev/null) in broken*) broken="$broken Kubernetes" ;; esac

@@ -4,8 +4,9 @@ import asyncio
 import json
 from typing import Any
 
-from tests.toys import Add, Counter
+from tests.toys import Add, Count, Counter
 
+from openenv.mcp.actions import ActionTools
 from openenv.protocol import messages as m
 from openenv.server.dispatch import ask, dispatch
 from openenv.server.given import as_factory, concurrency
@@ -35,7 +36,7 @@ def manage(env: Any, sessions: int | None = None, idle_s: float | None = None, *
     factory, shared = as_factory(env)
     config = concurrency(env, shared, None, sessions)
     config = config.model_copy(update={"session_timeout": idle_s})
-    made.append(SessionManager(factory, config, shared=shared, **options))
+    made.append(SessionManager(factory, config, shared=shared, tools=ActionTools(Add, Count), **options))
     return made[-1]
 
 

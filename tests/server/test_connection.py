@@ -88,18 +88,22 @@ async def test_a_bad_frame_during_a_step_is_answered_after_the_step():
     got = await wire(answers=5)
     assert got[0] == 0
     assert (got[1], got[3], got[4]) == ("VALIDATION_ERROR", "VALIDATION_ERROR", "INVALID_JSON")
-    assert got[2]["error"]["message"] == "Environment does not support MCP"
+    assert got[2]["result"]["tools"]
 
 
-@pytest.mark.parametrize("request_id", ["1", '"a"', "null", '{"__bytes__":"AA=="}', "[1]"])
-async def test_a_tool_request_to_an_environment_without_tools_says_so(request_id):
+@pytest.mark.parametrize("request_id", ["1", '"a"', "null"])
+async def test_a_tool_request_is_answered_under_its_id(request_id):
     wire = Wire(manage(Counter))
     [answer] = await wire(MCP % request_id)
-    assert answer == {
-        "jsonrpc": "2.0",
-        "id": json.loads(request_id),
-        "error": {"code": -32603, "message": "Environment does not support MCP", "data": None},
-    }
+    assert answer["id"] == json.loads(request_id)
+    assert [tool["name"] for tool in answer["result"]["tools"]] == ["add"]
+
+
+@pytest.mark.parametrize("request_id", ['{"__bytes__":"AA=="}', "[1]", "true", "1.5"])
+async def test_a_tool_request_under_an_id_that_none_can_have_is_refused(request_id):
+    wire = Wire(manage(Counter))
+    [answer] = await wire(MCP % request_id)
+    assert (answer["id"], answer["error"]["code"]) == (None, -32600)
 
 
 async def test_no_frame_at_all_can_break_a_connection():

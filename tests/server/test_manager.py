@@ -336,5 +336,5 @@ async def test_a_constructor_that_fails_cannot_be_asked(caplog):
     with caplog.at_level(logging.ERROR), pytest.raises(EnvironmentFactoryError, match="no board"):
         await manage(Unbuildable).describe()
     with pytest.raises(EnvironmentFactoryError) as hidden:
-        await manage(Unbuildable, expose_errors=False).describe()
+        await manage(Unbuildable, mode="production").describe()
     assert "board" not in hidden.value.message

@@ -92,7 +92,7 @@ async def test_the_traceback_is_in_the_log_under_the_id_and_not_in_the_answer(ca
 
 
 async def test_a_server_may_keep_class_and_message_to_itself():
-    session = await opened(manage(Raising, expose_errors=False))
+    session = await opened(manage(Raising, mode="production"))
     await asked(session, reset())
     reply = await ask(session, step(0))
     assert reply.error.message == "The environment failed in step"

@@ -200,7 +200,7 @@ def test_tools_are_answered_in_the_session_or_refused(shared, both: Wires):
     answer = session.wire.ask("mcp", session=session.id, data=call)
     assert answer["type"] == "mcp"
     assert answer["data"]["id"] == 8
-    assert "error" in answer["data"]
+    assert [tool["name"] for tool in answer["data"]["result"]["tools"]] == ["do"]
 
 
 def test_two_connections_do_not_share_their_ids(shared, both: Wires):

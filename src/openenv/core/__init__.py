@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from openenv.core.env_server.exceptions import *
     from openenv.core.env_server.http_server import *
     from openenv.core.env_server.interfaces import *
+    from openenv.core.env_server.mcp_environment import *
     from openenv.core.env_server.mcp_types import *
     from openenv.core.env_server.serialization import *
     from openenv.core.env_server.types import *

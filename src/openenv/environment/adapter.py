@@ -26,6 +26,9 @@ logger = logging.getLogger("openenv.environment")
 
 _GENERIC_PARAMETERS = ("action", "observation", "state")
 
+_INQUIRIES = {"tools": "list_tools", "prompts": "list_prompts", "prompt": "get_prompt"}
+"""The methods that an environment may have, by what they tell."""
+
 
 @dataclass(frozen=True)
 class Signature:
@@ -114,9 +117,19 @@ class Shape:
 
 
 def _preferred(cls: type, verb: str) -> str:
-    """Return the async twin's name if the class has one, since `step_async` means the sync one is a fallback."""
-    twin = getattr(cls, f"{verb}_async", None)
-    return f"{verb}_async" if twin is not None and twin is not getattr(Environment, f"{verb}_async") else verb
+    """Return the spelling of a verb that the author wrote last; of those in one class, the most telling.
+
+    `step_async` beside `step` means that the sync one is a fallback. `_serve_step` is for classes of this project
+    whose step is sync or async as the action will have it: it returns an observation or a coroutine of one.
+    """
+    spellings = (f"_serve_{verb}", f"{verb}_async", verb)
+    for base in cls.__mro__:
+        if base is Environment:
+            break
+        for name in spellings:
+            if name in vars(base):
+                return name
+    return verb
 
 
 def _coroutines(cls: type, **verbs: Any) -> frozenset[str]:
@@ -170,6 +183,18 @@ def describe_class(cls: Any) -> EnvironmentMetadata:
     own_doc = cls.__dict__.get("__doc__") if isinstance(cls, type) else getattr(cls, "__doc__", None)
     summary = inspect.cleandoc(own_doc or "").partition("\n")[0]
     return EnvironmentMetadata(name=name, description=summary or f"{name} environment", version="1.0.0")
+
+
+def _tools_of(returned: Any) -> Any:
+    """Return the tools in what a step returned that asked for them."""
+    if inspect.isawaitable(returned):
+        return _awaited_tools(returned)
+    observation = returned.observation if isinstance(returned, StepResult) else returned
+    return list(getattr(observation, "tools", ()))
+
+
+async def _awaited_tools(returned: Any) -> Any:
+    return _tools_of(await returned)
 
 
 class Adapter:
@@ -230,6 +255,42 @@ class Adapter:
         # Not by a default of getattr: that would hide an AttributeError raised inside a property.
         state = self.environment.state if hasattr(self.shape.cls, "state") else vars(self.environment).get("state")
         return state() if callable(state) else state
+
+    def inquire(self, what: str, arguments: dict[str, Any]) -> Any:
+        """Return what the environment says of its tools or prompts; may be awaitable.
+
+        Args:
+            what: `tools`, `prompts`, or `prompt` for one of them.
+            arguments: Of `prompt`: its `name` and `arguments`.
+        """
+        method = getattr(self.environment, _INQUIRIES[what], None)
+        if callable(method):
+            return method(**arguments)
+        if what == "tools" and (listing := self._listing_action()) is not None:
+            return _tools_of(self._step(listing))
+        if what == "prompt":
+            raise InvalidRequestError(f"There is no prompt {arguments.get('name')!r}: this environment has none")
+        return []
+
+    def _listing_action(self) -> Any:
+        """Return the action by which older environments are asked for their tools, if this one takes it."""
+        for cls in members(self.shape.action):
+            if getattr(getattr(cls, "model_fields", {}).get("type"), "default", None) == "list_tools":
+                return cls()
+        return None
+
+    def be(self, mode: str) -> None:
+        """Tell the environment whom it serves: a `simulation`, or agents in `production`."""
+        if isinstance(self.environment, Environment):
+            vars(self.environment)["_server_mode"] = mode
+
+    def take_tools_changed(self) -> bool:
+        """Return whether the environment's tools are others than before, once."""
+        environment = self.environment
+        if not getattr(environment, "_tools_changed", False):
+            return False
+        environment._tools_changed = False
+        return True
 
     def listen(self, listener: Callable[[dict[str, Any]], None] | None) -> None:
         """Have the environment report its progress to a function, which may be called on any thread."""

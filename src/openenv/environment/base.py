@@ -72,6 +72,10 @@ class Environment(ABC, Generic[ActionT, ObservationT, StateT]):
     transform: Transform[Any] | None = None
     rubric: Any = None
     _listener: Callable[[dict[str, Any]], None] | None = None
+    # Of environments with tools. The server sets the mode it serves in, and reads and clears the other after each
+    # operation: whether its tools are others now, which clients of MCP are told.
+    _server_mode: str = "simulation"
+    _tools_changed: bool = False
 
     def __init__(self, transform: Transform[ObservationT] | None = None, rubric: Any = None) -> None:
         self.transform = transform

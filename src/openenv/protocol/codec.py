@@ -6,14 +6,15 @@ from the text straight into the typed object.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Generic, TypeVar
+from collections.abc import Callable
+from typing import Annotated, Any, Generic, Protocol, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, from_json
 
 from openenv import values
 from openenv.errors import InvalidRequestError, SerializationError
-from openenv.models import State
+from openenv.models import Model, State
 from openenv.protocol import messages as m
 from openenv.protocol.schemas import json_schema
 from openenv.protocol.unions import wire_type
@@ -21,17 +22,37 @@ from openenv.protocol.unions import wire_type
 T = TypeVar("T")
 
 
-class _Decoder(Generic[T]):
-    """Validates JSON text as one type and turns every failure into one error."""
+class ToolCalls(Protocol):
+    """Understands the calls of tools; see `openenv.mcp.actions.ActionTools.called`."""
 
-    def __init__(self, annotation: Any) -> None:
+    def __call__(self, payload: Any, *, plain: bool = True) -> Any:
+        """Return the action that the payload of a step stands for, if it is the call of a tool; else None.
+
+        Raises:
+            InvalidRequestError: It is, and there is no such tool, or its arguments are not these.
+        """
+
+
+class _Decoder(Generic[T]):
+    """Validates JSON text as one type and turns every failure into one error.
+
+    Args:
+        annotation: The type.
+        otherwise: Asked what a text means that is not of the type; None if it means nothing to it either.
+    """
+
+    def __init__(self, annotation: Any, otherwise: Callable[[bytes | str], T | None] | None = None) -> None:
         self.adapter: TypeAdapter[T] = TypeAdapter(annotation)
+        self._otherwise = otherwise
 
     def __call__(self, raw: bytes | str) -> T:
         try:
             message: T = self.adapter.validator.validate_json(raw)
         except ValidationError as error:
-            raise invalid(error) from None
+            found = self._otherwise(raw) if self._otherwise is not None else None
+            if found is None:
+                raise invalid(error) from None
+            message = found
         except (Exception, SystemExit) as error:  # a validator of the environment's author that broke
             raise broken_validator(error) from error
         refuse_non_finite(raw)
@@ -98,9 +119,18 @@ class ServerCodec:
         observation: The observation class or union; for the schema.
         state: The state class; for the schema.
         reset_observation: What `reset` returns if it is not `observation`; for the schema.
+        tool_calls: Understands the call of a tool where the environment's actions do not.
     """
 
-    def __init__(self, action: Any, observation: Any, state: Any = State, reset_observation: Any = None) -> None:
+    def __init__(
+        self,
+        action: Any,
+        observation: Any,
+        state: Any = State,
+        reset_observation: Any = None,
+        tool_calls: ToolCalls | None = None,
+    ) -> None:
+        self._tool_calls = tool_calls
         self.action, self.observation, self.state = action, observation, state
         self.reset_observation = reset_observation or observation
         wire = wire_type(action)
@@ -111,9 +141,31 @@ class ServerCodec:
             | m.WSCloseMessage
             | m.WSMCPMessage
         )
-        self.decode: _Decoder[Any] = _Decoder(Annotated[frames, Field(discriminator="type")])
+        self.decode: _Decoder[Any] = _Decoder(Annotated[frames, Field(discriminator="type")], self._called)
         self.decode_reset: _Decoder[m.ResetRequest] = _Decoder(m.ResetRequest)
-        self.decode_step: _Decoder[m.StepRequest[Any]] = _Decoder(m.StepRequest[wire])  # type: ignore[valid-type]
+        self.decode_step: _Decoder[m.StepRequest[Any]] = _Decoder(m.StepRequest[wire], self._requested)  # type: ignore[valid-type]
+
+    def _called(self, raw: bytes | str) -> Any:
+        """Return the step that a frame is if its action is the call of a tool."""
+        return self._with_action(raw, "data", m.WSStepMessage[Any])
+
+    def _requested(self, raw: bytes | str) -> Any:
+        return self._with_action(raw, "action", m.StepRequest[Any])
+
+    def _with_action(self, raw: bytes | str, key: str, model: type[Model]) -> Any:
+        try:
+            frame = from_json(raw)
+        except ValueError:
+            return None
+        if self._tool_calls is None or not isinstance(frame, dict):
+            return None
+        action = self._tool_calls(frame.get(key))
+        if action is None:
+            return None
+        try:
+            return model.model_validate({**frame, key: action})
+        except ValidationError:
+            return None
 
     def schema(self) -> m.SchemaResponse:
         """Return the JSON Schemas of all types."""

@@ -11,7 +11,7 @@ from openenv import values
 from openenv.errors import InvalidRequestError, SerializationError
 from openenv.models import Model
 from openenv.protocol import envelopes, v2
-from openenv.protocol.codec import broken_validator, refuse_non_finite
+from openenv.protocol.codec import ToolCalls, broken_validator, refuse_non_finite
 from openenv.protocol.formats import JSON, Format, unpack
 from openenv.protocol.unions import wire_type
 
@@ -21,9 +21,11 @@ class ServerCodecV2:
 
     Args:
         action: The action class, or a union of several.
+        tool_calls: Understands the call of a tool where the environment's actions do not.
     """
 
-    def __init__(self, action: Any) -> None:
+    def __init__(self, action: Any, tool_calls: ToolCalls | None = None) -> None:
+        self._tool_calls = tool_calls
         wire = wire_type(action)
         frames = (
             v2.Step[wire]  # type: ignore[valid-type]
@@ -79,11 +81,14 @@ class ServerCodecV2:
             value = _unpacked(raw)
             if any(start in raw for start in _NON_FINITE_STARTS):
                 _refuse_non_finite(value)
-            return self._valid(self._frames, value)
+            try:
+                return self._valid(self._frames, value)
+            except ValidationError as error:
+                return self._called(v2.Step[Any], value, format_, error)
         try:
             frame = self._frames.validate_json(raw)
-        except ValidationError:
-            raise
+        except ValidationError as error:
+            frame = self._called(v2.Step[Any], readable(raw, format_), format_, error)
         except (Exception, SystemExit) as error:  # a validator of the environment's author
             raise broken_validator(error) from error
         refuse_non_finite(raw)
@@ -97,12 +102,27 @@ class ServerCodecV2:
             InvalidRequestError: A validator of the action broke, or a value in it has no meaning.
         """
         _refuse_non_finite(item)
+        value = item
         if format_ is JSON:
             try:
-                item = values.decode(item)
+                value = values.decode(item)
             except ValueError as error:
                 raise InvalidRequestError(f"Invalid message: {error}") from None
-        return self._valid(self._reset if kind == "reset_many" else self._step, item)
+        if kind == "reset_many":
+            return self._valid(self._reset, value)
+        try:
+            return self._valid(self._step, value)
+        except ValidationError as error:
+            return self._called(v2.StepItem[Any], item, format_, error)
+
+    def _called(self, model: type[v2.StepItem[Any]], frame: Any, format_: Format, error: ValidationError) -> Any:
+        """Return the step that a refused frame is after all, if its action is the call of a tool."""
+        action = None
+        if self._tool_calls is not None and isinstance(frame, dict):
+            action = self._tool_calls(frame.get("data"), plain=format_ is JSON)
+        if action is None:
+            raise error
+        return model.model_validate({**frame, "data": action})
 
     @staticmethod
     def _valid(adapter: TypeAdapter[Any], value: Any) -> Any:

@@ -12,6 +12,7 @@ from openenv import settings
 from openenv._version import __version__
 from openenv.environment.adapter import Shape
 from openenv.errors import ConfigurationError, RequestError
+from openenv.mcp.actions import ActionTools
 from openenv.models import State
 from openenv.protocol.codec import ServerCodec
 from openenv.protocol.codec_v2 import ServerCodecV2
@@ -21,7 +22,7 @@ from openenv.server.budgets import Budgets
 from openenv.server.config import ServerContext
 from openenv.server.given import as_factory, concurrency, isolation_of
 from openenv.server.manager import SessionManager
-from openenv.server.routes import http, info, websocket
+from openenv.server.routes import http, info, mcp, websocket
 from openenv.server.slots import Slots
 from openenv.server.snapshots import SnapshotLimits
 from openenv.server.worker.forks import ForkServer
@@ -82,11 +83,15 @@ class HTTPEnvServer:
                 f"{shape.cls.__name__} does not say which actions it takes: subclass Environment[ActionType, ...], "
                 "annotate the action of step(), or give action_cls"
             )
+        action = action_cls if action_cls is not None or shape is None else shape.action
+        observation = observation_cls if observation_cls is not None or shape is None else shape.observation
+        tools = ActionTools(action, observation)
         codec = ServerCodec(
-            action_cls if action_cls is not None or shape is None else shape.action,
-            observation_cls if observation_cls is not None or shape is None else shape.observation,
+            action,
+            observation,
             shape.state if shape is not None and state_cls is State else state_cls,
             reset_observation_cls,
+            tools.called,
         )
         limit = max_concurrent_envs if max_concurrent_envs is not None else settings.max_concurrent_envs()
         target = isolation_of(env, shared, isolation)
@@ -99,18 +104,24 @@ class HTTPEnvServer:
             name=env_name,
             shared=shared,
             strict=strict,
-            expose_errors=self.mode is ServerMode.SIMULATION,
+            mode=self.mode,
+            tools=tools,
             snapshots=snapshots or SnapshotLimits.model_validate(settings.snapshot_limits()),
         )
         self._shared_environment = env if shared else None
-        self._context = ServerContext(
-            self.manager, codec, ServerCodecV2(codec.action), codec.schema(), self.mode, settings.max_message_size()
+        self._context: ServerContext = ServerContext(
+            self.manager,
+            codec,
+            ServerCodecV2(codec.action, tools.called),
+            codec.schema(),
+            self.mode,
+            settings.max_message_size(),
         )
 
     def register_routes(self, app: FastAPI) -> None:
         """Add the routes of this environment to an application."""
         app.state.openenv = self
-        routers = [info.router(self._context)]
+        routers = [info.router(self._context), mcp.router(self._context)]
         if self.mode is ServerMode.SIMULATION:
             app.state.openenv_fast = self._context  # `/ws` may take the way of `server.fast`
             routers += [*http.routers(self._context), websocket.router(self._context)]

@@ -49,7 +49,7 @@ class Batch:
         else:
             request = session.numbered(item.seq, operation, partial(self.answer, item.session, item.seq))
             if request is not None:
-                request.asker, request.number = self._connection, self._number
+                request.progress = partial(self._connection.progressed, session, self._number)
 
     def step_all(self, items: list[StepItem], actions: list[Any], sessions: Mapping[str, Session]) -> None:
         """Take a step in each session: at once, where nothing stands in the way."""

@@ -47,6 +47,11 @@ class Budgets(BaseModel):
         return self.snapshot
 
     @property
+    def inquire(self) -> Seconds:
+        """That of the state: whatever else is read of an environment."""
+        return self.state
+
+    @property
     def reseed(self) -> Seconds:
         """Likewise."""
         return self.snapshot

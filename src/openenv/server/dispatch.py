@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from openenv.errors import SerializationError
+import msgspec
+
 from openenv.protocol import messages as m
-from openenv.protocol.encoding import to_lenient_json
 from openenv.server.host import Reply
+from openenv.server.mcp.rpc import written
 from openenv.server.requests import OnReply
 from openenv.server.sessions import Session
-from openenv.values import dumps, refuse_non_finite_tree
 
 
 def dispatch(session: Session, message: Any, reply: OnReply) -> None:
@@ -37,7 +37,7 @@ def dispatch(session: Session, message: Any, reply: OnReply) -> None:
         case m.WSStateMessage():
             session.state(reply)
         case m.WSMCPMessage():
-            session.say(_tool_reply(message.data), reply)
+            _ask_peer(session, message.data, reply)
         case _:
             raise AssertionError(f"no branch for {type(message).__name__}")
 
@@ -58,20 +58,19 @@ def _reset(session: Session, data: m.ResetRequest, reply: OnReply) -> None:
     session.reset(reply, seed=data.seed, episode_id=data.episode_id, options=data.model_extra)
 
 
-def _tool_reply(request: dict[str, Any]) -> Reply:
-    answer = tool_answer(request)
-    try:
-        return Reply("mcp", dumps(answer))
-    except SerializationError:  # an id that no client should send
-        return Reply("mcp", to_lenient_json(answer))
+def _ask_peer(session: Session, request: dict[str, Any], reply: OnReply) -> None:
+    """Answer a JSON-RPC request of the connection that holds the session, in the order of what that asks."""
+    at_once = True
 
+    def answered(answer: dict[str, Any]) -> None:
+        data = msgspec.msgpack.encode(answer) if session.format.binary else written(answer)
+        known = Reply("mcp", data)
+        if at_once:
+            session.say(known, reply)
+        else:
+            reply(known)
 
-def tool_answer(request: dict[str, Any]) -> dict[str, Any]:
-    """Return the JSON-RPC answer of an environment that has no tools."""
-    error = {"code": -32603, "message": "Environment does not support MCP", "data": None}
-    number = request.get("id")
-    try:
-        refuse_non_finite_tree(number)
-    except SerializationError:  # 1e999 is JSON, but has no way back
-        number = None
-    return {"jsonrpc": "2.0", "id": number, "error": error}
+    session.peer_of_holder().received(request, answered)
+    if "id" not in request or "method" not in request:
+        answered({})  # nothing answers a notification, but something answers a frame
+    at_once = False

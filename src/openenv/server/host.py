@@ -20,6 +20,7 @@ from openenv.environment.adapter import Adapter
 from openenv.errors import EnvironmentFactoryError, ExecutionError, InvalidRequestError, RequestError
 from openenv.models import State
 from openenv.protocol import encoding
+from openenv.protocol.codes import ServerMode
 from openenv.protocol.formats import JSON, Format
 from openenv.values import text_of
 
@@ -119,10 +120,12 @@ class Answer(Reply):
     Attributes:
         done: Whether the episode is over.
         episode_id: The environment's own id of the episode, where its state has told one.
+        tools_changed: Its tools are others than before.
     """
 
     done: bool = False
     episode_id: str | None = None
+    tools_changed: bool = False
 
 
 class Reporter:
@@ -175,13 +178,18 @@ class Host:
         environment: The instance.
         report: Turns its exceptions into errors.
         strict: Refuse arguments the environment does not declare.
+        mode: Whom it serves: a `simulation`, or agents in `production`.
     """
 
-    def __init__(self, environment: Any, report: Reporter, *, strict: bool = False) -> None:
+    def __init__(
+        self, environment: Any, report: Reporter, *, strict: bool = False, mode: str = ServerMode.SIMULATION
+    ) -> None:
         self.adapter = Adapter(environment, strict=strict)
+        self.adapter.be(mode)
         self.format: Format = JSON
         self._report = report
         self._step = self.adapter.plain_step
+        self._has_tools = hasattr(environment, "list_tools")
 
     def call(
         self, operation: Operation, call: Callable[[], Any]
@@ -204,7 +212,8 @@ class Host:
             return self._report("step", error)
         data = encoding.plain_observation(returned) if self.format is JSON else None
         if data is not None:
-            return Answer("observation", data, None, returned.done)
+            changed = self._has_tools and self.adapter.take_tools_changed()
+            return Answer("observation", data, None, returned.done, None, changed)
         return self.finish(_ANY_STEP, returned)
 
     def finish(self, operation: Operation, returned: Any) -> Answer | RequestError:
@@ -220,10 +229,12 @@ class Host:
             result = self.adapter.result(returned)
             if isinstance(operation, ResetOp) and operation.notice:
                 result.info = {**result.info, "warnings": [operation.notice, *result.info.get("warnings", ())]}
+            changed = self._has_tools and self.adapter.take_tools_changed()
             try:
-                return Answer("observation", self.format.pack_result(result), None, result.done)
+                data = self.format.pack_result(result)
             except RequestError as error:
-                return Answer("observation", b"", error, result.done)
+                return Answer("observation", b"", error, result.done, tools_changed=changed)
+            return Answer("observation", data, None, result.done, tools_changed=changed)
         except RequestError as refused:
             return refused
         except BaseException as error:  # a value with hostile methods

@@ -20,11 +20,14 @@ from openenv.errors import (
     SessionLost,
     SessionNotFoundError,
 )
+from openenv.mcp.actions import ActionTools
 from openenv.models import EnvironmentMetadata
+from openenv.protocol.codes import ServerMode
 from openenv.protocol.messages import ConcurrencyConfig, ServerCapacityStatus, SessionListing
 from openenv.server.budgets import Budgets
 from openenv.server.copying import with_capabilities
 from openenv.server.given import is_safe
+from openenv.server.mcp.peer import Peer
 from openenv.server.runner import Factory, LocalRunner, Runner
 from openenv.server.sessions import CLOSED, STOPPED, Session
 from openenv.server.slots import Slots
@@ -52,13 +55,16 @@ class SessionManager:
         forks: Makes a process for each session; without it environments run in this one.
         shared: The factory always returns the same instance, closed only at shutdown.
         strict: Refuse arguments that an environment does not declare.
-        expose_errors: Tell clients the class and message of an environment's exceptions.
+        mode: Whom it serves. In production clients are not told the class and message of exceptions.
         name: What `describe` calls the environment, if not by its own name.
         clock: Tells the time in seconds; leases and idle times are measured by it.
         snapshots: How many snapshots it keeps.
+        tools: The actions of its environment as tools; none by default.
 
     Attributes:
         slots: Counts the sessions; shared with other processes if the server is several.
+        mode: Whom it serves.
+        tools: The actions of its environment as tools.
         snapshots: Those it keeps.
     """
 
@@ -72,12 +78,14 @@ class SessionManager:
         name: str | None = None,
         shared: bool = False,
         strict: bool = False,
-        expose_errors: bool = True,
+        mode: str = ServerMode.SIMULATION,
         clock: Callable[[], float] = time.monotonic,
         snapshots: SnapshotLimits | None = None,
+        tools: ActionTools | None = None,
     ) -> None:
         self.config = config
         self.slots = Slots()
+        self.tools = tools or ActionTools(None, None)
         self._clock = clock
         budgets = budgets or Budgets()
         self.budgets = (
@@ -91,7 +99,8 @@ class SessionManager:
         self._metadata: EnvironmentMetadata | None = None
         self._shared = shared
         self._strict = strict
-        self._expose_errors = expose_errors
+        self.mode = mode
+        self._expose_errors = mode == ServerMode.SIMULATION
         self._sessions: dict[str, Session] = {}
         self._unattached: set[str] = set()
         self._watched: set[str] = set()
@@ -179,6 +188,7 @@ class SessionManager:
             runner=runner,
             clock=self._clock,
         )
+        session.make_peer = self._peer
         self.attach(session, on_end)
         self._sessions[session.id] = session
         self._holding.add(session.id)
@@ -187,6 +197,13 @@ class SessionManager:
         if not attached or self.budgets.idle is not None or self.budgets.lifetime is not None:
             self._watch_over(session)
         return session
+
+    def _peer(self, session: Session) -> Peer:
+        """Return the MCP client of a session whose trainer calls tools by JSON-RPC.
+
+        A trainer of version 2 begins its episodes itself; one of version 1 may never have heard of `reset`.
+        """
+        return Peer(self, session, begins=session.holder is None)
 
     def refuse_more_than_fit(self, count: int, *, waiting: bool = False) -> None:
         """Make sure that there is room for so many sessions, or can be for who is `waiting`.
@@ -333,6 +350,7 @@ class SessionManager:
                 self._forks.codec,
                 strict=self._strict,
                 expose_errors=self._expose_errors,
+                mode=self.mode,
                 label=label,
             )
         if self._pool is None:
@@ -342,6 +360,7 @@ class SessionManager:
             self._pool,
             strict=self._strict,
             expose_errors=self._expose_errors,
+            mode=self.mode,
             keep=self._shared,
             label=label,
         )

@@ -29,11 +29,12 @@ from openenv.protocol.codec import invalid
 from openenv.protocol.codec_v2 import ServerCodecV2, batch_of, readable
 from openenv.protocol.envelopes import Step, StepMany
 from openenv.protocol.formats import JSON, Format
+from openenv.protocol.messages import WSMCPMessage
 from openenv.server import budgets
 from openenv.server.batch import Batch, not_held, operation_of, reset_op
 from openenv.server.connection import too_large
 from openenv.server.copy_frames import copy_frames
-from openenv.server.dispatch import tool_answer
+from openenv.server.dispatch import dispatch
 from openenv.server.host import Operation, Reply, StepOp
 from openenv.server.manager import SessionManager
 from openenv.server.requests import CopyOperation, Request
@@ -329,7 +330,7 @@ class MultiplexConnection:
         request = session.numbered(item.seq, operation, answer)
         if request is not None and not request.answered:
             self._requests[number] = (session, request)
-            request.asker, request.number = self, number
+            request.progress = partial(self.progressed, session, number)
 
     def _answer(self, number: int, session: str, seq: int, reply: Reply) -> None:
         self._requests.pop(number, None)
@@ -341,14 +342,14 @@ class MultiplexConnection:
             raw = self.format.answer(number, reply.kind, session, seq, reply.data)
         self.send(raw)
 
-    def progressed(self, session: str, number: int, report: dict[str, Any]) -> None:
+    def progressed(self, session: Session, number: int, report: dict[str, Any]) -> None:
         """Tell the client how far a reset or step of one of its sessions is."""
-        if self.is_lost:
+        if self.is_lost or session.holder is not self:
             return
         try:
-            raw = self.format.answer(number, "progress", session, 0, self.format.pack(report, "progress"))
+            raw = self.format.answer(number, "progress", session.id, 0, self.format.pack(report, "progress"))
         except RequestError as error:  # not worth failing the request for
-            logger.warning("session %s: a report of progress was left out: %s", session, error.message)
+            logger.warning("session %s: a report of progress was left out: %s", session.id, error.message)
             return
         if len(raw) <= self.max_size:
             self.send(raw)
@@ -386,10 +387,9 @@ class MultiplexConnection:
         self._say(v2.Cancelled(id=frame.id, target=frame.target, found=found))
 
     def _mcp(self, frame: v2.Mcp) -> None:
-        if frame.session not in self._sessions:
-            self._fail(frame.id, not_held(self.manager, frame.session), frame.session)
-            return
-        self._say(v2.McpAnswer(id=frame.id, session=frame.session, data=tool_answer(frame.data)))
+        session = self.session(frame)
+        if session is not None:
+            dispatch(session, WSMCPMessage(data=frame.data), partial(self._answer, frame.id, frame.session, 0))
 
     # --- answers ---------------------------------------------------------------------------------
 

@@ -61,8 +61,7 @@ class Request:
         reply: Called with the answer.
         given: The answer, once there is one.
         also: Who else is to be told, having sent the same request again.
-        asker: The connection that is told of its progress, if that is of version 2.
-        number: Its id on that connection.
+        progress: Told how far it is, if anybody wants to hear of it.
     """
 
     operation: Operation | CopyOperation | None
@@ -70,8 +69,7 @@ class Request:
     known: Reply | None = None
     given: Reply | None = None
     also: list[OnReply] | None = None
-    asker: Any = None
-    number: int = 0
+    progress: Callable[[dict[str, Any]], None] | None = None
 
     @property
     def answered(self) -> bool:

@@ -22,6 +22,7 @@ from typing import Any, Protocol
 from openenv.environment.keeping import StateKeeper
 from openenv.errors import RequestCancelledError, RequestError
 from openenv.models import EnvironmentMetadata
+from openenv.protocol.codes import ServerMode
 from openenv.protocol.formats import Format
 from openenv.server import state_calls
 from openenv.server.host import Answer, Host, Operation, Reporter
@@ -91,6 +92,7 @@ class LocalRunner:
         pool: Threads for what blocks.
         strict: Refuse arguments the environment does not declare.
         expose_errors: Tell the other side the class and message of the environment's own exceptions.
+        mode: Whom the environment serves.
         keep: Do not close the environment at the end, since it is somebody else's.
         label: What log lines call the session.
     """
@@ -107,6 +109,7 @@ class LocalRunner:
         *,
         strict: bool = False,
         expose_errors: bool = True,
+        mode: str = ServerMode.SIMULATION,
         keep: bool = False,
         label: str = "",
     ) -> None:
@@ -114,6 +117,7 @@ class LocalRunner:
         self._pool = pool
         self._keep = keep
         self._report = Reporter(label, expose_errors)
+        self._mode = mode
         self._strict = strict
         self._own: Thread | None = None
         self._task: asyncio.Task[Any] | None = None
@@ -141,7 +145,7 @@ class LocalRunner:
                 self._pool.release(thread)
             done(None if error is None else self._report.factory(error))
 
-        self._pool.start(lambda: Host(self._factory(), self._report, strict=self._strict), made)
+        self._pool.start(lambda: Host(self._factory(), self._report, strict=self._strict, mode=self._mode), made)
 
     def run(self, operation: Operation, done: OnAnswer, progress: Tell | None = None) -> None:
         """See `Runner.run`."""

@@ -74,6 +74,14 @@ def public_name(session_id: str) -> str:
     return hashlib.sha256(session_id.encode()).hexdigest()[:16]
 
 
+def _no_peer(_session: Any) -> Any:
+    raise AssertionError("a session of no manager has no peer")
+
+
+Observer = Callable[[Any, Reply], None]
+"""Told of an operation and of the answer that was given."""
+
+
 class Session:
     """One environment with everything that belongs to it.
 
@@ -95,6 +103,9 @@ class Session:
         holder: The connection that holds it, if that is of version 2.
         lease_until: Monotonic time until which it lives with nobody attached; None while somebody is.
         forkings: Forks of it that are coming up.
+        peer: The MCP client that uses it, if one does; see `openenv.server.mcp`.
+        make_peer: Makes the peer of a session whose trainer calls tools by JSON-RPC.
+        shown: The answer to the last reset or step that went well; None before the first.
     """
 
     def __init__(
@@ -118,6 +129,9 @@ class Session:
         self.on_end: Callable[[RequestError], None] | None = None
         self.lease_until: float | None = None
         self.holder: Any = None
+        self.peer: Any = None
+        self.make_peer: Callable[[Session], Any] = _no_peer
+        self.shown: Reply | None = None
         self.format: Format = JSON
         self._budgets = budgets or Budgets()
         self._make_runner = make_runner
@@ -135,8 +149,21 @@ class Session:
         self._leaving = 0
         self.forkings: set[Forking] = set()
         self._now: Callable[[Any], Answer | RequestError | None] | None = None
+        self._observers: list[Observer] = []
+        self._own_peer: Any = None
 
     # --- what can be asked -----------------------------------------------------------------------
+
+    def peer_of_holder(self) -> Any:
+        """Return the MCP client that the session's own trainer is, by the old way of calling tools."""
+        if self._own_peer is None:
+            self._own_peer = self.make_peer(self)
+        return self._own_peer
+
+    def observe(self, observer: Observer) -> None:
+        """Have a function told of every reset and step, and what came of it, when it has been answered."""
+        self._observers.append(observer)
+        self._now = None  # the fast way leaves them out
 
     def open(self) -> None:
         """Start constructing the environment. Requests wait until it is there."""
@@ -205,7 +232,7 @@ class Session:
             self.episode.steps += 1
             if answer.done:
                 self.phase = Phase.ENDED
-            self._kept = answer
+            self._kept = self.shown = answer
             return answer
         assert answer is not None
         self._kept = reply = self._reply(StepOp(action), answer)
@@ -234,6 +261,8 @@ class Session:
 
     def use(self, format_: Format) -> None:
         """Encode answers in this format from now on."""
+        if format_ is not self.format:
+            self.shown = None  # it is in the other one
         self.format = format_
         self._runner.use(format_)
 
@@ -262,6 +291,20 @@ class Session:
             self._runner.stop()
         else:
             self._leave(self._runner)
+
+    @property
+    def allows_step_without_reset(self) -> bool:
+        """Whether its environment does, once it is there."""
+        return self._runner.allows_step_without_reset
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it has ended."""
+        return self.phase is Phase.CLOSED
+
+    def touch(self) -> None:
+        """Its user is there, if without a request."""
+        self.last_activity = self._clock()
 
     @property
     def busy(self) -> bool:
@@ -362,12 +405,13 @@ class Session:
         if seconds is not None:
             self._timer = asyncio.get_running_loop().call_later(seconds, self._over_budget, verb, seconds)
         runner = self._runner
-        progress = partial(self._progressed, request) if self.seq else None  # only version 2 tells of it
+        listens = self.seq or request.progress is not None  # version 2 says so when the request runs already
+        progress = partial(self._progressed, request) if listens else None
         runner.run(operation, lambda answer: self._answered(runner, request, answer), progress)
 
     def _progressed(self, request: Request, report: dict[str, Any]) -> None:
-        if request is self._current and request.asker is not None and request.asker is self.holder:
-            self.holder.progressed(self.id, request.number, report)
+        if request is self._current and request.progress is not None:
+            request.progress(report)
 
     def _answered(self, runner: Runner, request: Request, answer: Answer | RequestError) -> None:
         if runner is not self._runner or self._current is not request:
@@ -381,6 +425,8 @@ class Session:
         assert request.operation is not None
         reply = self._reply(request.operation, answer)
         request.answer(reply)
+        for observer in self._observers:
+            observer(request.operation, reply)
         self._pump()
 
     def _reply(self, operation: Operation | CopyOperation, answer: Answer | RequestError) -> Reply:
@@ -404,6 +450,8 @@ class Session:
             self.episode.id = answer.episode_id  # its environment makes up its own
         if answer.error is not None:
             return Reply.failed(answer.error, self.format)
+        if isinstance(operation, ResetOp | StepOp):
+            self.shown = answer
         return answer
 
     def _known(self) -> dict[str, Any]:
@@ -428,7 +476,12 @@ class Session:
     def stand_at(self, point: Point) -> None:
         """Stand where another session stood, or this one; the environment does already."""
         self.episode, self.phase = point.episode, point.phase
-        self._now = self._runner.step_now() if self._budgets.step is None else None
+        self._allow_steps_now()
+
+    def _allow_steps_now(self) -> None:
+        """Have steps taken on the spot where nothing has to be done beside."""
+        plain = self._budgets.step is None and not self._observers
+        self._now = self._runner.step_now() if plain else None
 
     def packed(self, kind: str, data: dict[str, Any]) -> Reply:
         """Return an answer of plain values."""
@@ -547,7 +600,7 @@ class Session:
         self._fault = None
         self.phase = Phase.READY
         runner.use(self.format)
-        self._now = runner.step_now() if self._budgets.step is None else None
+        self._allow_steps_now()
         self._pump()
 
     def _creation_over_budget(self) -> None:

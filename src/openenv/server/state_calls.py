@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from openenv.environment.adapter import Adapter
 from openenv.environment.keeping import StateKeeper, packed
 from openenv.server.host import Answer, StateCall
+from openenv.server.inquiries import Inquiry
 
 
 class GetState(StateCall):
@@ -75,9 +76,9 @@ class Reseed(StateCall):
         return {"verb": self.verb, "seed": self.seed}
 
 
-Told = GetState | SetState | Reseed
+Told = GetState | SetState | Reseed | Inquiry
 
-VERBS = frozenset((GetState.verb, SetState.verb, Reseed.verb))
+VERBS = frozenset((GetState.verb, SetState.verb, Reseed.verb, Inquiry.verb))
 
 
 def told(message: dict[str, Any]) -> Told:
@@ -87,5 +88,7 @@ def told(message: dict[str, Any]) -> Told:
             return SetState(message["kept"])
         case Reseed.verb:
             return Reseed(message["seed"])
+        case Inquiry.verb:
+            return Inquiry(message["what"], message["arguments"])
         case _:
             return GetState()

@@ -16,6 +16,7 @@ from openenv.client.calls import late
 from openenv.client.progress import OnProgress
 from openenv.environment.adapter import Shape
 from openenv.errors import ConfigurationError, SessionLost
+from openenv.mcp.actions import ActionTools
 from openenv.models import State
 from openenv.protocol.codec import ServerCodec
 from openenv.protocol.encoding import frame
@@ -75,6 +76,7 @@ class LocalServer:
             concurrency(environment, shared, None, max_concurrent_envs),
             shared=shared,
             strict=strict,
+            tools=ActionTools(self.action, self.observation),
         )
 
     def client(self, client_class: type[ClientT] | None = None, **options: Any) -> ClientT:

@@ -10,6 +10,7 @@ from openenv.core.env_server import (
     base_transforms,
     exceptions,
     interfaces,
+    mcp_environment,
     mcp_types,
     serialization,
     types,
@@ -17,6 +18,7 @@ from openenv.core.env_server import (
 from openenv.core.env_server.base_transforms import *
 from openenv.core.env_server.exceptions import *
 from openenv.core.env_server.interfaces import *
+from openenv.core.env_server.mcp_environment import *
 from openenv.core.env_server.mcp_types import *
 from openenv.core.env_server.serialization import *
 from openenv.core.env_server.types import *
@@ -28,6 +30,7 @@ __all__ = ["HTTPEnvServer", "create_app", "create_fastapi_app"]
 __all__ += base_transforms.__all__
 __all__ += exceptions.__all__
 __all__ += interfaces.__all__
+__all__ += mcp_environment.__all__
 __all__ += mcp_types.__all__
 __all__ += serialization.__all__
 __all__ += types.__all__

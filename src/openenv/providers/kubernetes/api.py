@@ -240,7 +240,7 @@ class Api:
     def _unavailable(self, error: Exception) -> NoAnswerError:
         return NoAnswerError(
             f"The Kubernetes cluster at {self.access.server} does not answer: "
-            f"{str(error) or type(error).__name__}. See whether `kubectl version` reaches it with the "
+            f"{_deepest(error)}. See whether `kubectl version` reaches it with the "
             "same kubeconfig and context."
         )
 
@@ -273,6 +273,14 @@ def _refusal(status: int, message: str, server: str) -> ProviderError:
     if status in (BAD_REQUEST, INVALID):
         return ProviderStartError(f"The cluster finds an option invalid: {message}")
     return NoAnswerError(f"The cluster at {server} answers {status}: {message}")
+
+
+def _deepest(error: BaseException) -> str:
+    """Return what an error comes from: that a connection was refused, say, not that all attempts have failed."""
+    cause = error.__cause__ or error.__context__
+    while cause is not None and not isinstance(cause, ExceptionGroup):
+        error, cause = cause, cause.__cause__ or cause.__context__
+    return str(error) or type(error).__name__
 
 
 def _is_final(error: Exception) -> bool:

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import MutableMapping
 from typing import Any
+from urllib.parse import parse_qs
 
 import msgspec
 
@@ -25,6 +26,7 @@ SHARED = frozenset(("/reset", "/step", "/state"))
 """The routes of the one session that all callers without a session id share."""
 
 LIST = "/sessions"
+MCP = "/mcp"
 ANSWER_S = 5.0
 """Seconds another process has to list its sessions, for a list of all."""
 
@@ -71,29 +73,67 @@ class Pinned:
             await self.app(scope, receive, send)
         elif scope["path"] == LIST and scope["method"] == "GET":
             await _respond(send, await self._list(scope))
+        elif scope["path"] == MCP:
+            await self._mcp(scope, receive, send)
         elif (number := self._owner(scope["path"])) is None:
             await self.app(scope, receive, send)
         else:
             await self._pass_on(number, scope, receive, send)
 
     def _owner(self, path: str) -> int | None:
-        slots = self._peers.slots
         if path in SHARED:
-            home = slots.home()
-            return home if home != slots.number else None
+            return self._home()
         found = _OF_A_SESSION.fullmatch(path)
+        return self._elsewhere(found[1]) if found else None
+
+    async def _mcp(self, scope: Scope, receive: Any, send: Any) -> None:
+        """Serve a message of an MCP client, whose session is named in a header, the query or the message."""
+        if scope["method"] == "GET":
+            # A stream can not be passed on: a client that is told so goes on without.
+            named = _named_by_header(scope)
+            elsewhere = named is not None and self._elsewhere(named) is not None
+            await (_respond(send, HttpResponse(405, [], b"")) if elsewhere else self.app(scope, receive, send))
+            return
         try:
-            return slots.elsewhere(found[1]) if found else None
+            body = await self._body(scope, receive)
+        except RequestError as error:
+            await _respond(send, _refusal(error))
+            return
+        named = _named_by_header(scope) or _named_by_query(scope)
+        number = self._elsewhere(named) if named is not None else self._owner_of_call(body)
+        if number is None:
+            await self.app(scope, _once(body), send)
+        else:
+            await self._pass_on(number, scope, _once(body), send)
+
+    def _owner_of_call(self, body: bytes) -> int | None:
+        """Return which process has the session of a call without `initialize`; None if it is this one."""
+        try:
+            message = msgspec.json.decode(body)
+        except msgspec.DecodeError:
+            return None
+        params = message.get("params") if isinstance(message, dict) else None
+        if isinstance(params, dict) and "session_id" in params:
+            return self._elsewhere(str(params["session_id"]))
+        opens = not isinstance(message, dict) or message.get("method") in ("initialize", "openenv/session/create")
+        return None if opens else self._home()
+
+    def _elsewhere(self, session_id: str) -> int | None:
+        try:
+            return self._peers.slots.elsewhere(session_id)
         except SessionLost:
             return None  # the session manager here says so too
+
+    def _home(self) -> int | None:
+        home = self._peers.slots.home()
+        return home if home != self._peers.slots.number else None
 
     async def _pass_on(self, number: int, scope: Scope, receive: Any, send: Any) -> None:
         try:
             request = _request(scope, await self._body(scope, receive))
             response = await ask(self._peers, number, request)
         except RequestError as error:
-            refused = error_response(error)
-            response = HttpResponse(refused.status_code, refused.raw_headers, bytes(refused.body))
+            response = _refusal(error)
         await _respond(send, response)
 
     async def _list(self, scope: Scope) -> HttpResponse:
@@ -126,6 +166,28 @@ class Pinned:
     def _check(self, size: int) -> None:
         if size > self._max_size:
             raise too_large(size, self._max_size, "message")
+
+
+def _named_by_header(scope: Scope) -> str | None:
+    return next((value.decode() for name, value in scope["headers"] if name == b"mcp-session-id"), None)
+
+
+def _named_by_query(scope: Scope) -> str | None:
+    return next(iter(parse_qs(scope["query_string"].decode()).get("session_id", ())), None)
+
+
+def _once(body: bytes) -> Any:
+    """Return what gives an application the body that has been read already, and then waits for the client to go."""
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive
+
+
+def _refusal(error: RequestError) -> HttpResponse:
+    refused = error_response(error)
+    return HttpResponse(refused.status_code, refused.raw_headers, bytes(refused.body))
 
 
 async def ask(peers: Peers, number: int, request: HttpRequest) -> HttpResponse:

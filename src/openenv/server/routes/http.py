@@ -79,17 +79,24 @@ class _Calls:
         return _json(reply.data)
 
     async def body(self, request: Request) -> bytes:
-        """Read the body, but never more of it than the limit."""
-        limit = self.context.max_message_size
-        declared = request.headers.get("content-length", "")
-        if declared.isdigit() and int(declared) > limit:
-            raise too_large(int(declared), limit, "message")
-        body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > limit:
-                raise too_large(len(body), limit, "message")
-        return bytes(body)
+        return await read_body(request, self.context.max_message_size)
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """Read the body of a request, but never more of it than the limit, in bytes.
+
+    Raises:
+        MessageTooLargeError: There is more.
+    """
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > limit:
+        raise too_large(int(declared), limit, "message")
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise too_large(len(body), limit, "message")
+    return bytes(body)
 
 
 def _default_routes(calls: _Calls) -> APIRouter:

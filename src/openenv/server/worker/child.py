@@ -38,7 +38,7 @@ def work(connection: socket.socket, factory: Callable[[], Any], action: TypeAdap
         return
     report = _Reporter(options["label"], options["expose_errors"])
     try:
-        host = Host(factory(), report, strict=options["strict"])
+        host = Host(factory(), report, strict=options["strict"], mode=options["mode"])
     except BaseException as error:
         connection.sendall(packed({"error": report.factory(error).to_wire(), "log": report.take()}))
         return
@@ -116,6 +116,8 @@ def _serve(
                 message["failed"] = answer.error.to_wire()
             if answer.episode_id is not None:
                 message["episode_id"] = answer.episode_id
+            if answer.tools_changed:
+                message["tools_changed"] = True
             outlet.answer(packed_raw(message))
 
 

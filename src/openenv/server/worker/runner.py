@@ -46,13 +46,14 @@ class WorkerRunner(asyncio.Protocol):
         codec: Encodes actions for it.
         strict: Refuse arguments the environment does not declare.
         expose_errors: Tell the other side the class and message of the environment's own exceptions.
+        mode: Whom the environment serves.
         label: What log lines call the session.
     """
 
     kind = "process"
 
     def __init__(
-        self, forks: ForkServer, codec: ClientCodec, *, strict: bool, expose_errors: bool, label: str
+        self, forks: ForkServer, codec: ClientCodec, *, strict: bool, expose_errors: bool, mode: str, label: str
     ) -> None:
         self.environment_type = ""
         self.allows_step_without_reset = False
@@ -60,7 +61,7 @@ class WorkerRunner(asyncio.Protocol):
         self.reseeds = False
         self.forks = forks
         self._codec = codec
-        self._options = {"strict": strict, "expose_errors": expose_errors, "label": label}
+        self._options = {"strict": strict, "expose_errors": expose_errors, "mode": str(mode), "label": label}
         self._metadata: EnvironmentMetadata | None = None
         self._transport: asyncio.Transport | None = None
         self._frames = Frames()
@@ -124,6 +125,7 @@ class WorkerRunner(asyncio.Protocol):
             self._codec,
             strict=bool(self._options["strict"]),
             expose_errors=bool(self._options["expose_errors"]),
+            mode=str(self._options["mode"]),
             label=label,
         )
         twin.environment_type, twin._metadata = self.environment_type, self._metadata
@@ -267,8 +269,8 @@ class WorkerRunner(asyncio.Protocol):
                     done(RequestError.from_wire(message["error"]))
                 else:
                     failed = RequestError.from_wire(message["failed"]) if "failed" in message else None
-                    episode = message.get("episode_id")
-                    done(Answer(message["kind"], message["data"], failed, message["done"], episode))
+                    rest = message.get("episode_id"), message.get("tools_changed", False)
+                    done(Answer(message["kind"], message["data"], failed, message["done"], *rest))
 
     def _begin(self, message: dict[str, Any]) -> None:
         if "error" in message:
