@@ -16,6 +16,8 @@ if TYPE_CHECKING:
         EnvPool,
         GenericAction,
         GenericEnvClient,
+        MCPClientBase,
+        MCPToolClient,
         SyncEnvClient,
         VectorEnvClient,
     )
@@ -25,6 +27,8 @@ _HOMES = {
     "EnvPool": "openenv.client",
     "GenericAction": "openenv.client",
     "GenericEnvClient": "openenv.client",
+    "MCPClientBase": "openenv.client",
+    "MCPToolClient": "openenv.client",
     "SyncEnvClient": "openenv.client",
     "VectorEnvClient": "openenv.client",
 }
@@ -34,6 +38,8 @@ __all__ = [
     "EnvPool",
     "GenericAction",
     "GenericEnvClient",
+    "MCPClientBase",
+    "MCPToolClient",
     "SyncEnvClient",
     "VectorEnvClient",
     "__version__",

@@ -16,6 +16,8 @@ OpenEnvError
 │   ├── SequenceError                         SEQUENCE_ERROR
 │   ├── UnsupportedVersionError               UNSUPPORTED_VERSION
 │   ├── InvalidReplyError                     INVALID_REPLY
+│   ├── ToolCallError                         TOOL_CALL_FAILED
+│   ├── ToolsOnlyError                        TOOLS_ONLY
 │   ├── SnapshotUnsupportedError              SNAPSHOT_UNSUPPORTED
 │   ├── SnapshotNotFoundError                 SNAPSHOT_NOT_FOUND
 │   ├── SnapshotLimitError                    SNAPSHOT_LIMIT
@@ -270,6 +272,42 @@ class SerializationError(RequestError, ValueError):
 @_carries("INVALID_REPLY")
 class InvalidReplyError(RequestError):
     """The server's answer is not what this client's types say; the two are of different versions."""
+
+
+class ToolCallError(RequestError):
+    """A tool says that its call has failed. The call was a step all the same, with its reward.
+
+    Attributes:
+        tool_name: Which tool.
+        error_type: Why, as in `ToolErrorType`: `tool_not_found`, `invalid_args`, `execution_error` or another.
+        result: The result of the step.
+    """
+
+    code = "TOOL_CALL_FAILED"
+    wire_fields = (*RequestError.wire_fields, "tool_name", "error_type")
+
+    def __init__(
+        self, message: str = "", *, tool_name: str = "", error_type: str = "", result: Any = None, **known: Any
+    ) -> None:
+        super().__init__(message, **known)
+        self.tool_name = tool_name
+        self.error_type = error_type
+        self.result = result
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (*super().__reduce__(), {"result": self.result})
+
+    @property
+    def outcome(self) -> Outcome:
+        """The outcome of the step."""
+        return super().outcome if self.result is None else self.result.outcome
+
+
+class ToolsOnlyError(RequestError):
+    """In production mode there are only tools: `reset`, `step` and `state` belong to training."""
+
+    code = "TOOLS_ONLY"
+    retryable = False
 
 
 @_carries("SNAPSHOT_UNSUPPORTED")

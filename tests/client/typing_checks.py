@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, assert_type
 
-from openenv.client import EnvClient, GenericEnvClient, HTTPEnvClient, SyncEnvClient
+from openenv.client import EnvClient, GenericEnvClient, HTTPEnvClient, MCPToolClient, SyncEnvClient
 from openenv.client.generic import GenericState
+from openenv.mcp import CallToolAction, CallToolObservation, Tool
 from openenv.models import Action, EnvironmentMetadata, Observation, State, StepResult
 from openenv.protocol.messages import SchemaResponse, ServerCapacityStatus
 from openenv.providers import Provider
@@ -154,6 +155,32 @@ async def with_servers(make: Callable[[], Provider]) -> None:
     assert_type(CounterEnv(provider=make()), CounterEnv)
     assert_type(CounterEnv.from_docker_image("counter-env:latest"), CounterEnv)
     assert_type(await CounterEnv.from_docker_image("counter-env:latest"), CounterEnv)
+
+
+async def tools(url: str) -> None:
+    """Tools, awaited."""
+    async with CounterEnv(url) as env:
+        assert_type([tool.name for tool in await env.list_tools()], list[str])
+        assert_type(await env.call_tool("add", amount=1), Any)
+        assert_type(await env.has_tool("add"), Any)
+        assert_type([tool["name"] for tool in await env.anthropic_tools()], list[Any])
+    async with MCPToolClient(url) as agent:
+        observation = (await agent.step(CallToolAction(tool_name="add"))).observation
+        if isinstance(observation, CallToolObservation):
+            assert_type(observation.result, Any)
+        if agent.last_result is not None:
+            assert_type(agent.last_result.done, bool)
+
+
+def tools_of_the_blocking_face(url: str) -> None:
+    """Tools, with exact types."""
+    with MCPToolClient(url).sync() as env:
+        assert_type(env.list_tools(), list[Tool])
+        assert_type(env.get_tool("add"), Tool | None)
+        assert_type(env.has_tool("add"), bool)
+        assert_type(env.call_tool("add", name="x"), Any)
+        assert_type(env.openai_tools(), list[dict[str, Any]])
+        assert_type(env.last_result, StepResult[Any] | None)
 
 
 def wrong(url: str) -> None:

@@ -50,6 +50,7 @@ HOMES = {
     "openenv.core.env_client": {"openenv.client.base": "EnvClient"},
     "openenv.core.sync_client": {"openenv.client.sync": "SyncEnvClient"},
     "openenv.core.generic_client": {"openenv.client.generic": "GenericEnvClient GenericAction"},
+    "openenv.core.mcp_client": {"openenv.client.mcp": "MCPClientBase MCPToolClient"},
     "openenv.core.http_env_client": {"openenv.client.http": "HTTPEnvClient"},
     "openenv.core.client_types": {"openenv.models": "StepResult"},
     "openenv.core.environment": {
@@ -75,7 +76,9 @@ ROWS = [
     (old, home, name) for old, homes in HOMES.items() for home, names in homes.items() for name in names.split()
 ]
 SERVER_ROWS = [row for row in ROWS if row[0].startswith(f"{SERVER}.")]
-CLIENT_ROWS = [row for row in ROWS if row[0].split(".")[-1] in ("env_client", "sync_client", "generic_client")]
+CLIENT_ROWS = [
+    row for row in ROWS if row[0].split(".")[-1] in ("env_client", "sync_client", "generic_client", "mcp_client")
+]
 
 
 def at(module: str, name: str) -> object:

@@ -7,12 +7,12 @@ from typing import Any
 
 import fastmcp
 import httpx
+import mcp
 import pytest
 from tests.mcp.shops import Guessing, Shop
 from tests.mcp.wire import call, initialize, initialized, post
 from tests.servers import Server
 
-import mcp
 from openenv.client import GenericEnvClient
 from openenv.mcp import CallToolAction, CallToolObservation, ListToolsAction, ListToolsObservation
 

@@ -101,7 +101,7 @@ async def test_an_id_that_is_under_way_is_not_taken_again(shop: Server):
     async with talking(shop) as http:
         session = await initialized(http)
         slow = asyncio.create_task(post(http, session, "tools/call", 7, name="dawdle", arguments={}))
-        while not shop.on_loop(lambda: any(one.busy for one in shop.manager.sessions())):
+        while not shop.on_loop(lambda: shop.manager.get(session).peer.is_asked(7)):
             await asyncio.sleep(0.01)
         assert (await call(http, session, "buy", 7))["error"]["code"] == -32600
         cancel = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 7}}

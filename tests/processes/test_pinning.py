@@ -66,6 +66,43 @@ def test_requests_without_a_session_id_share_one_session(pair: Several):
     assert totals == [1, 2, 3, 4, 5, 6]
 
 
+def rpc(http, method: str, session: str | None = None, **params):
+    """Ask by JSON-RPC, in a session of MCP or without one."""
+    body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+    headers = {"accept": "application/json, text/event-stream"}
+    return http.post("/mcp", json=body, headers=headers | ({"mcp-session-id": session} if session else {}))
+
+
+def test_a_client_of_mcp_is_known_over_any_connection(pair: Several):
+    with pair.fresh() as http:
+        session = rpc(http, "initialize", protocolVersion="2025-06-18").headers["mcp-session-id"]
+    for turn in range(1, 7):
+        with pair.fresh() as http:
+            answer = rpc(http, "tools/call", session, name="do", arguments={"amount": 2}).json()
+            assert answer["result"]["structuredContent"]["total"] == 2 * turn
+            assert rpc(http, "tools/list", session).json()["result"]["tools"]
+    statuses = []
+    for _ in range(2):
+        with pair.fresh() as http:
+            statuses.append(http.delete("/mcp", headers={"mcp-session-id": session}).status_code)
+    assert statuses == [204, 404]
+
+
+def test_calls_of_tools_without_a_session_share_one_and_named_ones_reach_theirs(pair: Several):
+    with pair.fresh() as http:
+        http.post("/reset")
+        named = rpc(http, "openenv/session/create").json()["result"]["session_id"]
+    totals = []
+    for _ in range(6):
+        with pair.fresh() as http:
+            plain = rpc(http, "tools/call", name="do", arguments={"amount": 1}).json()
+            own = rpc(http, "tools/call", name="do", arguments={"amount": 5}, session_id=named).json()
+            totals.append((plain["result"]["data"]["total"], own["result"]["data"]["total"]))
+    assert totals == [(turn, 5 * turn) for turn in range(1, 7)]
+    with pair.fresh() as http:
+        assert rpc(http, "openenv/session/close", session_id=named).json()["result"]["closed"]
+
+
 def test_a_request_that_is_too_large_is_refused_wherever_its_session_is(pair: Several):
     for session in opened_in_both(pair):
         for _ in range(4):

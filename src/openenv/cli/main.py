@@ -37,6 +37,7 @@ COMMANDS: dict[str, Row] = {
     "demo": Row("openenv.cli.demo:demo", "Play a few episodes, each environment in its own process."),
     "gc": Row("openenv.cli.gc:gc", "Remove what programs left behind in engines."),
     "init": Row("openenv.cli.init:init", "Make a new environment package that runs as it is."),
+    "mcp": Row("openenv.cli.mcp:mcp", "Serve an environment to an MCP client over stdin and stdout."),
     "ps": Row("openenv.cli.ps:ps", "List what engines keep for programs."),
     "serve": Row("openenv.cli.serve:serve", "Serve an environment over WebSocket and HTTP."),
 }

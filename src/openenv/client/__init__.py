@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from openenv.client.fleet import AutoresetMode
     from openenv.client.generic import GenericAction, GenericEnvClient
     from openenv.client.http import HTTPEnvClient
+    from openenv.client.mcp import MCPClientBase, MCPToolClient
     from openenv.client.pool import EnvPool
     from openenv.client.progress import Progress
     from openenv.client.results import Failure
@@ -27,6 +28,8 @@ _HOMES = {
     "GenericAction": "generic",
     "GenericEnvClient": "generic",
     "HTTPEnvClient": "http",
+    "MCPClientBase": "mcp",
+    "MCPToolClient": "mcp",
     "Progress": "progress",
     "SyncEnvClient": "sync",
     "VectorEnvClient": "vector",
@@ -40,6 +43,8 @@ __all__ = [
     "GenericAction",
     "GenericEnvClient",
     "HTTPEnvClient",
+    "MCPClientBase",
+    "MCPToolClient",
     "Progress",
     "SyncEnvClient",
     "VectorEnvClient",

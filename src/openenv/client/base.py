@@ -11,6 +11,7 @@ import math
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, cast
 
 from typing_extensions import TypeVar as DefaultTypeVar
@@ -19,9 +20,11 @@ from openenv import settings
 from openenv.client.copying import Copying
 from openenv.client.core import Core
 from openenv.client.faces import inside_loop, running_loop
-from openenv.client.link import Link, LinkOptions, websocket_url
+from openenv.client.link import Link, LinkOptions, mcp_url, websocket_url
 from openenv.client.progress import OnProgress
 from openenv.client.session_link import SessionLink
+from openenv.client.tool_results import TOOL_ACTIONS, fits
+from openenv.client.tools import ToolCalls
 from openenv.errors import ConfigurationError, InvalidRequestError
 from openenv.models import Action, EnvironmentMetadata, Nothing, Observation, State, StepResult
 from openenv.protocol.client_codec import ClientCodec, reply_data
@@ -43,7 +46,7 @@ ObservationT = DefaultTypeVar("ObservationT", default=Observation)
 StateT = DefaultTypeVar("StateT", default=State)
 
 
-class EnvClient(Copying, Generic[ActionT, ObservationT, StateT]):
+class EnvClient(Copying, ToolCalls, Generic[ActionT, ObservationT, StateT]):
     """A typed client of one environment, holding one session.
 
     ```python
@@ -76,7 +79,8 @@ class EnvClient(Copying, Generic[ActionT, ObservationT, StateT]):
         websocket_ping_interval_s: Seconds between keep-alive pings; None for none.
         websocket_ping_timeout_s: Seconds without an answer to a ping after which the connection counts as lost.
         provider: Starts the server when the client connects, and stops it when the client is closed.
-        mode: `simulation` (default) or `production`.
+        mode: `simulation` (default), or `production`: an agent's, which has only tools. `reset`, `step` and `state`
+            raise ToolsOnlyError there; an episode begins with the first call of a tool.
         headers: HTTP headers of the handshake, such as `Authorization`.
         on_progress: Told how far a long reset or step is, if its environment says so; a function or a coroutine
             function, called on the client's event loop. Blocking callers get it on another thread than theirs.
@@ -236,6 +240,7 @@ class EnvClient(Copying, Generic[ActionT, ObservationT, StateT]):
         twin._begin(twin._core)
         twin._forks = weakref.WeakSet()
         twin.forked_at = None
+        twin.last_result = None
         return twin
 
     def sync(self) -> SyncEnvClient[ActionT, ObservationT, StateT]:
@@ -313,6 +318,10 @@ class EnvClient(Copying, Generic[ActionT, ObservationT, StateT]):
         return cast("StateT", self._codec.parse_state(payload))
 
     def _make_link(self, base_url: str) -> Link:
+        if self._mode == "production":
+            from openenv.client.rpc_link import RpcLink
+
+            return RpcLink(mcp_url(base_url), self._options, partial(fits, self._codec))
         return SessionLink(websocket_url(base_url), self._options, MSGPACK if self._codec.binary else JSON)
 
     @property
@@ -331,11 +340,14 @@ class EnvClient(Copying, Generic[ActionT, ObservationT, StateT]):
 
     async def _reset(self, arguments: dict[str, Any], on_progress: OnProgress | None) -> StepResult[ObservationT]:
         link = await self._core.live(again=True)
+        self._forget_tools()
         data = link.format.pack(arguments, "reset arguments")
         reply = await link.request("reset", data, None, on_progress)
         return self._result(reply)
 
     async def _step(self, action: ActionT) -> StepResult[ObservationT]:
+        if type(action) in TOOL_ACTIONS:
+            return await self._tool_step(action)
         link = self._core.link
         if link is None:
             link = await self._core.live()
@@ -350,9 +362,11 @@ class EnvClient(Copying, Generic[ActionT, ObservationT, StateT]):
     ) -> StepResult[ObservationT]:
         if timeout_s is not None and not 0 < timeout_s < math.inf:
             raise InvalidRequestError(f"timeout_s is a number of seconds above 0, not {timeout_s!r}")
+        limit = None if timeout_s is None else float(timeout_s)
+        if type(action) in TOOL_ACTIONS:
+            return await self._tool_step(action, limit, on_progress)
         link = await self._core.live()
         data = self._pack_action(action, link.format)
-        limit = None if timeout_s is None else float(timeout_s)
         return self._result(await link.request("step", data, limit, on_progress))
 
     def _pack_action(self, action: ActionT, form: Format) -> bytes:

@@ -47,6 +47,8 @@ class Copying(Faces):
         def new_session(self) -> Self:
             """See `EnvClient.new_session`."""
 
+        def _forget_tools(self) -> None: ...
+
     def snapshot(self) -> SnapshotId:
         """Keep the state of the episode on the server and return its id.
 
@@ -121,6 +123,7 @@ class Copying(Faces):
         return SnapshotId(_valid(v2.Snapshotted, answer).data.snapshot)
 
     async def _restore(self, snapshot_id: str) -> EpisodePoint:
+        self._forget_tools()
         answer = await _ask(await self._core.live(again=True), "restore", {"snapshot": str(snapshot_id)})
         return EpisodePoint.model_validate(_valid(v2.Restored, answer).data.model_dump())
 

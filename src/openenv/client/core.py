@@ -59,6 +59,7 @@ class Keeper(Generic[LinkT]):
     ) -> None:
         self.base_url = base_url.rstrip("/") if base_url else None
         self.link: LinkT | None = None
+        self._next: LinkT | None = None  # what takes the place of a link that is lost, if it is there already
         self.source = source
         self.start_options: dict[str, Any] = {}
         self._make_link = make_link
@@ -71,7 +72,7 @@ class Keeper(Generic[LinkT]):
     @property
     def untouched(self) -> bool:
         """Whether there is nothing to close."""
-        return self.link is None and not self._provider_runs
+        return self.link is None and self._next is None and not self._provider_runs
 
     async def connect(self) -> None:
         """Start the server if that is ours to do, and open a session, unless there is one.
@@ -88,17 +89,45 @@ class Keeper(Generic[LinkT]):
         async with self._connecting:
             if self.link is not None and self.link.connected:
                 return
-            if self._provider is not None and not self._provider_runs:
-                await self._provide(self._provider)
-            assert self.base_url is not None
+            if self._next is not None and not self._next.connected:
+                await self._next.close()
+                self._next = None
             if self.link is not None:
                 await self.link.close()
-            link = self._make_link(self.base_url)
-            await link.connect()
-            if closes != self._closes:
-                await link.close()
-                raise SessionLost("The client was closed while it connected")
-            self.link = link
+            link = self._next or await self._made(closes)
+            self.link, self._next = link, None
+
+    async def _made(self, closes: int) -> LinkT:
+        """Return a link that is connected, unless the client has been closed since."""
+        if self._provider is not None and not self._provider_runs:
+            await self._provide(self._provider)
+        assert self.base_url is not None
+        link = self._make_link(self.base_url)
+        await link.connect()
+        if closes != self._closes:
+            await link.close()
+            raise SessionLost("The client was closed while it connected")
+        return link
+
+    async def asked(self) -> LinkT:
+        """Return a link to ask a question over that is none about the episode.
+
+        After a loss it is the one that the next reset will use. Steps do not: their episode is gone.
+
+        Raises:
+            SessionLost: The client was closed.
+            ConnectionFailedError: Nobody answers.
+        """
+        link = await self.live()
+        if link.connected:
+            return link
+        closes = self._closes
+        async with self._connecting:
+            if self._next is None or not self._next.connected:
+                if self._next is not None:
+                    await self._next.close()
+                self._next = await self._made(closes)
+            return self._next
 
     async def live(self, *, again: bool = False) -> LinkT:
         """Return the link; make it first if there has been none yet.
@@ -116,11 +145,12 @@ class Keeper(Generic[LinkT]):
             assert self.link is not None
         return self.link
 
-    def hand_over(self, why: str) -> LinkT | None:
-        """Give the link away, if there is one; whoever asks for it here is told why it is gone."""
-        link, self.link = self.link, None
+    def hand_over(self, why: str) -> list[LinkT]:
+        """Give away what links there are, the one in use first; whoever asks for it here is told why it is gone."""
+        links = [link for link in (self.link, self._next) if link is not None]
+        self.link = self._next = None
         self._closed = why
-        return link
+        return links
 
     async def get(self, path: str, model: type[ModelT], headers: Mapping[str, str]) -> ModelT:
         """Return what the server answers to a GET with these headers.
@@ -157,11 +187,13 @@ class Keeper(Generic[LinkT]):
         """End the session, the connection, and the server if it is ours."""
         self._closes += 1  # tells a `connect` under way that its link is not wanted any more
         link, self.link = self.link, None
+        spare, self._next = self._next, None
         if link is not None:
             self._closed = "The client was closed, and its session with it; reset() opens a new one"
         try:
-            if link is not None:
-                await link.close()
+            for one in (link, spare):
+                if one is not None:
+                    await one.close()
         finally:
             if self._provider is not None and self._provider_runs:
                 self._provider_runs = False

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from openenv._version import __version__
-from openenv.client.link import LinkOptions, proxy_of
+from openenv.client.link import LinkOptions, proxy_of, unreachable
 from openenv.errors import ConnectionFailedError, InvalidReplyError, RequestError
 from openenv.protocol import v2
-from openenv.protocol.address import shown
 from openenv.protocol.formats import Format, Incoming
 
 if TYPE_CHECKING:
@@ -133,6 +132,4 @@ async def _connected(
     except TimeoutError:  # an OSError too, but told apart by `Multiplexer.connect`
         raise
     except (OSError, SocketError) as error:
-        raise ConnectionFailedError(
-            f"Failed to connect to {shown(url)}: {error}. Is the server running there?"
-        ) from error
+        raise unreachable(url, error) from error

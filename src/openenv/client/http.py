@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from openenv import values
 from openenv.client.base import ActionT, EnvClient, ObservationT, StateT
 from openenv.client.link import Link, LinkOptions
 from openenv.client.progress import OnProgress
@@ -55,6 +56,8 @@ class HTTPEnvClient(EnvClient[ActionT, ObservationT, StateT]):
     _quick = False  # an HTTP library wants a task around it
 
     def _make_link(self, base_url: str) -> Link:
+        if self._mode == "production":
+            return super()._make_link(base_url)
         return HTTPLink(base_url, self._options)
 
 
@@ -62,6 +65,7 @@ class HTTPLink:
     """One session over HTTP."""
 
     format = JSON
+    tool_changes = 0  # it is never told
 
     def __init__(self, base_url: str, options: LinkOptions) -> None:
         self.url = base_url.rstrip("/")
@@ -117,12 +121,12 @@ class HTTPLink:
 
         if self._http is None:
             raise SessionLost(self._lost)
-        path = f"{self._session}/{verb}"
+        path = "/mcp" if verb == "mcp" else f"{self._session}/{verb}"
         try:
             if verb == "state":
                 response = await self._http.get(path)
             else:
-                body = _step_body(data, timeout_s) if verb == "step" else data
+                body = self._body(verb, data, timeout_s)
                 response = await self._http.post(path, content=body, headers={"content-type": "application/json"})
         except httpx.TimeoutException as error:
             budget = self._options.message_timeout_s
@@ -134,9 +138,14 @@ class HTTPLink:
             ) from error
         except httpx.HTTPError as error:
             raise await self._give_up(f"The request to {self.url} failed ({error!r})") from error
-        if response.status_code == 404 and _code(response) == SessionNotFoundError.code:
+        if (verb == "mcp" or response.status_code == 404) and _code(response) == SessionNotFoundError.code:
             raise await self._give_up("The server does not know the session any more")
         return Incoming(None, verb, _as_frame(response, verb))
+
+    def _body(self, verb: str, data: bytes | None, timeout_s: float | None) -> bytes | None:
+        if verb == "step":
+            return _step_body(data, timeout_s)
+        return _rpc_body(data or b"{}", self._session) if verb == "mcp" else data
 
     async def _give_up(self, why: str) -> SessionLost:
         self._lost = f"{why}, so the session is lost, and its episode with it; reset() starts a new one"
@@ -170,24 +179,41 @@ def _step_body(action: bytes | None, timeout_s: float | None) -> bytes:
     return b'{"action":%b%b}' % (action or b"{}", limit)
 
 
+def _rpc_body(request: bytes, session: str) -> bytes:
+    """Return a JSON-RPC request that says whose it is."""
+    asked = values.loads(request)
+    if session:
+        asked["params"] = {**asked.get("params", {}), "session_id": session.rpartition("/")[2]}
+    return values.dumps(asked, what="request")
+
+
 def _code(response: httpx.Response) -> str:
+    """Return the code of an error; that of a JSON-RPC answer is in its `data`."""
+    body = _body_of(response)
+    error = body.get("error")
+    data = error.get("data") if isinstance(error, dict) else body
+    return str(data.get("code", "")) if isinstance(data, dict) else ""
+
+
+def _body_of(response: httpx.Response) -> dict[str, Any]:
     try:
         body = response.json()
     except ValueError:
-        return ""
-    return str(body.get("code", "")) if isinstance(body, dict) else ""
+        return {}
+    return body if isinstance(body, dict) else {}
 
 
 def _as_frame(response: httpx.Response, verb: str = "") -> bytes:
     """Return an HTTP answer in the form of a WebSocket frame."""
+    if verb == "mcp" and isinstance(_body_of(response).get("error"), dict):
+        return encoding.frame("mcp", response.content)  # whatever its status
     if response.status_code < 400:
-        return encoding.frame("state" if verb == "state" else "observation", response.content)
-    try:
-        body = response.json()
-    except ValueError:
-        body = None
-    if not isinstance(body, dict) or "code" not in body:
-        detail = body.get("detail") if isinstance(body, dict) else response.text[:500]
+        return encoding.frame(verb if verb in ("state", "mcp") else "observation", response.content)
+    body = _body_of(response)
+    if "code" not in body:
+        detail = body.get("detail") if body else response.text[:500]
         body = {"message": f"HTTP {response.status_code}: {detail}", "code": "HTTP_ERROR"}
+        if verb == "mcp" and response.status_code in (404, 405):  # a server of the first generation
+            body["code"] = "UNKNOWN_TYPE"
     body.pop("detail", None)
     return encoding.frame("error", ErrorData.model_validate(body).model_dump_json(exclude_none=True).encode())

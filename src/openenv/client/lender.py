@@ -230,12 +230,14 @@ class Lender(Generic[ClientT]):
         member = self._out.pop(client, None)
         if member is None:  # the pool was closed meanwhile
             return
-        link = client._core.hand_over(_OVER)
-        if link is None:
+        links = client._core.hand_over(_OVER)
+        for spare in links[1:]:
+            self._spawn(_close(spare), self._endings)
+        if not links:
             self._release(member)
         else:
-            self._returning.add(link)
-            self._spawn(self._recycle(link, member), self._endings)
+            self._returning.add(links[0])
+            self._spawn(self._recycle(links[0], member), self._endings)
 
     async def _recycle(self, link: Link, member: Member) -> None:
         """Reset the session of a lease that is over and keep it for the next one, or end it."""
@@ -261,8 +263,7 @@ class Lender(Generic[ClientT]):
         member = self._out.pop(client, None)
         if member is not None:
             self._release(member)
-        link = client._core.hand_over(_OVER)
-        if link is not None:
+        for link in client._core.hand_over(_OVER):
             self._spawn(_close(link), self._endings)
 
     def _release(self, member: Member) -> None:
@@ -275,7 +276,7 @@ class Lender(Generic[ClientT]):
         self._started = False
         self._news.set()
         out, self._out = self._out, {}
-        links = [client._core.hand_over(_CLOSED) for client in out]
+        links = [link for client in out for link in client._core.hand_over(_CLOSED)]
         for member in out.values():
             self._release(member)
         links += self._returning  # a reset that is under way there fails
@@ -285,7 +286,7 @@ class Lender(Generic[ClientT]):
             member.idle = []
         for task in self._asking:
             task.cancel()
-        await asyncio.gather(*(_close(link) for link in links if link is not None), *self._endings)
+        await asyncio.gather(*(_close(link) for link in links), *self._endings)
         await asyncio.gather(*self._asking, return_exceptions=True)
         await self._stop_providers()
 

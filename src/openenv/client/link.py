@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import urllib.request
 from collections import deque
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
 MAX_SIZE_HEADER = "x-openenv-max-message-size"
 _NORMAL_CLOSE = 1000
-_TOO_LARGE_CLOSE = 1009
+TOO_LARGE_CLOSE = 1009
+"""Close code for a message over the size limit."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,11 @@ class Link(Protocol):
     def connected(self) -> bool:
         """Whether requests can be sent."""
 
+    @property
+    def tool_changes(self) -> int:
+        """How often the server has said that the tools are others now."""
+        return 0
+
     async def connect(self) -> None:
         """Open the connection and with it the session.
 
@@ -82,7 +88,7 @@ class Link(Protocol):
         """Send a request; awaiting it gives the reply frame.
 
         Args:
-            verb: `reset`, `step` or `state`.
+            verb: `reset`, `step`, `state`, or `mcp`, whose data is a JSON-RPC request.
             data: Its data, encoded.
             timeout_s: Seconds that a step may take: on the server, or, over version 1, until its answer is here.
             on_progress: Told how far it is; never over version 1 and plain HTTP.
@@ -101,10 +107,70 @@ class Link(Protocol):
         """End the session and the connection."""
 
 
+async def open_socket(
+    url: str,
+    options: LinkOptions,
+    limit: int,
+    received: Callable[[bytes], None],
+    lost: Callable[[int | None, str], None],
+) -> Socket:
+    """Return a connected socket; raises like `Link.connect`.
+
+    Args:
+        url: Its address.
+        options: Budgets and headers.
+        limit: Bytes a message may have.
+        received: Called with each message.
+        lost: Called once with the close code, if there was one, and the reason.
+    """
+    from openenv.client.socket import Socket, SocketError
+
+    budget = options.connect_timeout_s
+    try:
+        async with asyncio.timeout(budget):
+            return await Socket.open(
+                url,
+                received=received,
+                lost=lost,
+                headers=options.headers,
+                max_size=limit,
+                budget_s=budget,
+                ping_interval_s=options.ping_interval_s,
+                ping_timeout_s=options.ping_timeout_s,
+                proxy=proxy_of(url),
+            )
+    except TimeoutError as error:
+        raise slow_to_connect(url, budget) from error
+    except (OSError, SocketError) as error:
+        raise unreachable(url, error) from error
+
+
+def slow_to_connect(url: str, seconds: float) -> BudgetExceededError:
+    """Return the error for a server that does not answer within the connect budget."""
+    return BudgetExceededError(
+        f"{url} did not answer within the connect budget of {seconds:g} s; raise connect_timeout_s if it is slow",
+        budget="connect",
+        seconds=seconds,
+    )
+
+
+def unreachable(url: str, error: Exception) -> ConnectionFailedError:
+    """Return the error for a server that does not answer, or does not serve a WebSocket there."""
+    hint = "Is the server running there?"
+    if "received 403" in str(error):  # how picows tells of it
+        hint = 'If the server is in production mode, it serves only tools: use a client with mode="production"'
+    return ConnectionFailedError(f"Failed to connect to {shown(url)}: {error}. {hint}")
+
+
 def websocket_url(base_url: str) -> str:
     """Return the address of the WebSocket of a server: `http://host/x` gives `ws://host/x/ws`."""
     url = convert_to_ws_url(base_url)
     return url if url.endswith("/ws") else f"{url}/ws"
+
+
+def mcp_url(base_url: str) -> str:
+    """Return the address of the WebSocket for JSON-RPC of a server: `http://host/x` gives `ws://host/x/mcp`."""
+    return f"{websocket_url(base_url).removesuffix('/ws')}/mcp"
 
 
 def convert_to_ws_url(url: str) -> str:
@@ -116,6 +182,7 @@ class WebSocketLink:
     """A version 1 WebSocket."""
 
     format = JSON
+    tool_changes = 0  # it is never told
 
     def __init__(self, url: str, options: LinkOptions) -> None:
         self.url = url
@@ -136,33 +203,7 @@ class WebSocketLink:
 
     async def connect(self) -> None:
         """See `Link.connect`."""
-        from openenv.client.socket import Socket, SocketError
-
-        options, budget = self._options, self._options.connect_timeout_s
-        try:
-            async with asyncio.timeout(budget):
-                socket = await Socket.open(
-                    self.url,
-                    received=self._received,
-                    lost=self._lost,
-                    headers=options.headers,
-                    max_size=self._limit,
-                    budget_s=options.connect_timeout_s,
-                    ping_interval_s=options.ping_interval_s,
-                    ping_timeout_s=options.ping_timeout_s,
-                    proxy=proxy_of(self.url),
-                )
-        except TimeoutError as error:
-            raise BudgetExceededError(
-                f"{self.url} did not answer within the connect budget of {budget:g} s; "
-                "raise connect_timeout_s if it is slow",
-                budget="connect",
-                seconds=budget,
-            ) from error
-        except (OSError, SocketError) as error:
-            raise ConnectionFailedError(
-                f"Failed to connect to {shown(self.url)}: {error}. Is the server running there?"
-            ) from error
+        socket = await open_socket(self.url, self._options, self._limit, self._received, self._lost)
         self._take(socket)
 
     def adopt(
@@ -234,7 +275,7 @@ class WebSocketLink:
     def _lost(self, code: int | None, reason: str) -> None:
         self.socket = None
         self._end = code, reason
-        self._fail_waiting(MessageTooLargeError if code == _TOO_LARGE_CLOSE else None)
+        self._fail_waiting(MessageTooLargeError if code == TOO_LARGE_CLOSE else None)
 
     def _fail_waiting(self, kind: type[RequestError] | None = None) -> None:
         waiting, self._waiting = self._waiting, deque()
@@ -254,7 +295,7 @@ class WebSocketLink:
         if told is not None and not self._answered:
             return RequestError.from_wire(told.to_wire())  # there never was a session
         why = f"close code {code} {reason}".rstrip() if code is not None else "no close frame"
-        if code == _TOO_LARGE_CLOSE:
+        if code == TOO_LARGE_CLOSE:
             why = "a message was over the size limit; raise max_message_size_mb on both sides"
         elif told is not None:
             why = told.message

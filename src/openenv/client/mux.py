@@ -16,10 +16,9 @@ from pydantic import ValidationError
 
 from openenv.client.calls import Call, Calls, ListeningCall, RemoteSession, SingleCall
 from openenv.client.handshake import OldServerError, shake_hands
-from openenv.client.link import LinkOptions
+from openenv.client.link import LinkOptions, slow_to_connect
 from openenv.client.progress import Listening, OnProgress
 from openenv.errors import (
-    BudgetExceededError,
     ConnectionFailedError,
     InvalidReplyError,
     MessageTooLargeError,
@@ -37,7 +36,7 @@ __all__ = ["Multiplexer", "OldServerError", "RemoteSession"]
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 2.0
 """Seconds between attempts to reconnect: doubled each time, with full jitter."""
 
-UNNUMBERED = frozenset({"state", "snapshots", "drop"})
+UNNUMBERED = frozenset({"state", "snapshots", "drop", "mcp"})
 """Requests of a session that change nothing of its episode, so it does not matter how often they are executed."""
 
 
@@ -93,12 +92,7 @@ class Multiplexer:
             async with asyncio.timeout(budget):
                 await self._open_socket()
         except TimeoutError as error:
-            raise BudgetExceededError(
-                f"{self.url} did not answer within the connect budget of {budget:g} s; "
-                "raise connect_timeout_s if it is slow",
-                budget="connect",
-                seconds=budget,
-            ) from error
+            raise slow_to_connect(self.url, budget) from error
 
     async def open_sessions(self, count: int) -> list[RemoteSession]:
         """Open sessions.

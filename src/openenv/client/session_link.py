@@ -22,6 +22,8 @@ class SessionLink:
         format_: The encoding to ask for.
     """
 
+    tool_changes = 0  # it is never told
+
     def __init__(self, url: str, options: LinkOptions, format_: Format = JSON) -> None:
         self.url = url
         self.format = format_

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Self
+from typing import TYPE_CHECKING, Any, Generic, Self, cast
 
 from openenv.client.base import ActionT, ObservationT, StateT
 from openenv.client.copying import SnapshotId
 from openenv.client.progress import OnProgress
+from openenv.mcp.types import Tool
 from openenv.models import EnvironmentMetadata, EpisodePoint, StepResult
 from openenv.protocol.messages import SchemaResponse, ServerCapacityStatus
 
@@ -66,6 +67,35 @@ class SyncEnvClient(Generic[ActionT, ObservationT, StateT]):
     ) -> list[SyncEnvClient[ActionT, ObservationT, StateT]]:
         """Return the blocking faces of sessions that go on from here; see `EnvClient.fork`."""
         return [fork.sync() for fork in self._client.fork(count, seeds=seeds)]
+
+    def list_tools(self, use_cache: bool = True) -> list[Tool]:
+        """Return the tools of the environment; see `EnvClient.list_tools`."""
+        return self._client.list_tools(use_cache)
+
+    def get_tool(self, name: str) -> Tool | None:
+        """Return the tool of a name, or None."""
+        return cast("Tool | None", self._client.get_tool(name))
+
+    def has_tool(self, name: str) -> bool:
+        """Return whether there is a tool of a name."""
+        return cast("bool", self._client.has_tool(name))
+
+    def call_tool(self, name: str, /, **arguments: Any) -> Any:
+        """Call a tool, which is a step, and return what it returned; see `EnvClient.call_tool`."""
+        return self._client.call_tool(name, **arguments)
+
+    @property
+    def last_result(self) -> StepResult[Any] | None:
+        """The result of the last tool called; None before the first."""
+        return self._client.last_result
+
+    def openai_tools(self) -> list[dict[str, Any]]:
+        """Return the tools as the `tools` of a request to OpenAI's API."""
+        return self._client.openai_tools()
+
+    def anthropic_tools(self) -> list[dict[str, Any]]:
+        """Return the tools as the `tools` of a request to Anthropic's API."""
+        return self._client.anthropic_tools()
 
     def schema(self) -> SchemaResponse:
         """Return the JSON Schemas of the environment's types."""

@@ -20,15 +20,18 @@ if TYPE_CHECKING:
     from openenv.core.env_server.serialization import *
     from openenv.core.env_server.types import *
     from openenv.core.generic_client import GenericAction, GenericEnvClient
+    from openenv.core.mcp_client import MCPClientBase, MCPToolClient
     from openenv.core.sync_client import SyncEnvClient
 
-__all__ = ["EnvClient", "GenericAction", "GenericEnvClient", "SyncEnvClient"]
+__all__ = ["EnvClient", "GenericAction", "GenericEnvClient", "MCPClientBase", "MCPToolClient", "SyncEnvClient"]
 __all__ += env_server.__all__
 
 _CLIENTS = {
     "EnvClient": "env_client",
     "GenericAction": "generic_client",
     "GenericEnvClient": "generic_client",
+    "MCPClientBase": "mcp_client",
+    "MCPToolClient": "mcp_client",
     "SyncEnvClient": "sync_client",
 }
 

@@ -8,12 +8,16 @@ while messages flow.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import logging
+import re
+import sys
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
 from openenv.environment.base import Environment
@@ -182,7 +186,29 @@ def describe_class(cls: Any) -> EnvironmentMetadata:
     name = getattr(cls, "__name__", type(cls).__name__)
     own_doc = cls.__dict__.get("__doc__") if isinstance(cls, type) else getattr(cls, "__doc__", None)
     summary = inspect.cleandoc(own_doc or "").partition("\n")[0]
-    return EnvironmentMetadata(name=name, description=summary or f"{name} environment", version="1.0.0")
+    return EnvironmentMetadata(
+        name=name,
+        description=summary or f"{name} environment",
+        version="1.0.0",
+        readme_content=_readme(cls),
+    )
+
+
+def _readme(cls: Any) -> str | None:
+    """Return the README of the package that a class comes from: the one beside its `openenv.yaml`."""
+    file = getattr(sys.modules.get(getattr(cls, "__module__", "")), "__file__", None)
+    for folder in list(Path(file).parents)[:_README_ABOVE] if file else ():
+        if (folder / "openenv.yaml").is_file():
+            with contextlib.suppress(OSError, UnicodeDecodeError):
+                return _FRONT_MATTER.sub("", (folder / "README.md").read_text(encoding="utf-8"))
+    return None
+
+
+_FRONT_MATTER = re.compile(r"\A---\n.*?^---\n\s*", re.DOTALL | re.MULTILINE)
+"""What a README begins with that is for the service which shows it."""
+
+_README_ABOVE = 3
+"""Folders above a module in which its package's manifest is looked for."""
 
 
 def _tools_of(returned: Any) -> Any:
@@ -335,8 +361,9 @@ class Adapter:
                 exception="TypeError",
             )
         if self._warnings:
+            warnings = [*result.info.get("warnings", ()), *self._warnings]
             # A copy, for the environment may give the same object again.
-            result = result.model_copy(update={"info": {**result.info, "warnings": self._warnings}})
+            result = result.model_copy(update={"info": {**result.info, "warnings": warnings}})
             self._warnings = []
         return result
 

@@ -39,7 +39,7 @@ StateT = TypeVar("StateT", default=State)
 FunctionT = PlainTypeVar("FunctionT", bound=Callable[..., Any])
 
 # A server breaks a session whose step takes longer than it was allowed: a tool has to be given up before that.
-_MARGIN, _MARGIN_S = 0.1, 1.0
+_MARGIN, _MARGIN_S = 0.25, 2.0
 
 
 class MCPEnvironment(Environment[ActionT, ObservationT, StateT]):
@@ -98,7 +98,7 @@ class MCPEnvironment(Environment[ActionT, ObservationT, StateT]):
         self.mcp_server = mcp_server
         _ = self._toolbox  # a tool that can not be one is refused here, not at the first call
         if mcp_server is not None:
-            self._sdk = SdkServer(mcp_server)
+            self._sdk = SdkServer(mcp_server, self.progress)
             settled(self._sdk.check())
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -112,7 +112,7 @@ class MCPEnvironment(Environment[ActionT, ObservationT, StateT]):
 
         Args:
             action: A tool call, or an action that `_step_impl` takes.
-            timeout_s: Seconds it may take. A tool is given up a little before that (a tenth, at most 1 s), so that
+            timeout_s: Seconds it may take. A tool is given up before that (a quarter, at most 2 s), so that
                 its answer still comes in time.
             **kwargs: For `_step_impl`.
 
@@ -261,6 +261,8 @@ class MCPEnvironment(Environment[ActionT, ObservationT, StateT]):
             timeout_s -= min(timeout_s * _MARGIN, _MARGIN_S)
         if self._sdk is None or self._toolbox.find(action.tool_name, self._server_mode) is not None:
             return self._toolbox.call(action, self._server_mode, timeout_s)
+        if busy := self._toolbox.busy(action.tool_name):
+            return busy
         own = [one.name for one in self._toolbox.in_mode(self._server_mode)]
         return self._toolbox.awaited(action.tool_name, self._sdk.call(action, own), timeout_s)
 
@@ -284,13 +286,13 @@ class MCPEnvironment(Environment[ActionT, ObservationT, StateT]):
     def _settle(self, answer: Answer) -> None:
         """Put what the tool has said of the step into its answer."""
         earned, ended, self._earned, self._ended = self._earned, self._ended, None, False
+        if ended and not answer.done:
+            answer.done = True
+            if isinstance(answer, StepResult):
+                answer.terminated = True
+                answer.outcome = Outcome.of(True, False, answer.reward is not None)
         if earned is not None:
             _reward(answer, earned)
-        if ended and isinstance(answer, StepResult):
-            answer.done = answer.terminated = answer.observation.done = True
-            answer.outcome = Outcome.of(True, answer.truncated, answer.reward is not None)
-        elif ended:
-            answer.done = True
 
     def _listed(self) -> Any:
         if self._sdk is not None:
@@ -307,7 +309,8 @@ class MCPEnvironment(Environment[ActionT, ObservationT, StateT]):
         if self.transform is None:
             return answer
         if isinstance(answer, StepResult):
-            return answer.model_copy(update={"observation": self._apply_transform(answer.observation)})
+            answer.observation = self._apply_transform(answer.observation)
+            return answer
         return self._apply_transform(answer)
 
 
@@ -317,6 +320,8 @@ def _observation(answer: Answer) -> Any:
 
 def _reward(answer: Answer, reward: Any) -> None:
     answer.reward = reward
+    if isinstance(answer, StepResult) and answer.outcome == Outcome.of(answer.done, answer.truncated, False):
+        answer.outcome = Outcome.of(answer.done, answer.truncated, reward is not None)
 
 
 async def _resolved(value: Any) -> Any:

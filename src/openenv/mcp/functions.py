@@ -56,7 +56,9 @@ def tool(
     title: str | None = None,
     annotations: Mapping[str, Any] | None = None,
 ) -> Any:
-    """Make a method of an environment a tool; sync or async.
+    """Make a method of an `MCPEnvironment` a tool; sync or async.
+
+    Any other environment lists and calls its tools by a `Toolbox`, from `list_tools()` and from `step`.
 
     Its schemas come from the type hints, its description and those of the arguments from the docstring. All of
     that may be missing. With `**kwargs` it takes arguments of any name.

@@ -14,8 +14,15 @@ from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import to_json
 
-from openenv.errors import ConfigurationError, ExecutionError, InvalidRequestError, OpenEnvError
+from openenv.errors import (
+    ConfigurationError,
+    ExecutionError,
+    InvalidRequestError,
+    OpenEnvError,
+    SerializationError,
+)
 from openenv.mcp.functions import reserved
 from openenv.mcp.toolbox import caught, failed, unknown, wrong_arguments
 from openenv.mcp.types import (
@@ -28,7 +35,7 @@ from openenv.mcp.types import (
     ToolErrorType,
 )
 from openenv.mcp.waiting import settled
-from openenv.values import text_of
+from openenv.values import refuse_non_finite, text_of
 
 _OF_SESSION = frozenset({"io.modelcontextprotocol/serverInfo"})
 
@@ -38,12 +45,13 @@ class SdkServer:
 
     Args:
         server: A `FastMCP` or `MCPServer`.
+        report: Is told how far a call is, by tools that say so: a fraction, if it is known, and a message.
 
     Raises:
         ConfigurationError: It is not such an object.
     """
 
-    def __init__(self, server: Any) -> None:
+    def __init__(self, server: Any, report: Callable[[float | None, str], None]) -> None:
         for name in ("list_tools", "call_tool"):
             if not inspect.iscoroutinefunction(getattr(server, name, None)):
                 raise ConfigurationError(
@@ -51,6 +59,7 @@ class SdkServer:
                     "later, or of mcp 1.x) or an MCPServer (of mcp 2.x)"
                 )
         self.server = server
+        self._report = report
         modules = [cls.__module__ for cls in type(server).__mro__]
         self._of_fastmcp = any(module.partition(".")[0] == "fastmcp" for module in modules)
         self._with_context: dict[str, bool] = {}
@@ -120,6 +129,11 @@ class SdkServer:
         except Exception as error:
             return await self._refused(name, error, others)
         result = _result(returned, self._of_fastmcp)
+        try:
+            refuse_non_finite(to_json(result["structured_content"]), what="result")
+        except (SerializationError, ValueError) as error:
+            why = error.message if isinstance(error, SerializationError) else text_of(error)
+            return failed(name, ToolErrorType.EXECUTION_ERROR, f"Error calling tool {name!r}: {why}")
         if result["is_error"]:
             said = " ".join(part.get("text", "") for part in result["content"]).strip()
             return failed(name, ToolErrorType.EXECUTION_ERROR, said or f"Error calling tool {name!r}")
@@ -144,17 +158,18 @@ class SdkServer:
     async def _wants_context(self, name: str) -> bool:
         if not self._of_fastmcp:
             return False
-        known = self._with_context.get(name)
-        if known is None:
-            for tool in await self.server.list_tools():
-                self._with_context[tool.name] = _takes_context(getattr(tool, "fn", None))
-            known = self._with_context.setdefault(name, False)
-        return known
+        if name not in self._with_context:
+            tools = await self.server.list_tools()
+            self._with_context = {tool.name: _takes_context(getattr(tool, "fn", None)) for tool in tools}
+        return self._with_context.get(name, False)
 
     async def _by_client(self, action: CallToolAction) -> Any:
-        client = sys.modules["fastmcp"].Client(self.server)
-        async with client:
-            return await client.call_tool(action.tool_name, dict(action.arguments), raise_on_error=False)
+        arguments = dict(action.arguments)
+        async with sys.modules["fastmcp"].Client(self.server, progress_handler=self._progress) as client:
+            return await client.call_tool(action.tool_name, arguments, raise_on_error=False)
+
+    async def _progress(self, progress: float, total: float | None, message: str | None) -> None:
+        self._report(progress / total if total else None, message or "")
 
 
 def _takes_context(function: Any) -> bool:

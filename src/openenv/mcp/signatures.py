@@ -80,13 +80,13 @@ class Signature:
         Raises:
             ValidationError: One is missing, unknown or of the wrong type.
         """
-        validate: Callable[[Any], dict[str, Any]] = self._arguments.validator.validate_python
+        validate: Callable[[Any], dict[str, Any]] = self._described[0].validator.validate_python
         return validate
 
     @cached_property
     def input_schema(self) -> dict[str, Any]:
         """The JSON Schema of the arguments."""
-        schema = self._arguments.json_schema(schema_generator=_Untitled)
+        schema = self._described[1]
         schema.pop("title", None)
         schema.pop("description", None)
         for parameter in self.parameters:
@@ -144,12 +144,14 @@ class Signature:
         return annotation if self._result is not None and annotation in _SCALARS else None
 
     @cached_property
-    def _arguments(self) -> TypeAdapter[Any]:
+    def _described(self) -> tuple[TypeAdapter[Any], dict[str, Any]]:
+        """The type of the arguments, and its schema: both or none, lest what is called can not be listed."""
         fields = {p.name: self._field(p) for p in self.parameters}
         arguments = _dictionary(_name(self._function), fields)
         arguments.__pydantic_config__ = ConfigDict(extra="allow" if self.open else "forbid")
         try:
-            return TypeAdapter(arguments)
+            adapter: TypeAdapter[Any] = TypeAdapter(arguments)
+            return adapter, adapter.json_schema(schema_generator=_Untitled)
         except PydanticUserError as error:
             raise ConfigurationError(
                 f"{_called(self._function)} takes what has no JSON form: {_first_line(error)}"

@@ -28,6 +28,9 @@ from openenv.values import text_of
 
 Answer = Observation | StepResult[Any]
 
+NAMES_TOLD = 20
+"""Names of tools that the answer to an unknown one lists."""
+
 
 def _itself(answer: Answer) -> Answer:
     return answer
@@ -83,8 +86,9 @@ class Toolbox:
         Raises:
             ConfigurationError: There is one of that name in that mode.
         """
-        if any(function.mark.clashes(other.function.mark) for other in self._tools):
-            raise ConfigurationError(f"There is a tool {function.mark.name!r} already")
+        name = function.mark.name
+        if any(other.name == name and function.mark.clashes(other.function.mark) for other in self._tools):
+            raise ConfigurationError(f"There is a tool {name!r} already")
         self._tools.append(BoundTool(function, call))
         self._by_name.clear()
 
@@ -126,19 +130,26 @@ class Toolbox:
             arguments = tool.validate(action.arguments)
         except ValidationError as error:
             return failed(tool.name, ToolErrorType.INVALID_ARGS, wrong_arguments(tool.function.tool, error))
-        if self._late is not None and self._late[1].goes_on():
-            return failed(
-                tool.name, ToolErrorType.TIMEOUT, f"The call of {self._late[0]!r} before is still running"
-            )
+        except BaseException as error:  # a validator of the tool's author that broke
+            return caught(tool.name, error)
+        if busy := self.busy(tool.name):
+            return busy
         if timeout_s is not None and not self._in_place and not inspect.iscoroutinefunction(tool.call):
             return self._on_thread(tool, arguments, timeout_s)
         try:
             returned = tool.call(**arguments)
+            if inspect.iscoroutine(returned):
+                return self.awaited(tool.name, returned, timeout_s, tool.answer)
+            return tool.answer(returned)
         except BaseException as error:
             return caught(tool.name, error)
-        if inspect.iscoroutine(returned):
-            return self.awaited(tool.name, returned, timeout_s, tool.answer)
-        return tool.answer(returned)
+
+    def busy(self, name: str) -> CallToolObservation | None:
+        """Return the answer of a call while one before, which was given up, is still running; None if none is."""
+        if self._late is None or not self._late[1].goes_on():
+            return None
+        before = f"The call of {self._late[0]!r} before this one is still running"
+        return failed(name, ToolErrorType.TIMEOUT, before)
 
     async def awaited(
         self,
@@ -197,8 +208,10 @@ def failed(name: str, why: ToolErrorType, message: str) -> CallToolObservation:
 
 def unknown(name: str, there_are: list[str]) -> CallToolObservation:
     """Return the answer of a call of a tool that is not there."""
-    names = ", ".join(there_are) if there_are else "none"
-    return failed(name, ToolErrorType.TOOL_NOT_FOUND, f"Unknown tool: {name!r}. The tools are: {names}")
+    names = ", ".join(there_are[:NAMES_TOLD]) or "none"
+    more = f" and {len(there_are) - NAMES_TOLD} more" if len(there_are) > NAMES_TOLD else ""
+    message = f"Unknown tool: {name[:100]!r}. The tools are: {names}{more}"
+    return failed(name, ToolErrorType.TOOL_NOT_FOUND, message)
 
 
 def wrong_arguments(tool: Tool, error: ValidationError) -> str:
@@ -232,10 +245,13 @@ def _in_program() -> bool:
 
 
 def _told(name: str, returned: Observation | StepResult[Any]) -> Answer:
-    """Return what a tool returned that tells of the step itself; what is no observation is its result."""
+    """Return what a tool returned that tells of the step itself; what is no observation is its result.
+
+    A copy, for reward and end may be put into it, and the tool may return the same object again.
+    """
     if isinstance(returned, StepResult) and not isinstance(returned.observation, Observation):
         called = CallToolObservation(
             tool_name=name, result=returned.observation, reward=returned.reward, done=returned.done
         )
         return returned.model_copy(update={"observation": called})
-    return returned
+    return returned.model_copy()

@@ -15,7 +15,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
-_GRACE_S = 0.1
+_GRACE_S = 0.02
 
 _lock = threading.Lock()
 _background: _Background | None = None

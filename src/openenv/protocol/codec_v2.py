@@ -64,11 +64,22 @@ class ServerCodecV2:
         try:
             frame = envelopes.steps(raw)
             if isinstance(frame, envelopes.Step):
-                return frame, self._action.validate_json(bytes(frame.data))
+                action = self._plain_action(bytes(frame.data))
+                return None if action is None else (frame, action)
             actions = self._actions.validate_json(b"[%b]" % b",".join([item.data for item in frame.items]))
         except (Exception, SystemExit):
             return None
         return (frame, actions) if len(actions) == len(frame.items) and 0 < len(actions) <= v2.MAX_BATCH else None
+
+    def _plain_action(self, raw: bytes) -> Any:
+        """Return the action of a step in JSON, which may be the call of a tool; None if it is no action."""
+        assert self._action is not None
+        try:
+            return self._action.validate_json(raw)
+        except ValidationError:
+            if self._tool_calls is None:
+                return None
+            return self._tool_calls(from_json(raw, allow_inf_nan=False))
 
     def decode(self, raw: bytes, format_: Format) -> Any:
         """Return the frame of `openenv.protocol.v2` that the bytes hold.

@@ -6,6 +6,7 @@ cases in one place: the program is killed, the child ignores SIGTERM, its own ch
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -45,6 +46,9 @@ class SupervisedProcess:
         groups: Folders of control groups that the command begins in; removed when it is gone.
         folders: Folders that were made for it; removed when it is gone.
         deaf: Whether it starts with SIGTERM ignored, as a command that only wraps another one should.
+        stdin: A descriptor to be its standard input; None for nothing to read. The caller keeps and closes its own.
+        stdout: Likewise its standard output, of which nothing is then remembered. It is at its end only when the
+            command and all it started are gone.
 
     Attributes:
         pid: The process id of the command.
@@ -67,6 +71,8 @@ class SupervisedProcess:
         groups: Sequence[str] = (),
         folders: Sequence[str] = (),
         deaf: bool = False,
+        stdin: int | None = None,
+        stdout: int | None = None,
     ) -> None:
         if os.name != "posix":
             raise ConfigurationError("Starting a server process needs Linux or macOS; on Windows use WSL.")
@@ -78,9 +84,9 @@ class SupervisedProcess:
             try:
                 self._watchdog = subprocess.Popen(
                     _watchdog_command(theirs.fileno(), settings, command),
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
+                    stdin=subprocess.DEVNULL if stdin is None else stdin,
+                    stdout=subprocess.PIPE if stdout is None else stdout,
+                    stderr=subprocess.STDOUT if stdout is None else subprocess.PIPE,
                     bufsize=0,
                     env=dict(env),
                     cwd=cwd,
@@ -90,8 +96,9 @@ class SupervisedProcess:
             except OSError as error:
                 self._control.close()
                 raise ProviderStartError(f"No process could be started: {error}") from error
-        assert self._watchdog.stdout is not None
-        self.log = LogTail(self._watchdog.stdout, lines=log_lines)
+        written = self._watchdog.stdout or self._watchdog.stderr
+        assert written is not None
+        self.log = LogTail(written, lines=log_lines)
         self._finalizer = weakref.finalize(self, _abandon, self._watchdog, self._control, os.getpid())
         # At exit providers are stopped in good order, and what is forgotten is noticed by the watchdog.
         self._finalizer.atexit = False
@@ -184,9 +191,7 @@ def _abandon(watchdog: subprocess.Popen[bytes], control: socket.socket, owner: i
     """Kill without waiting for a good end; for a process that nobody refers to any more."""
     if os.getpid() != owner:  # a fork holds copies of both, but the process is its parent's
         return
-    with control:
-        try:
-            control.send(b"K")
-            watchdog.wait(timeout=1.0)
-        except (OSError, subprocess.TimeoutExpired):
-            pass
+    with control, contextlib.suppress(OSError):  # it has ended by itself
+        control.send(b"K")
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        watchdog.wait(timeout=1.0)

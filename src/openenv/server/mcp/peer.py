@@ -92,6 +92,10 @@ class Peer:
             "notifications/cancelled": self._cancel,
         }
 
+    def is_asked(self, number: str | int) -> bool:
+        """Return whether a request of this id is under way."""
+        return number in self._under_way
+
     def listen(self, notify: Send | None) -> None:
         """Have the client told, by a function, of what it has not asked for; None: not any more."""
         if notify is not None and self._notify is None and not self._observes:
@@ -196,7 +200,7 @@ class Peer:
             first = results.data_of(began[0], format_)
             made["content"].append(results.text_block(resources.beginning(first)))
         if data["done"]:
-            made["content"].append(results.text_block(resources.ENDED))
+            made["content"].append(results.text_block(resources.AGAIN if self._again else resources.ENDED))
         self._result(call, made)
 
     def _graded(self, data: dict[str, Any]) -> dict[str, Any]:

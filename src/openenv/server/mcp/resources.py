@@ -19,6 +19,7 @@ INSTRUCTIONS = (
 )
 
 ENDED = "The episode is over with this step. Further calls are refused; connect anew for another episode."
+AGAIN = "The episode is over with this step. The next call begins another one."
 
 
 def beginning(first: dict[str, Any]) -> str:

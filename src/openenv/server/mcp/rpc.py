@@ -10,7 +10,7 @@ from pydantic_core import from_json, to_json
 
 from openenv.errors import RequestError, SerializationError
 from openenv.mcp.types import JsonRpcErrorCode
-from openenv.values import refuse_non_finite
+from openenv.values import refuse_non_finite_tree
 
 REVISIONS = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
 """Revisions of the protocol that are spoken, newest first: those whose clients open a session."""
@@ -68,7 +68,7 @@ def read(raw: bytes | str) -> Any:
     """
     try:
         message = from_json(raw, allow_inf_nan=False)
-        refuse_non_finite(raw, what="message")  # 1e999 is JSON
+        refuse_non_finite_tree(message, what="message")  # 1e999 is JSON
     except (ValueError, SerializationError) as error:
         raise RpcError(JsonRpcErrorCode.PARSE_ERROR, f"Not valid JSON: {error}") from None
     return message

@@ -1,0 +1,194 @@
+"""The OpenSpiel environment: one agent in a game, with chance and the other players played around it.
+
+A step is a move of the agent, then everything that happens until it is the agent's turn again. Whatever is drawn is
+drawn from one generator for each episode, so the same seed and moves give the same game.
+"""
+
+from collections.abc import Mapping
+from random import Random
+from typing import Any
+from uuid import uuid4
+
+import pyspiel
+
+from openenv.environment import Environment
+from openenv.errors import InvalidRequestError, NotResetError
+
+from ..models import OpenSpielAction, OpenSpielObservation, OpenSpielState
+from .games import load_game
+from .opponents import Opponent, draw, opponent_named
+from .view import View
+
+SIMULATIONS = 100
+MOST_SIMULATIONS = 10_000
+CHANCE, TERMINAL = int(pyspiel.PlayerId.CHANCE), int(pyspiel.PlayerId.TERMINAL)
+
+
+class OpenSpielEnvironment(Environment[OpenSpielAction, OpenSpielObservation, OpenSpielState]):
+    """Any game of OpenSpiel by name. The reward is what the agent's player gets in the game.
+
+    Every argument is a default that `reset` can change for an episode.
+
+    Args:
+        game_name: Which game, such as `catch`, `connect_four` or `leduc_poker`.
+        game_params: Its parameters, such as `{"rows": 5}` for `catch`.
+        agent_player: Which player the agent is, from 0.
+        opponent_policy: Who plays the others: `random`, `first`, `last`, `mcts`, `minimax`; or `self`: the agent
+            plays all of them.
+        simulations: Games that `mcts` plays in its head before each move, 1 to 10,000.
+        text: Whether observations have the game and the legal moves in words.
+    """
+
+    SUPPORTS_CONCURRENT_SESSIONS = True
+    NON_BLOCKING = True
+
+    def __init__(
+        self,
+        game_name: str = "catch",
+        game_params: Mapping[str, Any] | None = None,
+        agent_player: int = 0,
+        opponent_policy: str = "random",
+        simulations: int = SIMULATIONS,
+        text: bool = True,
+    ) -> None:
+        super().__init__()
+        self._default = OpenSpielState(
+            game_name=game_name,
+            game_params=dict(game_params or {}),
+            agent_player=agent_player,
+            opponent_policy=opponent_policy,
+        )
+        self._simulations, self._words = simulations, text
+        self._position: pyspiel.State | None = None
+
+    def reset(
+        self,
+        seed: int | None = None,
+        episode_id: str | None = None,
+        game_name: str | None = None,
+        game_params: dict[str, Any] | None = None,
+        agent_player: int | None = None,
+        opponent_policy: str | None = None,
+        simulations: int | None = None,
+        text: bool | None = None,
+    ) -> OpenSpielObservation:
+        """Start a game.
+
+        Args:
+            seed: Fixes chance and the opponent.
+            episode_id: The id that the episode shall have.
+            game_name: Another game for this episode, with its own parameters.
+            game_params: Parameters for this episode.
+            agent_player: Which player the agent is, this time.
+            opponent_policy: Who plays the others, this time.
+            simulations: How much `mcts` thinks, this time.
+            text: Whether this episode's observations have words.
+
+        Raises:
+            InvalidRequestError: There is no such game, parameter, player or opponent.
+        """
+        rng = Random(seed)
+        setting = self._chosen(game_name, game_params, agent_player, opponent_policy)
+        setting.episode_id = episode_id or uuid4().hex
+        game = load_game(setting.game_name, setting.game_params, rng.getrandbits(31))
+        setting.num_players = game.num_players()
+        if not 0 <= setting.agent_player < setting.num_players:
+            raise InvalidRequestError(f"{game} has players from 0 to {setting.num_players - 1}")
+        thinks = self._simulations if simulations is None else simulations
+        self._opponent = _opponent(setting, game, rng, thinks)
+        self._setting, self._rng, self._view = setting, rng, View(game)
+        self._text = self._words if text is None else text
+        self._answer: int | None = None
+        self._steps = 0
+        self._position = game.new_initial_state()
+        self._play_on(self._position)
+        self._returns = [0.0] * setting.num_players  # what is scored before the first move comes with it
+        return self._seen(self._position, setting.agent_player)
+
+    def step(self, action: OpenSpielAction) -> OpenSpielObservation:
+        """Make a move.
+
+        Raises:
+            InvalidRequestError: The move is not legal; nothing has happened.
+        """
+        position = self._position
+        if position is None:
+            raise NotResetError("There is no game yet: call reset() before step()")
+        if action.action_id not in position.legal_actions():
+            legal = str(position.legal_actions())
+            raise InvalidRequestError(f"{action.action_id!r:.50} is no legal move; these are: {legal:.1000}")
+        mover = position.current_player()
+        position.apply_action(action.action_id)
+        self._steps += 1
+        self._play_on(position)
+        return self._seen(position, mover)
+
+    @property
+    def state(self) -> OpenSpielState:
+        """Which game, who plays, and how many moves the agent has made."""
+        if self._position is None:
+            return self._default
+        return self._setting.model_copy(update={"step_count": self._steps})
+
+    def _chosen(
+        self, name: str | None, params: dict[str, Any] | None, agent: int | None, opponent: str | None
+    ) -> OpenSpielState:
+        """Return the setting of an episode. Parameters belong to a game, so another game does without them."""
+        default = self._default
+        if params is None:
+            params = default.game_params if name in (None, default.game_name) else {}
+        try:
+            return OpenSpielState(
+                game_name=default.game_name if name is None else name,
+                game_params=params,
+                agent_player=default.agent_player if agent is None else agent,
+                opponent_policy=default.opponent_policy if opponent is None else opponent,
+            )
+        except ValueError as error:
+            raise InvalidRequestError(f"The game cannot be set up like that: {error}") from None
+
+    def _play_on(self, position: pyspiel.State) -> None:
+        """Play for chance and the others until it is the agent's turn, or the game is over."""
+        while (player := position.current_player()) != TERMINAL:
+            if player == CHANCE:
+                position.apply_action(draw(position, self._rng))
+            elif self._opponent is not None and player != self._setting.agent_player:
+                self._answer = self._opponent(position)
+                position.apply_action(self._answer)
+            else:
+                return
+
+    def _seen(self, position: pyspiel.State, mover: int) -> OpenSpielObservation:
+        """Return what the player whose turn it is sees, and what the move has brought the one who made it."""
+        player = position.current_player()
+        over = player == TERMINAL
+        viewer = mover if over else player
+        before, self._returns = self._returns, position.returns()
+        legal = [] if over else position.legal_actions()
+        return OpenSpielObservation(
+            info_state=self._view.tensor(position, viewer),
+            legal_actions=legal,
+            game_phase="terminal" if over else "playing" if self._steps else "initial",
+            current_player_id=player,
+            opponent_last_action=self._answer,
+            text=self._view.text(position, viewer) if self._text else "",
+            action_names=[position.action_to_string(viewer, each) for each in legal] if self._text else [],
+            returns=self._returns if over else [],
+            done=over,
+            # Without a minus before a zero. Before the first move there is nothing to grade.
+            reward=self._returns[mover] - before[mover] + 0.0 if self._steps or over else None,
+        )
+
+
+class ThinkingOpenSpielEnvironment(OpenSpielEnvironment):
+    """The same for opponents that think: each session on a thread, so that none waits for another's opponent."""
+
+    NON_BLOCKING = False
+
+
+def _opponent(setting: OpenSpielState, game: pyspiel.Game, rng: Random, simulations: Any) -> Opponent | None:
+    """Return who plays the others; None where the agent does, or is alone."""
+    if not isinstance(simulations, int) or not 1 <= simulations <= MOST_SIMULATIONS:
+        raise InvalidRequestError(f"simulations is from 1 to {MOST_SIMULATIONS:,}, not {simulations!r:.50}")
+    alone = setting.num_players == 1 or setting.opponent_policy == "self"
+    return None if alone else opponent_named(setting.opponent_policy, game, rng, simulations)
