@@ -37,11 +37,8 @@ NAMES = (
     "execution_start",
     "warm_pool",
     "coding_step",
-<<<<<<< HEAD
     "atari_pong",
-=======
     "tool_calls",
->>>>>>> main
 )
 RESULTS = Path(__file__).with_name("RESULTS.md")
 _NARROWEST = 150  # columns that the table needs to have a line for each figure
