@@ -91,6 +91,13 @@ async def test_a_failed_start_leaves_an_environment_that_can_be_reset_again(odd,
             await env.list_tools()
 
 
+def test_without_the_sdk_the_extra_is_named():
+    program = "import sys; sys.modules['mcp'] = None; from openenv.mcp import MCPServerEnvironment"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert "ConfigurationError" in done.stderr
+    assert "pip install 'openenv[mcp]'" in done.stderr
+
+
 # --- it ends in an episode -------------------------------------------------------------------------------------
 
 
