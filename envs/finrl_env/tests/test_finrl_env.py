@@ -197,16 +197,18 @@ def test_an_action_is_one_number_a_stock_and_may_be_an_array():
             FinRLAction(actions=bad)
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["", "date,tic\n", PRICES.replace(",12,10,12,", ",12,10,,"), PRICES.replace("18,18,18,18", "18,18,18,-1")]
-    + [
-        PRICES.replace("2024-01-02,B", "2024-01-02,A"),
-        "\n".join(PRICES.splitlines()[:3]),
-        PRICES.replace("30,1", "x,1"),
-    ],
-    ids=["empty", "columns", "missing", "negative", "twice", "one day", "text"],
-)
+UNUSABLE = {
+    "empty": "",
+    "columns": "date,tic\n",
+    "missing": PRICES.replace(",12,10,12,", ",12,10,,"),
+    "negative": PRICES.replace("18,18,18,18", "18,18,18,-1"),
+    "twice": PRICES.replace("2024-01-02,B", "2024-01-02,A"),
+    "one day": "\n".join(PRICES.splitlines()[:3]),
+    "text": PRICES.replace("30,1", "x,1"),
+}
+
+
+@pytest.mark.parametrize("text", UNUSABLE.values(), ids=UNUSABLE.keys())
 def test_prices_that_cannot_be_used_say_why(text, tmp_path):
     file = tmp_path / "prices.csv"
     file.write_text(text)
