@@ -10,8 +10,8 @@ from openenv.models import State
 
 class Refusing(Counter):
     def step(self, action: Add) -> Count:
-        if action.amount == 13:
-            raise InvalidRequestError("thirteen is not played here")
+        if action.amount == 17:
+            raise InvalidRequestError("seventeen is not played here")
         return super().step(action)
 
 
@@ -25,7 +25,7 @@ def test_a_refused_action_is_the_policys_fault_and_changes_nothing(serve, isolat
     with RefusingEnv(base_url=server.url) as env:
         env.reset()
         env.step(Add(amount=2))
-        with pytest.raises(InvalidRequestError, match="thirteen is not played here") as refused:
-            env.step(Add(amount=13))
+        with pytest.raises(InvalidRequestError, match="seventeen is not played here") as refused:
+            env.step(Add(amount=17))
         assert refused.value.outcome.status == "policy_fault"
         assert env.step(Add(amount=3)).observation.total == 5
