@@ -67,7 +67,7 @@ def test_every_game_can_be_played():
     environment = AtariEnvironment()
     for game in sorted(GAMES):
         start = environment.reset(game=game, seed=1)
-        assert start.action_names[0] == "NOOP"
+        assert len(start.action_names) == len(start.legal_actions) >= 3
         result = environment.step(AtariAction(action_id=len(start.legal_actions) - 1))
         assert result.observation.screen.ndim == 3
         assert result.reward is not None
