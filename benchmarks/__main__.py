@@ -38,6 +38,7 @@ NAMES = (
     "execution_start",
     "warm_pool",
     "coding_step",
+    "atari_pong",
     "tool_calls",
 )
 RESULTS = Path(__file__).with_name("RESULTS.md")

@@ -148,3 +148,28 @@ def test_a_server_that_others_can_reach_says_so(capsys, address, shown, reachabl
 def test_reload_and_workers_exclude_each_other():
     result = CliRunner().invoke(serve, ["--reload", "--workers", "2"])
     assert result.exit_code == 2
+
+
+def test_an_mcp_server_is_served_as_an_environment():
+    odd_server = Path(__file__).parents[1] / "mcp" / "odd_server.py"
+    with served("--mcp-server", f"{sys.executable} {odd_server}", "--port", "0") as server:
+        url = url_of(server)
+        names = [tool["name"] for tool in ask(f"{url}/reset", {})["observation"]["tools"]]
+        assert {"say", "server_reset"} <= set(names)
+        action = {"type": "call_tool", "tool_name": "say", "arguments": {"text": "hello"}}
+        assert ask(f"{url}/step", {"action": action})["observation"]["result"] == "hello"
+        listed = ask(f"{url}/mcp", {"jsonrpc": "2.0", "id": 1, "method": "tools/list"})["result"]["tools"]
+        assert [tool["name"] for tool in listed] == names
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--mcp-server", "x", "--workers", "2"], "neither --workers nor --reload"),
+        (["--mcp-server", "ftp://x", "--port", "0"], "http:// or https://"),
+    ],
+)
+def test_what_is_no_mcp_server_is_a_plain_sentence(arguments, words):
+    result = CliRunner().invoke(serve, arguments)
+    assert result.exit_code != 0
+    assert words in f"{result.output}{result.exception}"

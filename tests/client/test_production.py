@@ -111,6 +111,18 @@ def test_tools_of_the_environment_return_what_they_return_in_training(toolboxes,
             env.call_tool("add", a=1, b=2)
 
 
+def test_what_the_server_tells_beside_a_result_is_no_part_of_it(serve):
+    class Brief(Toolbox):
+        def step(self, action: Any) -> Any:
+            shown = super().step(action)
+            shown.done = True
+            return shown
+
+    with in_production(ToolboxEnv, serve(Brief, mode="production")) as env:
+        assert env.call_tool("fetch") == "3"  # the first call, which begins an episode, and the last
+        assert env.last_result.done
+
+
 def test_steps_of_tool_actions_work_too(toolboxes):
     with in_production(MCPToolClient, toolboxes) as env:
         listed = env.step(ListToolsAction())

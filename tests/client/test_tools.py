@@ -227,6 +227,13 @@ def test_a_step_of_a_tool_action_gives_a_dictionary_to_an_untyped_client(shared)
         assert result.observation["result"] == 3
 
 
+def test_tools_are_listed_by_a_step_where_the_application_names_calls_alone(serve):
+    with MCPToolClient(serve(Toolbox, action_cls=CallToolAction, observation_cls=CallToolObservation).url) as env:
+        env.reset()
+        assert env.step(ListToolsAction()).observation.tools[0].name == "add"
+        assert env.call_tool("add", a=1, b=2) == 3
+
+
 def test_a_step_of_a_tool_action_may_have_a_limit(serve):
     gate = Gate()
     with CounterEnv(serve(gated(gate)).url) as env:

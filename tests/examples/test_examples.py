@@ -28,6 +28,8 @@ no_sandbox = probe()["landlock"]
 )
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_an_example_plays_its_episode(example, options, tmp_path):
+    if options and options[0] not in example.read_text(encoding="utf-8"):
+        pytest.skip("plays without a sandbox anyway")
     ran = subprocess.run(
         [sys.executable, str(example), *options],
         cwd=tmp_path,

@@ -70,8 +70,8 @@ async def test_secrets_are_not_in_the_errors(odd):
 
 async def test_a_server_that_never_answers_is_given_up_and_ended(odd, monkeypatch):
     monkeypatch.setattr(child, "GRACE_S", 0.1)
-    async with odd("mute", start_timeout_s=0.5) as env:
-        with pytest.raises(EnvironmentDiedError, match=r"did not answer initialize within 0.5 s[^$]*thinking"):
+    async with odd("mute", start_timeout_s=1.5) as env:
+        with pytest.raises(EnvironmentDiedError, match=r"did not answer initialize within 1.5 s[^$]*thinking"):
             await env.reset()
     assert not unforkable.reasons()
 
@@ -89,6 +89,13 @@ async def test_a_failed_start_leaves_an_environment_that_can_be_reset_again(odd,
                 await env.reset()
         with pytest.raises(EnvironmentDiedError):
             await env.list_tools()
+
+
+def test_without_the_sdk_the_extra_is_named():
+    program = "import sys; sys.modules['mcp'] = None; from openenv.mcp import MCPServerEnvironment"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert "ConfigurationError" in done.stderr
+    assert "pip install 'openenv[mcp]'" in done.stderr
 
 
 # --- it ends in an episode -------------------------------------------------------------------------------------

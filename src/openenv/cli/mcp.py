@@ -15,7 +15,7 @@ import queue
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from openenv.server.app import HTTPEnvServer
 
 BLOCK = 1 << 16
+CLOSE_S = 2.0
+"""Seconds in which environments may close. Clients kill a server that takes about 4 s to end."""
+
 LAST_ANSWERS_S = 1.0
 """Seconds in which what is under way when the input ends may still be answered."""
 
@@ -46,7 +49,8 @@ LAST_ANSWERS_S = 1.0
     type=click.Choice(["simulation", "production"]),
     help="What the agent sees: in production neither rewards nor the state.  [default: simulation]",
 )
-def mcp(target: str, resets: tuple[str, ...], mode: str | None) -> None:
+@click.option("--unsupervised", is_flag=True, hidden=True, help="This is the process that is watched over.")
+def mcp(target: str, resets: tuple[str, ...], mode: str | None, unsupervised: bool) -> None:
     """Serve an environment to an MCP client over stdin and stdout.
 
     TARGET is an environment's folder (by default this one), the name of an installed environment package, or
@@ -69,6 +73,9 @@ def mcp(target: str, resets: tuple[str, ...], mode: str | None) -> None:
     What the environment prints is on standard error. The end of the input, SIGTERM and Ctrl+C end everything.
     """
     arguments = dict(map(_argument, resets))
+    if os.name == "posix" and not unsupervised:
+        options = [word for text in resets for word in ("--reset", text)] + (["--mode", mode] if mode else [])
+        sys.exit(_supervised(["--unsupervised", *options, "--", target]))
     with _taken_streams() as (wire_in, wire_out):
         if mode is not None:
             os.environ["OPENENV_MODE"] = mode  # an app reads it when it is made
@@ -88,6 +95,29 @@ def _argument(text: str) -> tuple[str, Any]:
         return name, json.loads(value)
     except ValueError:
         return name, value
+
+
+def _supervised(arguments: list[str]) -> int:
+    """Run the same again in a process that ends with all it has started, even if this one is killed."""
+    from openenv.providers.supervised import SupervisedProcess
+
+    def ask_to_end(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, ask_to_end)
+    process = SupervisedProcess(
+        [sys.executable, "-m", "openenv", "mcp", *arguments],
+        env=settings.inherited_environment(),
+        stdin=0,
+        stdout=1,
+        stderr=2,
+    )
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        process.stop(LAST_ANSWERS_S + CLOSE_S)
+        return process.wait()
 
 
 @contextlib.contextmanager
@@ -165,14 +195,20 @@ class _Stdio:
             raise click.ClickException(f"The session has ended: {self._ended.message}")
 
     @contextlib.asynccontextmanager
-    async def _running(self) -> Any:
+    async def _running(self) -> AsyncIterator[None]:
         """Have the application started and, at the end, every environment closed."""
-        async with contextlib.AsyncExitStack() as stack:
-            stack.push_async_callback(self._server.close)
-            router = getattr(self._app, "router", None)
+        lifespan = contextlib.AsyncExitStack()
+        router = getattr(self._app, "router", None)
+        try:
             if router is not None:
-                await stack.enter_async_context(router.lifespan_context(self._app))
+                await lifespan.enter_async_context(router.lifespan_context(self._app))
             yield
+        finally:
+            latest = self._loop.time() + CLOSE_S
+            for close in (lifespan.aclose, self._server.close):  # the application may not close its environments
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout_at(latest):
+                        await close()
 
     def _open(self) -> None:
         from openenv.server.mcp import Peer

@@ -42,6 +42,11 @@ LOG_LEVELS = ("critical", "error", "warning", "info", "debug", "trace")
     type=click.IntRange(min=1),
     help="Server processes behind the one address.",
 )
+@click.option(
+    "--mcp-server",
+    metavar="COMMAND|URL",
+    help="Serve somebody else's MCP server as an environment, instead of TARGET.",
+)
 @click.option("--reload", is_flag=True, help="Start again whenever a source file changes.")
 @click.option(
     "--log-level",
@@ -51,7 +56,15 @@ LOG_LEVELS = ("critical", "error", "warning", "info", "debug", "trace")
     help="What is told on standard error; debug adds each request.",
 )
 def serve(
-    target: str, host: str, port: int, fd: int | None, uds: str | None, workers: int, reload: bool, log_level: str
+    target: str,
+    host: str,
+    port: int,
+    fd: int | None,
+    uds: str | None,
+    workers: int,
+    mcp_server: str | None,
+    reload: bool,
+    log_level: str,
 ) -> None:
     """Serve an environment over WebSocket and HTTP.
 
@@ -62,6 +75,7 @@ def serve(
     openenv serve my_env                       http://127.0.0.1:8000
     openenv serve my_env --workers 4           four processes behind that address
     openenv serve my_env --uds /run/env.sock   unix:///run/env.sock, for this host
+    openenv serve --mcp-server "uvx mcp-server-time"   its tools are the actions
 
     With OPENENV_EGRESS=deny the server and all it starts can answer connections and open none.
 
@@ -73,12 +87,17 @@ def serve(
     if uds is not None and (fd is not None or reload):
         raise click.UsageError("--uds goes with neither --fd nor --reload.")
     several = workers > 1 or reload
+    if mcp_server is not None and several:
+        raise click.UsageError("--mcp-server goes with neither --workers nor --reload.")
     if settings.egress_denied():  # before anything of the environment runs, and while there is one thread
         from openenv.containment import deny_egress
 
         deny_egress()
     with _listening(host, port, fd, uds) as listener:
-        found, app = _load(target, by_name=several, with_traceback=log_level in ("debug", "trace"))
+        if mcp_server is not None:
+            found, app = _load_mcp_server(mcp_server)
+        else:
+            found, app = _load(target, by_name=several, with_traceback=log_level in ("debug", "trace"))
         if listener is not None:
             fd = listener.fileno()
             announce(found, listener)
@@ -121,6 +140,19 @@ def _load(text: str, *, by_name: bool, with_traceback: bool) -> tuple[Target, An
     if not has_a_name:
         raise click.ClickException(_no_name(target))
     return target, target.import_string
+
+
+def _load_mcp_server(server: str) -> tuple[Target, Any]:
+    """Return an app whose environments are played on an MCP server, and a target to call it by."""
+    from openenv.environment.adapter import Shape
+    from openenv.mcp.foreign import MCPServerEnvironment
+    from openenv.server import create_app
+
+    def make() -> MCPServerEnvironment:
+        return MCPServerEnvironment(server)
+
+    shape = Shape.of(MCPServerEnvironment)
+    return Target(make().address.name, "", ""), create_app(make, shape.action, shape.observation)
 
 
 def listen(host: str, port: int) -> socket.socket:

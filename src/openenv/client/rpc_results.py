@@ -12,6 +12,9 @@ from openenv.errors import InvalidReplyError, RequestError
 RESULT, ERROR = "openenv/result", "openenv/error"
 """Keys in the `_meta` of a result: how the step was graded, and why it failed."""
 
+NOTE = "openenv/note"
+"""Key in the `_meta` of a block that the server tells beside the tool's own, as that an episode began."""
+
 
 def step_data(name: str, result: Any, is_observation: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
     """Return the data of the observation frame that the result of a call stands for.
@@ -27,10 +30,8 @@ def step_data(name: str, result: Any, is_observation: Callable[[dict[str, Any]],
     """
     if not isinstance(result, dict) or not _is_content(result.get("content")):
         raise InvalidReplyError(f"The server's answer is no result of a tool: {str(result)[:200]}")
-    meta = result.get("_meta")
-    meta = meta if isinstance(meta, dict) else {}
-    graded = meta.get(RESULT)
-    graded = graded if isinstance(graded, dict) else {}
+    meta = _object(result.get("_meta"))
+    result = {**result, "content": [b for b in result["content"] if NOTE not in _object(b.get("_meta"))]}
     observation: dict[str, Any] = {"tool_name": name, "result": None, "error": None}
     if result.get("isError") or result.get("is_error"):
         observation["error"] = _failure(meta.get(ERROR), result["content"])
@@ -38,7 +39,11 @@ def step_data(name: str, result: Any, is_observation: Callable[[dict[str, Any]],
         observation["result"] = value = _value(result)
         if isinstance(value, dict) and is_observation(value):
             observation = value
-    return {"reward": None, "done": False, **graded, "observation": observation}
+    return {"reward": None, "done": False, **_object(meta.get(RESULT)), "observation": observation}
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _is_content(content: Any) -> bool:

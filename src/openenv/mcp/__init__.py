@@ -1,8 +1,8 @@
 """Tools: what an environment offers an agent to call, and the types in which they are offered and called.
 
 `functions` makes tools of Python functions, `toolbox` calls them, `environment` has `MCPEnvironment`, whose actions
-are tool calls; `types` is what travels, `forms` what language models take. The types are all that a client needs;
-the rest is imported when it is first used.
+are tool calls, `foreign` makes one of somebody else's MCP server; `types` is what travels, `forms` what language
+models take. The types are all that a client needs; the rest is imported when it is first used.
 """
 
 from importlib import import_module
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "MCPEnvironment": "environment",
+    "MCPServerEnvironment": "foreign",
     "Toolbox": "toolbox",
     "anthropic_tools": "forms",
     "openai_tools": "forms",
@@ -44,6 +45,7 @@ __all__ = [
     "ListToolsAction",
     "ListToolsObservation",
     "MCPEnvironment",
+    "MCPServerEnvironment",
     "OfferedTools",
     "Prompt",
     "PromptArgument",

@@ -90,12 +90,17 @@ class ActionTools:
             raise broken_validator(error) from error
 
     def called(self, payload: Any, *, plain: bool = True) -> Any:
-        """Return the action that the payload of a step stands for, if it is the call of a tool; else None.
+        """Return the action that the payload of a step stands for, if it is about tools; else None.
 
         Raises:
             InvalidRequestError: See `action`.
         """
-        if not isinstance(payload, dict) or payload.get("type") != "call_tool" or not payload.get("tool_name"):
+        kind = payload.get("type") if isinstance(payload, dict) else None
+        if not isinstance(kind, str):  # it may be an array
+            return None
+        if kind == "list_tools" and self.takes_calls and payload.keys() <= {"type", "metadata"}:
+            return ListToolsAction()  # of an environment whose application names `CallToolAction` alone
+        if kind != "call_tool" or not payload.get("tool_name"):
             return None
         arguments = payload.get("arguments", {})
         name = payload["tool_name"]

@@ -49,6 +49,7 @@ class SupervisedProcess:
         stdin: A descriptor to be its standard input; None for nothing to read. The caller keeps and closes its own.
         stdout: Likewise its standard output, of which nothing is then remembered. It is at its end only when the
             command and all it started are gone.
+        stderr: Likewise its standard error.
 
     Attributes:
         pid: The process id of the command.
@@ -73,6 +74,7 @@ class SupervisedProcess:
         deaf: bool = False,
         stdin: int | None = None,
         stdout: int | None = None,
+        stderr: int | None = None,
     ) -> None:
         if os.name != "posix":
             raise ConfigurationError("Starting a server process needs Linux or macOS; on Windows use WSL.")
@@ -86,7 +88,11 @@ class SupervisedProcess:
                     _watchdog_command(theirs.fileno(), settings, command),
                     stdin=subprocess.DEVNULL if stdin is None else stdin,
                     stdout=subprocess.PIPE if stdout is None else stdout,
-                    stderr=subprocess.STDOUT if stdout is None else subprocess.PIPE,
+                    stderr=stderr
+                    if stderr is not None
+                    else subprocess.STDOUT
+                    if stdout is None
+                    else subprocess.PIPE,
                     bufsize=0,
                     env=dict(env),
                     cwd=cwd,
@@ -96,9 +102,7 @@ class SupervisedProcess:
             except OSError as error:
                 self._control.close()
                 raise ProviderStartError(f"No process could be started: {error}") from error
-        written = self._watchdog.stdout or self._watchdog.stderr
-        assert written is not None
-        self.log = LogTail(written, lines=log_lines)
+        self.log = LogTail(self._watchdog.stdout or self._watchdog.stderr or (), lines=log_lines)
         self._finalizer = weakref.finalize(self, _abandon, self._watchdog, self._control, os.getpid())
         # At exit providers are stopped in good order, and what is forgotten is noticed by the watchdog.
         self._finalizer.atexit = False
@@ -129,6 +133,13 @@ class SupervisedProcess:
             return None
         self.log.finish(LOG_BUDGET_S)
         return code if code >= 0 else 128 - code
+
+    def wait(self) -> int:
+        """Return its exit code as soon as it and all it started are gone."""
+        self._watchdog.wait()
+        code = self.exit_code()
+        assert code is not None
+        return code
 
     def stop(self, grace_s: float) -> None:
         """Ask it to end (SIGTERM to its process group) and kill what is left after `grace_s` seconds.

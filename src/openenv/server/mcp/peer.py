@@ -198,9 +198,9 @@ class Peer:
         )
         if began:
             first = results.data_of(began[0], format_)
-            made["content"].append(results.text_block(resources.beginning(first)))
+            made["content"].append(results.note(resources.beginning(first)))
         if data["done"]:
-            made["content"].append(results.text_block(resources.AGAIN if self._again else resources.ENDED))
+            made["content"].append(results.note(resources.AGAIN if self._again else resources.ENDED))
         self._result(call, made)
 
     def _graded(self, data: dict[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,9 @@ RESULT = "openenv/result"
 ERROR = "openenv/error"
 """Key in `_meta` of why a call failed."""
 
+NOTE = "openenv/note"
+"""Key in the `_meta` of a block that is not the tool's, but told beside its result."""
+
 MOST_TEXT = 1024 * 1024
 """Characters of a result that are said twice, as structured content and as text."""
 
@@ -37,6 +40,11 @@ def data_of(reply: Reply, format_: Format) -> Any:
 def text_block(text: str) -> Block:
     """Return a block of text."""
     return {"type": "text", "text": text}
+
+
+def note(text: str) -> Block:
+    """Return a block of text beside the result of a tool."""
+    return {**text_block(text), "_meta": {NOTE: True}}
 
 
 def failure(error: RequestError) -> dict[str, Any]:
