@@ -103,7 +103,7 @@ async def test_a_server_may_keep_class_and_message_to_itself():
 @pytest.mark.parametrize("environment", [Raising, RaisingInline, RaisingAsync])
 async def test_an_environment_may_refuse_an_action_as_the_agents_fault(environment, caplog):
     refusal = InvalidRequestError("a king does not jump")
-    session = await opened(manage(type("Env", (environment,), {"error": refusal}), expose_errors=False))
+    session = await opened(manage(type("Env", (environment,), {"error": refusal}), mode="production"))
     await asked(session, reset(), step(2))
     reply = await ask(session, step(0))
     assert (reply.error.code, reply.error.message) == ("VALIDATION_ERROR", "a king does not jump")
