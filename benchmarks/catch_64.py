@@ -13,14 +13,14 @@ AT_LEAST = Limit("least", 40_000)
 
 
 def run(bench: Bench) -> list[Figure]:
-    """Measure catch as it is served, without its text, and nothing at all."""
+    """Measure catch without its text, as a network is trained on it, and with it; and nothing at all."""
 
     def vector(environment: Environment) -> Contestant:
         return Contestant("ours", environment, face="vector", clients=SESSIONS)
 
     lines = [
-        (f"catch, vector of {SESSIONS}", vector("catch-in-words"), AT_LEAST),
-        ("... without text", vector("catch"), None),
+        (f"catch, vector of {SESSIONS}, text=False", vector("catch"), AT_LEAST),
+        ("... with text and names of moves", vector("catch-in-words"), None),
         (f"an environment that does nothing, vector of {SESSIONS}", vector("non-blocking"), None),
     ]
     reached = alternate(bench, {line: bench.seconds for _, line, _ in lines})

@@ -22,14 +22,10 @@ _AROUND_ITEMS = 128
 """Bytes that the frame around a batch's answers takes at most."""
 
 
-EARLY_BYTES = 8 * 1024
-"""Results that leave before the others are there, so that the client reads them meanwhile: two processors work."""
-
-
 class Batch:
     """Gathers the answers to the items of one frame; those that are ready in one turn leave together.
 
-    What does not fit into one message leaves in several, and so do many results of steps.
+    What does not fit into one message leaves in several.
     """
 
     def __init__(self, connection: MultiplexConnection, number: int, count: int) -> None:
@@ -58,7 +54,6 @@ class Batch:
     def step_all(self, items: list[StepItem], actions: list[Any], sessions: Mapping[str, Session]) -> None:
         """Take a step in each session: at once, where nothing stands in the way."""
         done: list[tuple[str, int, bytes]] = []
-        size = 0
         for item, action in zip(items, actions, strict=True):
             session = sessions.get(item.session)
             reply = session.step_now(item.seq, action) if session is not None else None
@@ -66,18 +61,8 @@ class Batch:
                 self.run(session, item, StepOp(action))
             elif reply.error is None:
                 done.append((item.session, item.seq, reply.data))
-                size += len(reply.data)
-                if size > EARLY_BYTES:
-                    self._take_all(done)
-                    self._flush()
-                    done, size = [], 0
             else:
                 self.answer(item.session, item.seq, reply)
-        self._take_all(done)
-        self.begun()
-
-    def _take_all(self, done: list[tuple[str, int, bytes]]) -> None:
-        """Take answers that are results."""
         packed = self._connection.format.data_items(done)
         size = sum(map(len, packed)) + len(packed)
         if self._ready_size + size <= self._room:
@@ -87,6 +72,7 @@ class Batch:
         else:
             for (name, seq, _), answer in zip(done, packed, strict=True):
                 self._take(name, seq, answer)
+        self.begun()
 
     def refuse(self, session: Session | None, name: str, seq: int, reason: RequestError) -> None:
         """Answer an item that is wrong."""
