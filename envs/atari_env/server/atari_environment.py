@@ -24,8 +24,8 @@ LARGEST = 512
 MAX_FRAMES = 108_000  # half an hour
 
 GAMES = frozenset(name for name in roms.get_all_rom_ids() if ALEInterface.isSupportedROM(roms.get_rom_path(name)))
-"""Those that the emulator plays. Four of the 108 files that it comes with are games for two, and to have it load one
-would end the whole process."""
+"""Those that the emulator plays. Four of the 108 files that it comes with are games for two, and to have it load
+one would end the whole process."""
 
 
 class AtariEnvironment(Environment[AtariAction, AtariObservation, AtariState]):
