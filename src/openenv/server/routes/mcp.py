@@ -111,7 +111,11 @@ class _Endpoint:
         peer, headers = self._peer(request, message)
         if isinstance(message, dict) and _wants_progress(message) and _takes_events(request):
             return StreamingResponse(self._events(peer, message), media_type="text/event-stream", headers=headers)
-        return self._sized(await self._answered(peer, message), headers)
+        answer = await self._answered(peer, message)
+        if headers and peer.owns and not (isinstance(answer, dict) and "result" in answer):
+            peer.session.end()  # nobody was let in who would end it
+            headers = {}
+        return self._sized(answer, headers)
 
     async def get(self, request: Request) -> Response:
         if request.headers.get(SESSION) is None or not _takes_events(request):
@@ -210,7 +214,7 @@ class _Endpoint:
 
     async def websocket(self, websocket: WebSocket) -> None:
         """Serve one client for the length of a connection, whose session ends with it."""
-        if not _is_allowed(websocket.headers, websocket.scope):
+        if not is_allowed(websocket.headers, websocket.scope):
             await websocket.close(1008)
             return
         await websocket.accept()
@@ -298,7 +302,7 @@ def _is_plain(message: Message) -> bool:
 def _wants_progress(message: Message) -> bool:
     params = message.get("params")
     meta = params.get("_meta") if isinstance(params, dict) else None
-    return isinstance(meta, dict) and "progressToken" in meta and "id" in message
+    return isinstance(meta, dict) and "progressToken" in meta and "id" in message and "method" in message
 
 
 def _takes_events(request: Request) -> bool:
@@ -313,12 +317,12 @@ def _check_revision(request: Request) -> None:
 
 
 def _check_origin(request: Request) -> None:
-    if not _is_allowed(request.headers, request.scope):
+    if not is_allowed(request.headers, request.scope):
         error = RpcError(JsonRpcErrorCode.INVALID_REQUEST, "Pages of other sites may not use this server")
         raise _Refused(403, error)
 
 
-def _is_allowed(headers: Any, scope: Any) -> bool:
+def is_allowed(headers: Any, scope: Any) -> bool:
     """Return whether whoever asks is no page of another site, which a browser would let reach this machine.
 
     A page's own server may be asked by it, but where that listens on loopback its name has to be a loopback one:
@@ -327,11 +331,19 @@ def _is_allowed(headers: Any, scope: Any) -> bool:
     origin = headers.get("origin")
     if origin is None:
         return True
-    name = urlsplit(origin).hostname or ""
+    name = _host(origin)
     if _is_loopback(name):
         return True
     server = scope.get("server")
-    return urlsplit(f"//{headers.get('host', '')}").hostname == name and not (server and _is_loopback(server[0]))
+    return name == _host(f"//{headers.get('host', '')}") != "" and not (server and _is_loopback(server[0]))
+
+
+def _host(address: str) -> str:
+    """Return the host of an address; nothing if that is none."""
+    try:
+        return urlsplit(address).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _is_loopback(name: str) -> bool:
