@@ -320,8 +320,20 @@ class SessionManager:
         if self._metadata is None:
             overridden = getattr(self._factory, "get_metadata", None) is not Environment.get_metadata
             metadata = await self._ask_instance() if overridden else self._describe_class()
-            self._metadata = metadata.model_copy(update={"name": self._name}) if self._name else metadata
+            self._metadata = self._named(metadata)
         return self._metadata
+
+    def described(self) -> EnvironmentMetadata:
+        """Return the same without asking: by name and docstring, if nobody has asked before."""
+        return self._metadata or self._named(self._describe_class())
+
+    @property
+    def factory(self) -> Factory:
+        """What makes its environments."""
+        return self._factory
+
+    def _named(self, metadata: EnvironmentMetadata) -> EnvironmentMetadata:
+        return metadata.model_copy(update={"name": self._name}) if self._name else metadata
 
     def _describe_class(self) -> EnvironmentMetadata:
         keeper = StateKeeper(self._factory)
