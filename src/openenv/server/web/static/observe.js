@@ -1,0 +1,177 @@
+// Any value as people like to see it: pictures, boards, tables, text, figures.
+
+import { asNumber, make, words } from "./dom.js";
+import { decoded, isPicture, painted, picture, pictureType } from "./pictures.js";
+import { choices, resolve } from "./schema.js";
+
+const FACT = 60; // characters of a text that is shown among the figures
+const MANY = 400; // values of a list that are shown
+const LARGEST_BOARD = 40;
+const TOLD_ELSEWHERE = new Set(["done", "reward"]);
+
+/** An observation: what there is to look at first, figures then, what is empty in one line at the end. */
+export function observation(value, schema, root, before) {
+  if (typeof value !== "object" || value === null) return make("div", { className: "shown" }, shown(value, "Observation"));
+  const properties = propertiesOf(schema, root, value);
+  const [seen, facts, read, empty] = [[], [], [], []];
+  for (const [name, member] of Object.entries(value)) {
+    if (TOLD_ELSEWHERE.has(name)) continue;
+    if (isEmpty(member)) {
+      if (name !== "metadata") empty.push(name);
+      continue;
+    }
+    const about = properties[name] ? resolve(properties[name], root).description : undefined;
+    const isNew = before && JSON.stringify(before[name]) !== JSON.stringify(member);
+    const fact = asFact(member);
+    if (fact !== null) {
+      facts.push(make("div", { title: about, className: isNew ? "changed" : "" }, make("dt", {}, words(name)), make("dd", {}, fact)));
+      continue;
+    }
+    const block = make("div", { className: isNew ? "block changed" : "block", title: about }, make("span", { className: "name" }, words(name)), shown(member, words(name)));
+    (isVisual(block) ? seen : read).push(block);
+  }
+  const list = facts.length ? make("dl", { className: "facts" }, ...facts) : null;
+  const rest = empty.length ? make("p", { className: "about" }, `Empty: ${empty.map(words).join(", ")}`) : null;
+  const nothing = seen.length + facts.length + read.length === 0 ? make("p", { className: "empty" }, "The observation is empty.") : null;
+  return make("div", { className: "shown" }, ...seen, list, ...read, rest, nothing);
+}
+
+function propertiesOf(schema, root, value) {
+  const { members } = choices(resolve(schema, root), root);
+  const found = members.find((member) => Object.keys(value).every((key) => key in (member.properties ?? {})));
+  return (found ?? members[0]).properties ?? {};
+}
+
+const isVisual = (block) => Boolean(block.querySelector("img, canvas, table.grid, pre.board"));
+
+function isEmpty(value) {
+  if (value === null || value === undefined || value === "") return true;
+  return typeof value === "object" && Object.keys(value).length === 0;
+}
+
+function asFact(value) {
+  if (typeof value === "boolean") return value ? "yes" : "no";
+  if (typeof value === "number") return asNumber(value);
+  if (typeof value === "string" && value.length <= FACT && !value.includes("\n")) return value;
+  return null;
+}
+
+/** One value. */
+export function shown(value, label) {
+  const fact = asFact(value);
+  if (fact !== null) return make("span", {}, fact);
+  if (isEmpty(value)) return make("span", { className: "empty" }, "–");
+  if (typeof value === "string") return text(value, label);
+  if (Array.isArray(value)) return list(value, label);
+  if (typeof value.__bytes__ === "string") return bytes(value.__bytes__, label);
+  if (typeof value.__ndarray__ === "string") return array(value, label);
+  if (value.__plain__ && Object.keys(value).length === 1) return shown(value.__plain__, label);
+  return members(value);
+}
+
+function text(value, label) {
+  const type = value.length > 100 && /^[\w+/]+=*$/.test(value.slice(0, 200)) ? pictureType(value) : undefined;
+  if (type) return picture(`data:${type};base64,${value}`, label);
+  const lines = value.replace(/\n+$/, "").split("\n");
+  return make("pre", { className: isBoard(lines) ? "board" : "", tabIndex: lines.length > 20 ? 0 : -1 }, value);
+}
+
+/** Lines of about one width that are no sentences. */
+function isBoard(lines) {
+  const long = lines.filter((line) => line.trim() !== "");
+  return long.length >= 3 && long.length <= 60 && Math.max(...long.map((line) => line.length)) <= 80
+    && new Set(long.map((line) => line.trimEnd().length)).size <= Math.max(2, long.length / 3);
+}
+
+function bytes(base64, label) {
+  const type = pictureType(base64);
+  if (type) return picture(`data:${type};base64,${base64}`, label);
+  const size = Math.floor((base64.replace(/=+$/, "").length * 3) / 4);
+  return make("a", { href: `data:application/octet-stream;base64,${base64}`, download: "bytes" }, `${size.toLocaleString()} bytes`);
+}
+
+function array(tag, label) {
+  const values = decoded(tag);
+  const kind = `${tag.dtype} array of shape (${tag.shape.join(", ")})`;
+  if (!values) return make("span", {}, kind);
+  if (isPicture(tag.shape, tag.dtype)) return painted(values, tag.shape, label);
+  if (tag.shape.length === 2 && Math.max(...tag.shape) <= LARGEST_BOARD) {
+    const [height, width] = tag.shape;
+    return board(Array.from({ length: height }, (_, row) => Array.from(values.slice(row * width, (row + 1) * width))));
+  }
+  return make("div", { className: "block" }, make("span", { className: "about" }, kind), numbers(Array.from(values.slice(0, MANY)), values.length));
+}
+
+function list(value, label) {
+  if (value.every((each) => typeof each === "number")) return numbers(value.slice(0, MANY), value.length);
+  if (isRectangle(value)) {
+    const shape = [value.length, value[0].length];
+    if (value[0].every((cell) => typeof cell === "number") && isPicture(shape) && Math.max(...shape) > LARGEST_BOARD) return painted(value.flat(), shape, label);
+    if (Math.max(...shape) <= LARGEST_BOARD) return board(value);
+  }
+  if (isPixels(value)) return painted(value.flat(2), [value.length, value[0].length, value[0][0].length], label);
+  if (value.every(isRecord) && sameKeys(value)) return table(value);
+  if (value.every((each) => asFact(each) !== null)) {
+    return make("div", { className: "chips" }, ...value.slice(0, MANY).map((each) => make("span", { className: "chip" }, asFact(each))), rest(value.length));
+  }
+  return make("div", { className: "fields" }, ...value.slice(0, MANY).map((each) => shown(each, label)), rest(value.length));
+}
+
+const rest = (length) => (length > MANY ? make("span", { className: "about" }, `and ${(length - MANY).toLocaleString()} more`) : null);
+
+function numbers(values, length) {
+  return make("div", { className: "numbers" }, values.map(asNumber).join("  "), rest(length));
+}
+
+const isCell = (cell) => typeof cell === "number" || typeof cell === "boolean" || cell === null || (typeof cell === "string" && cell.length <= 12);
+
+function isRectangle(value) {
+  return value.length >= 2 && value.every((row) => Array.isArray(row) && row.length === value[0].length && row.length > 0 && row.every(isCell));
+}
+
+function isPixels(value) {
+  const row = value[0];
+  return value.length >= 16 && Array.isArray(row) && row.length >= 16 && Array.isArray(row[0]) && [1, 3, 4].includes(row[0].length)
+    && value.every((each) => Array.isArray(each) && each.length === row.length);
+}
+
+function board(rows) {
+  const cell = (value) => {
+    const said = value === null || value === "" ? "" : typeof value === "number" ? asNumber(value) : String(value);
+    return make("td", { className: value === 0 || said === "" || said === "." ? "zero" : "" }, said);
+  };
+  return make("div", { className: "scroll" }, make("table", { className: "grid" }, make("tbody", {}, ...rows.map((row) => make("tr", {}, ...row.map(cell))))));
+}
+
+const isRecord = (value) => typeof value === "object" && value !== null && !Array.isArray(value) && !value.__ndarray__ && !value.__bytes__;
+const sameKeys = (records) => records.length > 0 && records.every((each) => Object.keys(each).join() === Object.keys(records[0]).join());
+
+function table(records) {
+  const names = Object.keys(records[0]);
+  return make("div", { className: "scroll" }, make("table", {},
+    make("thead", {}, make("tr", {}, ...names.map((name) => make("th", { scope: "col" }, words(name))))),
+    make("tbody", {}, ...records.slice(0, MANY).map((each) => make("tr", {}, ...names.map((name) => make("td", {}, shown(each[name], name))))))));
+}
+
+function members(value) {
+  const entries = Object.entries(value);
+  const facts = entries.filter(([, member]) => asFact(member) !== null);
+  const others = entries.filter(([, member]) => asFact(member) === null);
+  return make("div", { className: "shown" },
+    facts.length ? make("dl", { className: "facts" }, ...facts.map(([name, member]) => make("div", {}, make("dt", {}, words(name)), make("dd", {}, asFact(member))))) : null,
+    ...others.map(([name, member]) => make("div", { className: "block" }, make("span", { className: "name" }, words(name)), shown(member, words(name)))));
+}
+
+/** What `render_web` has returned. Its HTML is the environment's: no script in it runs, and it is nobody's page. */
+export function view(told) {
+  if (told.image) return [picture(told.image, "What the environment draws")];
+  if (told.text) return [text(told.text, "What the environment draws")];
+  if (!told.html) return [];
+  const frame = make("iframe", { title: "What the environment draws", sandbox: "allow-same-origin" });
+  frame.srcdoc = `<!doctype html><meta charset="utf-8"><style>body{margin:8px;font:15px/1.5 system-ui,sans-serif}img,svg{max-width:100%;height:auto}img{min-width:min(100%,320px)}</style>${told.html}`;
+  frame.addEventListener("load", () => {
+    const inside = frame.contentDocument?.documentElement;
+    if (inside) frame.style.height = `${Math.min(Math.max(inside.scrollHeight + 4, 60), 900)}px`;
+  });
+  return [frame];
+}

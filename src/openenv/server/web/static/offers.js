@@ -1,0 +1,53 @@
+// Buttons for what can be done now: the actions that the environment offers, else its legal ones.
+
+import { words } from "./dom.js";
+import { choices, resolve, takes } from "./schema.js";
+
+const LISTS = ["legal_actions", "legal_moves", "available_actions", "valid_actions"];
+const NAMES = ["action_names", "action_strings", "legal_action_names", "legal_action_strings", "legal_actions_text"];
+const MOST = 300;
+
+export class Offers {
+  constructor(schema) {
+    this.schema = schema;
+    this.names = null;
+  }
+
+  /** Return labels, each with its action, or with a field and its value. */
+  of(observation, told) {
+    if (told?.actions?.length) return told.actions;
+    if (typeof observation !== "object" || observation === null) return [];
+    const list = LISTS.map((name) => observation[name]).find((found) => Array.isArray(found) && found.length);
+    if (!list) return [];
+    const named = NAMES.map((name) => observation[name]).find((found) => Array.isArray(found) && found.length === list.length);
+    if (named) this.names = named;
+    const names = named ?? (this.names?.length === list.length && list.every((each, at) => each === at) ? this.names : null);
+    return list.slice(0, MOST).flatMap((value, at) => {
+      const offer = this.offer(value);
+      return offer ? [{ label: names ? String(names[at]) : offer.label, ...offer.does }] : [];
+    });
+  }
+
+  offer(value) {
+    if (typeof value === "object" && value !== null && !Array.isArray(value)) {
+      return { label: Object.values(value).join(", "), does: { action: value } };
+    }
+    const field = this.fieldFor(value);
+    if (!field) return null;
+    const isWord = typeof value === "string" && /^[a-z_]{2,}$/.test(value);
+    return { label: isWord ? words(value) : String(value), does: field };
+  }
+
+  /** Find the field that a legal action is the value of: a required one that takes it, before the others. */
+  fieldFor(value) {
+    const { members } = choices(resolve(this.schema, this.schema), this.schema);
+    for (const [member, schema] of members.entries()) {
+      const needed = new Set(schema.required ?? []);
+      const fields = Object.entries(schema.properties ?? {})
+        .filter(([name, each]) => name !== "metadata" && takes(each, this.schema, value))
+        .sort(([a], [b]) => needed.has(b) - needed.has(a));
+      if (fields.length) return { field: fields[0][0], value, member };
+    }
+    return null;
+  }
+}
