@@ -15,7 +15,7 @@ class Page {
   constructor(about) {
     this.about = about;
     this.root = about.schemas.action;
-    this.resetForm = field(about.reset, about.reset);
+    this.resetForm = field(about.reset, about.reset, { compact: true });
     this.stepForm = field(this.root, this.root);
     this.offers = new Offers(this.root);
     this.history = new History(find("history"), find("plot"), (...chosen) => this.lookBack(...chosen));
@@ -39,6 +39,7 @@ class Page {
     find("title").title = about.description ?? "";
     find("reset-fields").append(this.resetForm.element);
     if (about.reset.additionalProperties !== false) this.addOptions();
+    find("reset-details").open = hasOwnSettings(about.reset) && matchMedia("(min-width: 821px)").matches;
     find("reset-details").hidden = !find("reset-fields").querySelector("input, textarea, select");
     find("step-fields").append(this.stepForm.element);
     addTabs(about, () => this.showCode());
@@ -70,20 +71,23 @@ class Page {
   }
 
   step() {
+    this.label = null;
     const action = this.read(this.stepForm);
     if (action !== undefined) this.send("step", action);
   }
 
   take(offer) {
+    if (this.running) return;
     if (offer.action) {
       this.stepForm.write(offer.action);
       this.send("step", offer.action);
-      return;
+    } else {
+      this.stepForm.choose?.(offer.member);
+      const target = this.stepForm.named ?? this.stepForm.parts[0]?.named;
+      target?.[offer.field]?.write(offer.value);
+      this.step();
     }
-    this.stepForm.choose?.(offer.member);
-    const target = this.stepForm.named ?? this.stepForm.parts[0]?.named;
-    target?.[offer.field]?.write(offer.value);
-    this.step();
+    this.label = String(offer.value).toLowerCase() === offer.label.toLowerCase() ? null : offer.label;
   }
 
   read(form, otherwise = undefined) {
@@ -165,6 +169,8 @@ class Page {
     this.busy();
     this.mistake(null);
     notice(null);
+    if (turn.verb === "step" && this.label) turn.label = this.label;
+    this.label = null;
     this.history.add(turn, result);
     this.before = turn.verb === "step" ? this.result?.observation : null;
     this.result = result;
@@ -224,10 +230,10 @@ class Page {
 
   show(result, before) {
     const schema = this.about.schemas.observation;
-    find("observation").replaceChildren(observation(result.observation, schema, schema, before));
+    this.offer();
+    find("observation").replaceChildren(observation(result.observation, schema, schema, { before, without: this.offers.fields }));
     const warnings = result.info?.warnings ?? result.metadata?.warnings ?? [];
     if (warnings.length) find("observation").prepend(make("p", { className: "notice" }, warnings.join("\n")));
-    this.offer();
   }
 
   offer() {
@@ -330,6 +336,10 @@ class Page {
     make("a", { href: address, download: `${this.about.name}-history.json` }).click();
     setTimeout(() => URL.revokeObjectURL(address), 1000);
   }
+}
+
+function hasOwnSettings(schema) {
+  return Object.keys(schema.properties ?? {}).some((name) => !["seed", "episode_id"].includes(name));
 }
 
 function notice(message) {

@@ -24,8 +24,16 @@ export function draw(name, attributes = {}, ...children) {
 
 export const find = (id) => document.getElementById(id);
 
-export const asNumber = (value) =>
-  typeof value !== "number" ? String(value) : Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(6)));
+/** A number as people read it: six digits, a real minus. */
+export function asNumber(value) {
+  if (typeof value !== "number") return String(value);
+  return String(Number.isInteger(value) ? value : Number(value.toPrecision(6))).replace("-", "−");
+}
+
+/** Words with `code` in them, as docstrings have it. */
+export function prose(text) {
+  return String(text).split("`").map((part, at) => (at % 2 ? make("code", {}, part) : part));
+}
 
 export function words(name) {
   const spaced = String(name).replaceAll("_", " ").replace(/([a-z])([A-Z])/g, "$1 $2");

@@ -1,7 +1,7 @@
 // A form for any JSON Schema. Each field is an object: its element, `read` (undefined is "not given"), `write` and,
 // for those that hold others, `parts`. What is wrong with a value is an error at its field, before anything is sent.
 
-import { make, words } from "./dom.js";
+import { make, prose, words } from "./dom.js";
 import { choices, isArrayTag, isBytes, resolve, titled } from "./schema.js";
 
 const LONG = /^(content|text|body|answer|solution|prompt|input|notes?|description|instructions?|thoughts?|reasoning)$/i;
@@ -17,11 +17,11 @@ export class WrongValue extends Error {
 }
 
 /** Return the form of a schema; `name` and `required` are those of a member of an object. */
-export function field(schema, root, { name = "", required = true, depth = 0, path = [] } = {}) {
+export function field(schema, root, { name = "", required = true, depth = 0, path = [], compact = false } = {}) {
   const whole = resolve(schema, root);
   const { members, nullable } = choices(whole, root);
   const about = { description: whole.description, default: whole.default, examples: whole.examples };
-  const place = { name, required: required && !nullable, depth, path, root, nullable };
+  const place = { name, required: required && !nullable, depth, path, root, nullable, compact };
   if ("const" in whole) return constant(whole.const);
   if (members.length > 1) {
     if (members.every((each) => "const" in each || each.enum)) {
@@ -57,14 +57,14 @@ function framed(schema, place, input, { check = false } = {}) {
   const id = `field-${++made}`;
   input.id = id;
   const wrong = make("span", { className: "wrong", hidden: true, id: `${id}-wrong` });
-  const about = schema.description ? make("span", { className: "about", id: `${id}-about` }, schema.description) : null;
+  const about = schema.description ? make("span", { className: "about", id: `${id}-about` }, ...prose(schema.description)) : null;
   input.setAttribute("aria-describedby", [about && about.id, wrong.id].filter(Boolean).join(" "));
   if (place.required && !check) input.setAttribute("aria-required", "true");
   const label = place.name === ""
     ? null
     : make("label", { htmlFor: id }, words(place.name), place.required && !check ? make("span", { className: "need", title: "required" }, " *") : "");
   if (!label) input.setAttribute("aria-label", schema.title ?? "Value");
-  const element = make("div", { className: check ? "field check" : "field" }, ...(check ? [input, label] : [label, input]), about, wrong);
+  const element = make("div", { className: check ? "field check" : "field", title: place.compact ? schema.description : undefined }, ...(check ? [input, label] : [label, input]), about, wrong);
   const complain = (message) => {
     wrong.textContent = message ?? "";
     wrong.hidden = !message;
@@ -334,7 +334,7 @@ function group(schema, place, ...children) {
     wrong.textContent = message ?? "";
     wrong.hidden = !message;
   };
-  const about = schema.description ? make("span", { className: "about" }, schema.description) : null;
+  const about = schema.description ? make("span", { className: "about" }, ...prose(schema.description)) : null;
   if (place.name === "" && place.depth === 0) return { element: make("div", { className: "fields" }, ...children, wrong), complain };
   const element = make("fieldset", {}, place.name === "" ? null : make("legend", {}, words(place.name)), about, make("div", { className: "fields" }, ...children), wrong);
   return { element, complain };
@@ -348,7 +348,7 @@ function object(schema, place) {
   const behind = [];
   const needed = new Set(schema.required ?? []);
   for (const [name, member] of Object.entries(schema.properties)) {
-    const part = field(member, place.root, { name, required: needed.has(name), depth: place.depth + 1, path: [...place.path, name] });
+    const part = field(member, place.root, { name, required: needed.has(name), depth: place.depth + 1, path: [...place.path, name], compact: place.compact });
     parts[name] = part;
     if (part.isConstant) continue;
     const whole = resolve(member, place.root);
@@ -412,7 +412,7 @@ function union(members, about, place) {
     const member = members[Number(kind.value)];
     const chosen = kind.value !== "" && member;
     self.parts = chosen ? [field(member, place.root, { name: "", required: true, depth: place.depth === 0 ? 0 : place.depth + 1, path: place.path })] : [];
-    notes.textContent = chosen && member.description ? member.description.split("\n\n")[0] : "";
+    notes.replaceChildren(...prose((chosen && member.description?.split("\n\n")[0]) || ""));
     inside.replaceChildren(...self.parts.map((part) => part.element));
   };
   self.choose = (at) => { kind.value = at; show(); };

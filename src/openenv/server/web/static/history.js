@@ -12,6 +12,7 @@ export class History {
     this.turns = [];
     this.results = new Map();
     this.totals = new Map();
+    new ResizeObserver(() => this.drawn()).observe(plot);
   }
 
   load(turns) {
@@ -35,7 +36,7 @@ export class History {
   }
 
   row(turn) {
-    const what = make("button", { type: "button" }, summary(turn));
+    const what = make("button", { type: "button" }, summary(turn), turn.label ? make("span", { className: "about" }, ` ${turn.label}`) : null);
     const row = make("tr", {},
       make("td", {}, turn.error === undefined ? String(turn.step) : "–"),
       make("td", {}, new Date(turn.at).toLocaleTimeString()),
@@ -65,7 +66,7 @@ export class History {
       this.plot.replaceChildren();
       return;
     }
-    this.plot.replaceChildren(chart(steps), make("div", { className: "key" }, make("span", {}, "Reward of each step"), make("span", { className: "sum" }, "Total")));
+    this.plot.replaceChildren(chart(steps, Math.max(this.plot.clientWidth, 200)), make("div", { className: "key" }, make("span", {}, "Reward of each step"), make("span", { className: "sum" }, "Total")));
   }
 }
 
@@ -78,7 +79,7 @@ function separator(turn) {
 export function signed(reward) {
   if (reward === null || reward === undefined) return "";
   const value = Number(reward);
-  const said = make("span", { className: value > 0 ? "good" : value < 0 ? "bad" : "" }, value > 0 ? `+${asNumber(value)}` : asNumber(value).replace("-", "−"));
+  const said = make("span", { className: value > 0 ? "good" : value < 0 ? "bad" : "" }, value > 0 ? `+${asNumber(value)}` : asNumber(value));
   return said;
 }
 
@@ -99,20 +100,20 @@ function said(value) {
   return text.length > 160 ? `${text.slice(0, 157)}…` : text;
 }
 
-function chart(steps) {
-  const [width, height, left, right, top, bottom] = [640, 130, 44, 8, 10, 18];
+function chart(steps, width) {
+  const [height, left, right, top, bottom] = [130, 44, 8, 10, 18];
   const rewards = steps.map((turn) => Number(turn.reward) || 0);
   const totals = rewards.map((sum => (reward) => (sum += reward))(0));
   const least = Math.min(0, ...rewards, ...totals);
-  const most = Math.max(0, ...rewards, ...totals);
-  const span = most - least || 1;
+  const most = Math.max(least < 0 ? 0 : 1e-9, ...rewards, ...totals);
+  const span = most - least;
   const y = (value) => top + ((most - value) / span) * (height - top - bottom);
   const step = (width - left - right) / steps.length;
   const x = (at) => left + step * (at + 0.5);
   const thick = Math.min(Math.max(step * 0.6, 1), 26);
-  const svg = draw("svg", { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", role: "img", "aria-label": `Rewards of ${steps.length} steps, ${asNumber(totals.at(-1))} in total` });
+  const svg = draw("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `Rewards of ${steps.length} steps, ${asNumber(totals.at(-1))} in total` });
   const style = { fill: "var(--soft)", "font-size": 11, "text-anchor": "end" };
-  for (const value of new Set([least, 0, most])) {
+  for (const value of new Set([least, 0, most === 1e-9 ? 0 : most])) {
     svg.append(draw("line", { x1: left, x2: width - right, y1: y(value), y2: y(value), stroke: "var(--line)" }), draw("text", { x: left - 6, y: y(value) + 4, ...style }, asNumber(value)));
   }
   rewards.forEach((reward, at) => {

@@ -5,17 +5,18 @@ import { decoded, isPicture, painted, picture, pictureType } from "./pictures.js
 import { choices, resolve } from "./schema.js";
 
 const FACT = 60; // characters of a text that is shown among the figures
+const FEW = 24; // numbers that are shown without being asked for
 const MANY = 400; // values of a list that are shown
 const LARGEST_BOARD = 40;
 const TOLD_ELSEWHERE = new Set(["done", "reward"]);
 
 /** An observation: what there is to look at first, figures then, what is empty in one line at the end. */
-export function observation(value, schema, root, before) {
+export function observation(value, schema, root, { before = null, without = [] } = {}) {
   if (typeof value !== "object" || value === null) return make("div", { className: "shown" }, shown(value, "Observation"));
   const properties = propertiesOf(schema, root, value);
   const [seen, facts, read, empty] = [[], [], [], []];
   for (const [name, member] of Object.entries(value)) {
-    if (TOLD_ELSEWHERE.has(name)) continue;
+    if (TOLD_ELSEWHERE.has(name) || without.includes(name)) continue;
     if (isEmpty(member)) {
       if (name !== "metadata") empty.push(name);
       continue;
@@ -120,7 +121,8 @@ function list(value, label) {
 const rest = (length) => (length > MANY ? make("span", { className: "about" }, `and ${(length - MANY).toLocaleString()} more`) : null);
 
 function numbers(values, length) {
-  return make("div", { className: "numbers" }, values.map(asNumber).join("  "), rest(length));
+  const all = make("div", { className: "numbers" }, values.map(asNumber).join("  "), rest(length));
+  return length > FEW ? make("details", {}, make("summary", {}, `${length.toLocaleString()} numbers`), all) : all;
 }
 
 const isCell = (cell) => typeof cell === "number" || typeof cell === "boolean" || cell === null || (typeof cell === "string" && cell.length <= 12);

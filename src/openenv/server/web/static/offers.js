@@ -11,16 +11,20 @@ export class Offers {
   constructor(schema) {
     this.schema = schema;
     this.names = null;
+    this.fields = [];
   }
 
   /** Return labels, each with its action, or with a field and its value. */
   of(observation, told) {
+    this.fields = [];
     if (told?.actions?.length) return told.actions;
     if (typeof observation !== "object" || observation === null) return [];
     const list = LISTS.map((name) => observation[name]).find((found) => Array.isArray(found) && found.length);
     if (!list) return [];
     const named = NAMES.map((name) => observation[name]).find((found) => Array.isArray(found) && found.length === list.length);
     if (named) this.names = named;
+    const said = new Set([list, named]);
+    this.fields = Object.keys(observation).filter((name) => said.has(observation[name])); // the buttons say it
     const names = named ?? (this.names?.length === list.length && list.every((each, at) => each === at) ? this.names : null);
     return list.slice(0, MOST).flatMap((value, at) => {
       const offer = this.offer(value);
