@@ -159,6 +159,11 @@ class Visit:
         if self._session is not None:
             self._session.end()
 
+    @property
+    def session(self) -> Session | None:
+        """Its session, if there is one at present."""
+        return self._session
+
     # --- what came of it ---------------------------------------------------------------------------------
 
     def _open(self) -> Session:
@@ -225,6 +230,8 @@ class Visit:
     def _session_ended(self, reason: RequestError) -> None:
         self._session = None
         self._running = ""
+        if not self.listeners:
+            self._visits.forget(self)
         if reason is not CLOSED:
             self._tell({"type": "ended", "error": reason.to_wire()})
 
@@ -241,11 +248,15 @@ class Visits:
     Args:
         context: The server.
         grace_s: Seconds that a visit lasts after its page is gone.
+
+    Attributes:
+        loop: The server's event loop, once somebody has come.
     """
 
     def __init__(self, context: ServerContext, grace_s: float = GRACE_S) -> None:
         self.context = context
         self.grace_s = grace_s
+        self.loop: asyncio.AbstractEventLoop | None = None
         self._visits: dict[str, Visit] = {}
         self._leaving: dict[str, asyncio.TimerHandle] = {}
 
@@ -256,10 +267,7 @@ class Visits:
             visitor: What the page was told its visit is; None for a new one.
             tell: Called with what is said to the page, a frame at a time.
         """
-        visit = self._visits.get(visitor or "")
-        if visit is None:
-            visit = Visit(self)
-            self._visits[visit.id] = visit
+        visit = self._visits.get(visitor or "") or self._new()
         leaving = self._leaving.pop(visit.id, None)
         if leaving is not None:
             leaving.cancel()
@@ -274,9 +282,26 @@ class Visits:
             loop = asyncio.get_running_loop()
             self._leaving[visit.id] = loop.call_later(self.grace_s, self._end, visit)
 
-    def find(self, visitor: str | None) -> Visit | None:
-        """Return a visit that there is."""
-        return self._visits.get(visitor or "")
+    def of(self, visitor: str | None, stranger: str) -> Visit:
+        """Return the visit that somebody belongs to who has no socket.
+
+        Args:
+            visitor: The id of a visit, if they say one.
+            stranger: What they are called otherwise: such a visit lasts as long as its session.
+        """
+        name = f"stranger {stranger}"
+        return self._visits.get(visitor or "") or self._visits.get(name) or self._new(name)
+
+    def forget(self, visit: Visit) -> None:
+        """A visit that nobody looks at has no session any more."""
+        self._visits.pop(visit.id, None)
+
+    def _new(self, name: str | None = None) -> Visit:
+        self.loop = asyncio.get_running_loop()
+        visit = Visit(self)
+        visit.id = name or visit.id
+        self._visits[visit.id] = visit
+        return visit
 
     def open(self, on_end: Callable[[RequestError], None]) -> Session:
         """Open a session for a visitor. Those who have left make room.
@@ -296,7 +321,7 @@ class Visits:
 
     def _end(self, visit: Visit) -> None:
         self._leaving.pop(visit.id, None)
-        self._visits.pop(visit.id, None)
+        self.forget(visit)
         visit.end()
 
 

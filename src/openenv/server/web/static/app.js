@@ -4,7 +4,7 @@ import { snippet, snippets } from "./code.js";
 import { asNumber, find, make } from "./dom.js";
 import { WrongValue, clear, complain, field } from "./form.js";
 import { History, signed } from "./history.js";
-import { observation, view } from "./observe.js";
+import { isDrawn, observation, view } from "./observe.js";
 import { Offers } from "./offers.js";
 import { Socket } from "./socket.js";
 import { addTabs, setTheme } from "./tabs.js";
@@ -21,7 +21,7 @@ class Page {
     this.history = new History(find("history"), find("plot"), (...chosen) => this.lookBack(...chosen));
     this.result = null;
     this.before = null;
-    this.told = {};
+    this.told = this.drawing = {};
     this.offered = [];
     this.running = "";
     this.connected = false;
@@ -147,7 +147,7 @@ class Page {
     this.told = told ?? {};
     if (result) this.show(result, null);
     this.showState(state);
-    this.tellView(this.told);
+    if (result) this.tellView(this.told);
     this.figures();
     this.busy();
   }
@@ -172,6 +172,7 @@ class Page {
     if (turn.verb === "step" && this.label) turn.label = this.label;
     this.label = null;
     this.history.add(turn, result);
+    if (turn.verb === "reset") find("reset-details").open = false;
     this.before = turn.verb === "step" ? this.result?.observation : null;
     this.result = result;
     this.told = {};
@@ -206,7 +207,7 @@ class Page {
 
   heard_view({ data }) {
     this.told = data ?? {};
-    this.tellView(this.told);
+    if (this.result) this.tellView(this.told);
   }
 
   linked(up, why) {
@@ -231,7 +232,7 @@ class Page {
   show(result, before) {
     const schema = this.about.schemas.observation;
     this.offer();
-    find("observation").replaceChildren(observation(result.observation, schema, schema, { before, without: this.offers.fields }));
+    find("observation").replaceChildren(observation(result.observation, schema, schema, { before, without: this.offers.fields, drawn: isDrawn(this.drawing) }));
     const warnings = result.info?.warnings ?? result.metadata?.warnings ?? [];
     if (warnings.length) find("observation").prepend(make("p", { className: "notice" }, warnings.join("\n")));
   }
@@ -249,8 +250,11 @@ class Page {
   }
 
   tellView(told) {
-    find("view").replaceChildren(...view(told), ...(told.problems ?? []).map((each) => make("p", { className: "mistake" }, each)));
-    if (told.actions) this.offer();
+    const first = isDrawn(told) !== isDrawn(this.drawing);
+    this.drawing = told;
+    view(find("view"), told);
+    find("problems").replaceChildren(...(told.problems ?? []).map((each) => make("p", { className: "mistake" }, each)));
+    if (told.actions || first) this.show(this.result, this.before);
   }
 
   showState(state) {

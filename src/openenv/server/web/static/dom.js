@@ -27,6 +27,7 @@ export const find = (id) => document.getElementById(id);
 /** A number as people read it: six digits, a real minus. */
 export function asNumber(value) {
   if (typeof value !== "number") return String(value);
+  if (Number.isInteger(value) && Math.abs(value) >= 1e5 && Math.abs(value) < 1e15) return value.toLocaleString("en").replace("-", "−");
   return String(Number.isInteger(value) ? value : Number(value.toPrecision(6))).replace("-", "−");
 }
 
@@ -36,6 +37,6 @@ export function prose(text) {
 }
 
 export function words(name) {
-  const spaced = String(name).replaceAll("_", " ").replace(/([a-z])([A-Z])/g, "$1 $2");
+  const spaced = String(name).replaceAll("_", " ").replace(/([a-z0-9])([A-Z][a-z])/g, "$1 $2");
   return spaced.charAt(0).toUpperCase() + spaced.slice(1);
 }

@@ -42,7 +42,7 @@ export class History {
       make("td", {}, new Date(turn.at).toLocaleTimeString()),
       make("td", { className: "what" }, what, turn.error === undefined ? null : make("span", { className: "error" }, turn.error)),
       make("td", { className: "number" }, signed(turn.reward)),
-      make("td", { className: "number" }, turn.error === undefined ? asNumber(turn.total) : ""),
+      make("td", { className: "number" }, turn.error === undefined && turn.verb === "step" ? asNumber(turn.total) : ""),
       make("td", { className: "number" }, turn.ms >= 100 ? Math.round(turn.ms).toLocaleString() : String(turn.ms)));
     row.addEventListener("click", () => {
       if (this.results.has(turn.turn)) this.choose(turn, this.results.get(turn.turn), row);
@@ -62,7 +62,7 @@ export class History {
   drawn() {
     const episode = this.latest?.episode;
     const steps = this.turns.filter((turn) => turn.episode === episode && turn.verb === "step" && turn.error === undefined);
-    if (steps.length === 0) {
+    if (steps.every((turn) => turn.reward === null)) {
       this.plot.replaceChildren();
       return;
     }
@@ -101,7 +101,8 @@ function said(value) {
 }
 
 function chart(steps, width) {
-  const [height, left, right, top, bottom] = [130, 44, 8, 10, 18];
+  const flat = steps.every((turn) => !Number(turn.reward));
+  const [height, left, right, top, bottom] = [flat ? 44 : 130, 44, 8, 10, 18];
   const rewards = steps.map((turn) => Number(turn.reward) || 0);
   const totals = rewards.map((sum => (reward) => (sum += reward))(0));
   const least = Math.min(0, ...rewards, ...totals);

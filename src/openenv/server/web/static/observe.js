@@ -1,7 +1,7 @@
 // Any value as people like to see it: pictures, boards, tables, text, figures.
 
 import { asNumber, make, words } from "./dom.js";
-import { decoded, isPicture, painted, picture, pictureType } from "./pictures.js";
+import { decoded, isPicture, painted, picture, pictureType, typeName } from "./pictures.js";
 import { choices, resolve } from "./schema.js";
 
 const FACT = 60; // characters of a text that is shown among the figures
@@ -11,7 +11,7 @@ const LARGEST_BOARD = 40;
 const TOLD_ELSEWHERE = new Set(["done", "reward"]);
 
 /** An observation: what there is to look at first, figures then, what is empty in one line at the end. */
-export function observation(value, schema, root, { before = null, without = [] } = {}) {
+export function observation(value, schema, root, { before = null, without = [], drawn = false } = {}) {
   if (typeof value !== "object" || value === null) return make("div", { className: "shown" }, shown(value, "Observation"));
   const properties = propertiesOf(schema, root, value);
   const [seen, facts, read, empty] = [[], [], [], []];
@@ -28,8 +28,10 @@ export function observation(value, schema, root, { before = null, without = [] }
       facts.push(make("div", { title: about, className: isNew ? "changed" : "" }, make("dt", {}, words(name)), make("dd", {}, fact)));
       continue;
     }
-    const block = make("div", { className: isNew ? "block changed" : "block", title: about }, make("span", { className: "name" }, words(name)), shown(member, words(name)));
-    (isVisual(block) ? seen : read).push(block);
+    const content = shown(member, words(name));
+    const visual = isVisual(content);
+    const inside = visual && drawn ? [make("details", {}, make("summary", {}, words(name)), content)] : [make("span", { className: "name" }, words(name)), content];
+    (visual && !drawn ? seen : read).push(make("div", { className: isNew ? "block changed" : "block", title: about }, ...inside));
   }
   const list = facts.length ? make("dl", { className: "facts" }, ...facts) : null;
   const rest = empty.length ? make("p", { className: "about" }, `Empty: ${empty.map(words).join(", ")}`) : null;
@@ -43,7 +45,8 @@ function propertiesOf(schema, root, value) {
   return (found ?? members[0]).properties ?? {};
 }
 
-const isVisual = (block) => Boolean(block.querySelector("img, canvas, table.grid, pre.board"));
+const VISUAL = "img, canvas, table.grid, pre.board";
+const isVisual = (element) => element.matches(VISUAL) || Boolean(element.querySelector(VISUAL));
 
 function isEmpty(value) {
   if (value === null || value === undefined || value === "") return true;
@@ -93,7 +96,7 @@ function bytes(base64, label) {
 
 function array(tag, label) {
   const values = decoded(tag);
-  const kind = `${tag.dtype} array of shape (${tag.shape.join(", ")})`;
+  const kind = `${typeName(tag.dtype)} array of shape (${tag.shape.join(", ")})`;
   if (!values) return make("span", {}, kind);
   if (isPicture(tag.shape, tag.dtype)) return painted(values, tag.shape, label);
   if (tag.shape.length === 2 && Math.max(...tag.shape) <= LARGEST_BOARD) {
@@ -112,8 +115,8 @@ function list(value, label) {
   }
   if (isPixels(value)) return painted(value.flat(2), [value.length, value[0].length, value[0][0].length], label);
   if (value.every(isRecord) && sameKeys(value)) return table(value);
-  if (value.every((each) => asFact(each) !== null)) {
-    return make("div", { className: "chips" }, ...value.slice(0, MANY).map((each) => make("span", { className: "chip" }, asFact(each))), rest(value.length));
+  if (value.every((each) => each === null || asFact(each) !== null)) {
+    return make("div", { className: "chips" }, ...value.slice(0, MANY).map((each) => make("span", { className: "chip" }, asFact(each) ?? "–")), rest(value.length));
   }
   return make("div", { className: "fields" }, ...value.slice(0, MANY).map((each) => shown(each, label)), rest(value.length));
 }
@@ -155,7 +158,15 @@ function table(records) {
     make("tbody", {}, ...records.slice(0, MANY).map((each) => make("tr", {}, ...names.map((name) => make("td", {}, shown(each[name], name))))))));
 }
 
+function depth(value) {
+  return typeof value === "object" && value !== null ? 1 + Math.max(0, ...Object.values(value).map(depth)) : 0;
+}
+
 function members(value) {
+  if (depth(value) > 3) { // too deep for figures
+    const code = JSON.stringify(value, null, 2);
+    return make("details", { open: code.length < 600 }, make("summary", {}, "As JSON"), make("pre", { tabIndex: 0 }, code));
+  }
   const entries = Object.entries(value);
   const facts = entries.filter(([, member]) => asFact(member) !== null);
   const others = entries.filter(([, member]) => asFact(member) === null);
@@ -164,16 +175,40 @@ function members(value) {
     ...others.map(([name, member]) => make("div", { className: "block" }, make("span", { className: "name" }, words(name)), shown(member, words(name)))));
 }
 
-/** What `render_web` has returned. Its HTML is the environment's: no script in it runs, and it is nobody's page. */
-export function view(told) {
-  if (told.image) return [picture(told.image, "What the environment draws")];
-  if (told.text) return [text(told.text, "What the environment draws")];
-  if (!told.html) return [];
+const PAPER = "body{margin:8px;width:fit-content;max-width:calc(100vw - 16px);font:15px/1.5 system-ui,sans-serif;color:#111}img,svg{max-width:100%;height:auto}img{min-width:min(100%,320px)}";
+
+/** Whether `render_web` has drawn anything. */
+export const isDrawn = (told) => Boolean(told?.image || told?.text || told?.html);
+
+/** Show what `render_web` has returned. Its HTML is the environment's: in its frame no script runs, whatever it says. */
+export function view(place, told) {
+  if (told.html) drawHtml(place, told.html);
+  else if (told.image) place.replaceChildren(picture(told.image, "What the environment draws"));
+  else if (told.text) place.replaceChildren(text(told.text, "What the environment draws"));
+  else place.replaceChildren();
+}
+
+function drawHtml(place, html) {
+  const old = place.querySelector("iframe");
+  if (old?.contentDocument?.body) {
+    old.contentDocument.body.innerHTML = html; // in the same frame, so that nothing flickers from step to step
+    fit(old);
+    return;
+  }
   const frame = make("iframe", { title: "What the environment draws", sandbox: "allow-same-origin" });
-  frame.srcdoc = `<!doctype html><meta charset="utf-8"><style>body{margin:8px;font:15px/1.5 system-ui,sans-serif}img,svg{max-width:100%;height:auto}img{min-width:min(100%,320px)}</style>${told.html}`;
-  frame.addEventListener("load", () => {
-    const inside = frame.contentDocument?.documentElement;
-    if (inside) frame.style.height = `${Math.min(Math.max(inside.scrollHeight + 4, 60), 900)}px`;
-  });
-  return [frame];
+  frame.srcdoc = `<!doctype html><meta charset="utf-8"><style>${PAPER}</style><body>${html}`;
+  frame.addEventListener("load", () => fit(frame));
+  place.replaceChildren(frame);
+}
+
+function fit(frame) {
+  const body = frame.contentDocument?.body;
+  if (!body) return;
+  const measure = () => {
+    frame.style.width = "100%"; // what it takes is known where there is room
+    frame.style.width = `min(100%, ${Math.max(body.scrollWidth, body.offsetWidth) + 18}px)`;
+    frame.style.height = `${Math.min(Math.max(body.offsetHeight + 18, 40), 1000)}px`;
+  };
+  measure();
+  for (const image of body.querySelectorAll("img")) if (!image.complete) image.addEventListener("load", measure);
 }

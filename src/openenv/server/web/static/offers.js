@@ -7,11 +7,20 @@ const LISTS = ["legal_actions", "legal_moves", "available_actions", "valid_actio
 const NAMES = ["action_names", "action_strings", "legal_action_names", "legal_action_strings", "legal_actions_text"];
 const MOST = 300;
 
+/** The actions of a space that an observation has told as a JSON Schema, if they are few. */
+function elements(space) {
+  const { type, minimum, maximum } = space ?? {};
+  if (Array.isArray(space?.enum)) return space.enum;
+  const few = type === "integer" && maximum - minimum < MOST;
+  return few ? Array.from({ length: maximum - minimum + 1 }, (_, at) => minimum + at) : null;
+}
+
 export class Offers {
   constructor(schema) {
     this.schema = schema;
     this.names = null;
     this.fields = [];
+    this.space = null;
   }
 
   /** Return labels, each with its action, or with a field and its value. */
@@ -19,7 +28,8 @@ export class Offers {
     this.fields = [];
     if (told?.actions?.length) return told.actions;
     if (typeof observation !== "object" || observation === null) return [];
-    const list = LISTS.map((name) => observation[name]).find((found) => Array.isArray(found) && found.length);
+    this.space = observation.action_space ?? this.space;
+    const list = LISTS.map((name) => observation[name]).find((found) => Array.isArray(found) && found.length) ?? elements(this.space);
     if (!list) return [];
     const named = NAMES.map((name) => observation[name]).find((found) => Array.isArray(found) && found.length === list.length);
     if (named) this.names = named;

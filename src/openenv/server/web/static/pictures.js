@@ -10,6 +10,12 @@ const TYPES = {
   u8: BigUint64Array, i8: BigInt64Array, f4: Float32Array, f8: Float64Array,
 };
 
+/** NumPy's own name of a dtype: `float32` for `<f4`. */
+export function typeName(dtype) {
+  const [, kind, size] = /^[<>|=]?([biuf])(\d)$/.exec(dtype) ?? [];
+  return kind === "b" ? "bool" : kind ? `${{ i: "int", u: "uint", f: "float" }[kind]}${size * 8}` : String(dtype);
+}
+
 export function pictureType(base64) {
   return MAGIC.find(([magic]) => base64.startsWith(magic))?.[1];
 }

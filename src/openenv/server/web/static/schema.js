@@ -62,6 +62,7 @@ export function takes(schema, root, value) {
   return choices(resolve(schema, root), root).members.some((member) => {
     if (member.enum) return member.enum.includes(value);
     if ("const" in member) return false;
+    if (!member.type && !member.properties) return true;
     if (typeof value === "number") return member.type === "number" || (member.type === "integer" && Number.isInteger(value));
     if (typeof value === "boolean") return member.type === "boolean";
     return typeof value === "string" && member.type === "string" && !isBytes(member);
