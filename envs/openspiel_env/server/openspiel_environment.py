@@ -23,10 +23,16 @@ from .view import View
 
 SIMULATIONS = 100
 MOST_SIMULATIONS = 10_000
-SUGGESTED = (
-    "catch cliff_walking tic_tac_toe connect_four kuhn_poker leduc_poker blackjack 2048 breakthrough chess go "
-    "liars_dice othello hex"
-).split()
+SUGGESTED = [
+    "catch",
+    "cliff_walking",
+    "tic_tac_toe",
+    "connect_four",
+    "kuhn_poker",
+    "leduc_poker",
+    "blackjack",
+    "2048",
+]
 """Games that the web page suggests; any other can be typed."""
 
 CHANCE, TERMINAL = int(pyspiel.PlayerId.CHANCE), int(pyspiel.PlayerId.TERMINAL)

@@ -1,7 +1,7 @@
 """What an environment shows people of an observation, by `render_web` and `web_actions`.
 
-The environment may be in another process than whoever shows it, so all of it is plain values, and a hook that fails is
-told in words: playing goes on without it.
+The environment may be in another process than whoever shows it, so all of it is plain values. A hook that fails is
+told of in words: playing goes on without it.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def view_of(environment: Any, observation: Any) -> Any:
         observation: What it has just returned.
 
     Returns:
-        A dictionary with one of `html`, `text` and `image` (an address that holds the data), `actions` (dictionaries
-        of `label` and `action`), and `problems`, what went wrong in words; each where there is something.
+        A dictionary, with what there is of: `html`, `text` or `image` (an address that holds the data); `actions`
+        (dictionaries of `label` and `action`); `problems`, what went wrong in words.
     """
     returned = [_called(getattr(environment, hook, None), observation) for hook in HOOKS]
     return _later(returned) if any(map(inspect.isawaitable, returned)) else _view(returned)

@@ -63,9 +63,7 @@ async def ask(session: Session, message: Any) -> Reply:
 
 
 def _reset(session: Session, data: m.ResetRequest, reply: OnReply, progress: Tell | None) -> None:
-    session.reset(
-        reply, seed=data.seed, episode_id=data.episode_id, options=data.model_extra, progress=progress
-    )
+    session.reset(reply, seed=data.seed, episode_id=data.episode_id, options=data.model_extra, progress=progress)
 
 
 def _ask_peer(session: Session, request: dict[str, Any], reply: OnReply) -> None:

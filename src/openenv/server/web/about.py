@@ -64,7 +64,12 @@ def reset_schema(factory: Any) -> dict[str, Any]:
         return {**_BY_NAME, "additionalProperties": True}
     try:
         schema = Signature(getattr(cls, Shape.of(cls).reset_name), skip=1).input_schema
-    except (ConfigurationError, TypeError, ValueError, NameError):  # an annotation that only a type checker can read
+    except (
+        ConfigurationError,
+        TypeError,
+        ValueError,
+        NameError,
+    ):  # an annotation that only a type checker can read
         return {**_BY_NAME, "additionalProperties": True}
     is_open = schema.get("additionalProperties", True)
     known: Any = _BY_NAME["properties"]
@@ -72,7 +77,11 @@ def reset_schema(factory: Any) -> dict[str, Any]:
     always = {name: schema["properties"].get(name, each) for name, each in known.items()}
     if is_open is False:
         always = {name: each for name, each in always.items() if name in schema["properties"]}
-    return {**schema, "properties": {**own, **always}, "additionalProperties": is_open}  # what is its own comes first
+    return {
+        **schema,
+        "properties": {**own, **always},
+        "additionalProperties": is_open,
+    }  # what is its own comes first
 
 
 def _class_of(factory: Any) -> type | None:

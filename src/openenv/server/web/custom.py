@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("openenv.server")
 
 CONTENT_POLICY = (
-    "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; connect-src 'self' blob: data:; object-src 'none'"
+    "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; "
+    "connect-src 'self' blob: data:; object-src 'none'"
 )
-
 _MISSING = """<!doctype html><meta charset="utf-8"><title>No Gradio</title>
 <p style="font: 16px system-ui; margin: 2em">This tab is built with Gradio, which is not installed here:
 <code>pip install 'openenv[web]'</code></p>"""

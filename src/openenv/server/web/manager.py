@@ -87,7 +87,8 @@ class WebInterfaceManager:
             if reply.error is not None:
                 raise reply.error
             if visit.session is not None:
-                await ask(visit.session, m.WSStateMessage(type="state"))  # after the visit's own, so that it is known
+                # The visit has asked for it before, so it knows the state when this is answered.
+                await ask(visit.session, m.WSStateMessage(type="state"))
             return dict(values.loads(reply.data))
 
         return asked()
@@ -145,7 +146,7 @@ def _plain(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any
         if "$ref" in schema:
             schema = {**definitions.get(schema["$ref"].rpartition("/")[2], {}), **_beside(schema, "$ref")}
         elif members:
-            first = next((each for each in members if each.get("type") != "null"), {})
+            first: dict[str, Any] = next((each for each in members if each.get("type") != "null"), {})
             schema = {**_beside(schema, "anyOf", "oneOf", "discriminator"), **first}
         else:
             return schema

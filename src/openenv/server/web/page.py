@@ -203,4 +203,3 @@ class _Link:
         with contextlib.suppress(*_GONE):  # the reader hears of it
             while True:
                 await self._websocket.send_text((await self._outbox.get()).decode())
-

@@ -1,4 +1,4 @@
-"""How a tab of Gradio looks: like the page, in the fonts of the system. Importing it imports Gradio at first use."""
+"""How a tab of Gradio looks: like the page, in the fonts of the system. Gradio is imported at first use."""
 
 from __future__ import annotations
 

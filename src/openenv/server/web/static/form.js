@@ -348,12 +348,13 @@ function object(schema, place) {
   const behind = [];
   const needed = new Set(schema.required ?? []);
   for (const [name, member] of Object.entries(schema.properties)) {
+    if (name === "metadata" && place.depth === 0 && !needed.has(name)) continue; // every action has it, for programs
     const part = field(member, place.root, { name, required: needed.has(name), depth: place.depth + 1, path: [...place.path, name], compact: place.compact });
     parts[name] = part;
     if (part.isConstant) continue;
     const whole = resolve(member, place.root);
     const plain = whole.type === "boolean" || whole.enum;
-    const first = needed.has(name) || (name !== "metadata" && (plain || needed.size === 0));
+    const first = needed.has(name) || (plain || needed.size === 0);
     (first ? front : behind).push(part.element);
   }
   const more = behind.length ? make("details", {}, make("summary", {}, front.length ? "Optional" : "Settings"), make("div", { className: "fields" }, ...behind)) : null;

@@ -175,7 +175,7 @@ function members(value) {
     ...others.map(([name, member]) => make("div", { className: "block" }, make("span", { className: "name" }, words(name)), shown(member, words(name)))));
 }
 
-const PAPER = "body{margin:8px;width:fit-content;max-width:calc(100vw - 16px);font:15px/1.5 system-ui,sans-serif;color:#111}img,svg{max-width:100%;height:auto}img{min-width:min(100%,320px)}";
+const PAPER = "body{margin:8px;display:flow-root;width:fit-content;max-width:calc(100vw - 16px);font:15px/1.5 system-ui,sans-serif;color:#111}img,svg{max-width:100%;height:auto}img{min-width:min(100%,320px)}";
 
 /** Whether `render_web` has drawn anything. */
 export const isDrawn = (told) => Boolean(told?.image || told?.text || told?.html);
