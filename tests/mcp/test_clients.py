@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Callable
 from typing import Any
 
 import fastmcp
@@ -14,14 +13,8 @@ from tests.mcp.wire import call, initialize, initialized, post
 from tests.servers import Server
 
 from openenv.client import GenericEnvClient
-from openenv.mcp import CallToolAction, CallToolObservation, ListToolsAction, ListToolsObservation
-
-Shared = Callable[..., Server]
-
-SHOP = {
-    "action_cls": CallToolAction | ListToolsAction,
-    "observation_cls": CallToolObservation | ListToolsObservation,
-}
+from openenv.errors import ConfigurationError
+from openenv.mcp import tool
 
 
 def meta(result: Any) -> dict[str, Any]:
@@ -223,6 +216,15 @@ async def test_a_session_of_somebody_else_is_of_no_use_without_its_token(guessin
         assert (await trainer.state())["step_count"] == 1
 
 
+async def test_two_clients_with_one_session_id_are_one_client(guessing: Server):
+    async with httpx.AsyncClient(base_url=guessing.url) as one, httpx.AsyncClient(base_url=guessing.url) as other:
+        session = await initialized(one)
+        answers = await asyncio.gather(*(call(http, session, "ask", n) for n, http in enumerate((one, other) * 3)))
+        assert [answer["id"] for answer in answers] == [0, 1, 2, 3, 4, 5]
+        left = sorted(answer["result"]["structuredContent"]["tries_left"] for answer in answers)
+        assert left == [1, 2, 3, 4, 5, 6]
+
+
 async def test_a_hundred_clients_at_once_do_not_hear_of_one_another(serve):
     server = serve(Guessing, max_concurrent_envs=100)
 
@@ -244,3 +246,13 @@ async def _listening(server: Server) -> None:
     async with asyncio.timeout(15):
         while not server.on_loop(lambda: any(s.peer and s.peer.stream for s in server.manager.sessions())):
             await asyncio.sleep(0.01)
+
+
+def test_tools_that_nobody_would_see_are_refused_when_the_environment_is_served(serve):
+    class Forgetful(Guessing):
+        @tool
+        def peek(self) -> int:
+            return 1
+
+    with pytest.raises(ConfigurationError, match="MCPEnvironment"):
+        serve(Forgetful)
