@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 
 from openenv import values
@@ -76,22 +76,17 @@ class WebInterfaceManager:
             return await asking
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(asking, loop))
 
-    def _on_loop(
-        self, visitor: tuple[str | None, str], message: Any, sent: bytes
-    ) -> Coroutine[Any, Any, dict[str, Any]]:
-        async def asked() -> dict[str, Any]:
-            visit = self._visits.of(*visitor)
-            answered: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-            visit.ask(message, sent, lambda reply: None if answered.done() else answered.set_result(reply))
-            reply = await answered
-            if reply.error is not None:
-                raise reply.error
-            if visit.session is not None:
-                # The visit has asked for it before, so it knows the state when this is answered.
-                await ask(visit.session, m.WSStateMessage(type="state"))
-            return dict(values.loads(reply.data))
-
-        return asked()
+    async def _on_loop(self, visitor: tuple[str | None, str], message: Any, sent: bytes) -> dict[str, Any]:
+        visit = self._visits.of(*visitor)
+        answered: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        visit.ask(message, sent, lambda reply: None if answered.done() else answered.set_result(reply))
+        reply = await answered
+        if reply.error is not None:
+            raise reply.error
+        if visit.session is not None:
+            # The visit has asked for it before, so it knows the state when this is answered.
+            await ask(visit.session, m.WSStateMessage(type="state"))
+        return dict(values.loads(reply.data))
 
 
 def action_fields(schema: dict[str, Any]) -> list[dict[str, Any]]:

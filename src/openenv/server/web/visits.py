@@ -1,7 +1,7 @@
 """Visitors of the page: a session each, and what came of everything they did.
 
 A visit is one tab of a browser. Its session is opened when it is first needed, so that looking at the page takes
-nobody's place. It ends when the tab is closed: some seconds later, for a page that is loaded again is the same visit.
+nobody's place. It ends some seconds after the tab is closed, for a page that is loaded again is the same visit.
 What is said to the page is JSON made here; results of the environment pass through as the session encoded them.
 """
 
