@@ -1,8 +1,12 @@
-"""Old path of the theme of Gradio tabs; it lives in `openenv.server.web.theme`, and needs Gradio."""
+"""Old path of the theme of Gradio tabs; it lives in `openenv.server.web.theme`. The theme itself needs Gradio."""
 
-from openenv.server.web.theme import CSS, theme
+from typing import Any
 
-OPENENV_GRADIO_CSS = CSS
-OPENENV_GRADIO_THEME = theme()
+from openenv.server.web import theme
+from openenv.server.web.theme import OPENENV_GRADIO_CSS
 
-__all__ = ["OPENENV_GRADIO_CSS", "OPENENV_GRADIO_THEME"]
+__all__ = ["OPENENV_GRADIO_CSS"]
+
+
+def __getattr__(name: str) -> Any:
+    return getattr(theme, name)

@@ -87,9 +87,15 @@ def quick_start(name: str) -> str:
 
 
 def _options(mount: Callable[..., Any]) -> dict[str, Any]:
-    from openenv.server.web.theme import CSS, theme
+    from openenv.server.web.theme import OPENENV_GRADIO_CSS, theme
 
-    wanted = {"ssr_mode": False, "show_error": True, "theme": theme(), "css": CSS, "footer_links": []}
+    wanted = {
+        "ssr_mode": False,
+        "show_error": True,
+        "theme": theme(),
+        "css": OPENENV_GRADIO_CSS,
+        "footer_links": [],
+    }
     known = inspect.signature(mount).parameters
     return {name: value for name, value in wanted.items() if name in known}  # older ones know fewer
 

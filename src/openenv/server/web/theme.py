@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-CSS = ".gradio-container { max-width: 1500px !important; }"
+OPENENV_GRADIO_CSS = ".gradio-container { max-width: 1500px !important; }"
 """Style of the tab beside its theme."""
 
 _FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
@@ -23,3 +23,9 @@ def theme() -> Any:
         font=_FONT,
         font_mono=_MONO,
     )
+
+
+def __getattr__(name: str) -> Any:
+    if name == "OPENENV_GRADIO_THEME":
+        return theme()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
