@@ -55,13 +55,15 @@ export class Offers {
   /** Find the field that a legal action is the value of: a required one that takes it, before the others. */
   fieldFor(value) {
     const { members } = choices(resolve(this.schema, this.schema), this.schema);
+    const found = [];
     for (const [member, schema] of members.entries()) {
-      const needed = new Set(schema.required ?? []);
-      const fields = Object.entries(schema.properties ?? {})
-        .filter(([name, each]) => name !== "metadata" && takes(each, this.schema, value))
-        .sort(([a], [b]) => needed.has(b) - needed.has(a));
-      if (fields.length) return { field: fields[0][0], value, member };
+      const needed = schema.required ?? [];
+      for (const [name, each] of Object.entries(schema.properties ?? {})) {
+        if (name === "metadata" || !takes(each, this.schema, value)) continue;
+        const others = needed.filter((other) => other !== name).length; // they would be empty
+        found.push({ rank: (needed.includes(name) ? 0 : 1) + 2 * others, does: { field: name, value, member } });
+      }
     }
-    return null;
+    return found.sort((a, b) => a.rank - b.rank)[0]?.does ?? null;
   }
 }
