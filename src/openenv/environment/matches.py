@@ -18,6 +18,9 @@ from openenv.outcomes import Cause, Outcome
 
 logger = logging.getLogger("openenv.environment")
 
+REMIND_S = 10.0
+"""Seconds after which a client is told once more what it waits for, so that it does not give the server up."""
+
 MakeGame = Callable[[], Any]
 Tell = Callable[[str], None]
 
@@ -179,9 +182,10 @@ class Match:
         """Wait until all seats are taken and it is an agent's turn, or the game is over."""
         while not (self.is_over or agent in self.to_move):
             waiting = self._waiting[agent] = asyncio.get_running_loop().create_future()
-            self._seated[agent](self._what_is_missing())
             try:
-                await waiting
+                while not waiting.done():
+                    self._seated[agent](self._what_is_missing())
+                    await asyncio.wait((waiting,), timeout=REMIND_S)
             finally:
                 self._waiting.pop(agent, None)
 
