@@ -1,8 +1,10 @@
-"""Games of several agents: one in turn, one in which all move at once, one for a single agent, and some that fail."""
+"""Games of several agents: in turn, all at once, for a single agent, and one that fails."""
 
 import random
 from collections.abc import Mapping
 from typing import Literal
+
+from pydantic import Field
 
 from openenv.environment.multi_agent import MultiAgentGame, seats
 from openenv.errors import InvalidRequestError
@@ -17,7 +19,7 @@ class Mark(Action):
 
 class Board(Observation):
     squares: str = ""
-    legal: list[int] = []
+    legal: list[int] = Field(default_factory=list)
 
 
 class TicTacToe(MultiAgentGame[Mark, Board]):
@@ -55,27 +57,29 @@ class Throw(Action):
 
 
 class Hands(Observation):
-    last: dict[str, str] = {}
+    last: dict[str, str] = Field(default_factory=dict)
+
+
+BEATS = {"rock": "scissors", "paper": "rock", "scissors": "paper"}
 
 
 class RockPaperScissors(MultiAgentGame[Throw, Hands]):
     """All throw at once, three times."""
 
     agents = ("ann", "bob")
-    beats = {"rock": "scissors", "paper": "rock", "scissors": "paper"}
 
     def reset(self, seed: int | None = None) -> None:
         self.last, self.round = {}, 0
         self.rewards, self.truncated = {}, False
 
     def check(self, agent: str, action: Throw) -> None:
-        if action.hand not in self.beats:
+        if action.hand not in BEATS:
             raise InvalidRequestError(f"{agent} throws rock, paper or scissors")
 
     def step_all(self, actions: Mapping[str, Throw]) -> None:
         self.last = {agent: action.hand for agent, action in actions.items()}
         ann, bob = self.last["ann"], self.last["bob"]
-        won = (self.beats[ann] == bob) - (self.beats[bob] == ann)
+        won = (BEATS[ann] == bob) - (BEATS[bob] == ann)
         self.rewards = {"ann": float(won), "bob": float(-won)}
         self.round += 1
         self.truncated = self.round == 3
