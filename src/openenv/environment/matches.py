@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from openenv.environment.adapter import Signature
 from openenv.errors import ConfigurationError, InvalidRequestError
 from openenv.models import StepResult
 from openenv.outcomes import Cause, Outcome
@@ -135,6 +136,13 @@ class Match:
 
     def _set_up(self, seed: int | None, options: Mapping[str, Any]) -> Any:
         game = self._make()
+        taken = Signature.of(type(game).reset)
+        unknown = sorted(name for name in options if not taken.accepts(name))
+        if unknown:
+            raise InvalidRequestError(
+                f"{type(game).__name__}.reset() does not take {', '.join(unknown)}",
+                errors=[{"loc": [n], "msg": "not an option of this game", "type": "unexpected"} for n in unknown],
+            )
         game.reset(seed=seed, **options)
         return game
 

@@ -17,7 +17,6 @@ from weakref import WeakKeyDictionary
 
 from pydantic import Field
 
-from openenv.environment.adapter import Signature
 from openenv.environment.base import ActionT, Environment, ObservationT
 from openenv.environment.matches import Match, Table
 from openenv.errors import ConfigurationError, InvalidRequestError, NotResetError
@@ -167,7 +166,6 @@ class SeatEnvironment(Environment[ActionT, ObservationT, SeatState], Generic[Act
         for name, value in (("match", match), ("agent", agent)):
             if value is not None and not (isinstance(value, str) and 0 < len(value) <= _LONGEST_NAME):
                 raise InvalidRequestError(f"{name} is a name of 1 to {_LONGEST_NAME} characters, not {value!r:.50}")
-        self._refuse_unknown(options)
         self._match, self._agent = self._table().join(match, agent, seed, options, self._waits)
         return await self._turn(first=True)
 
@@ -229,16 +227,6 @@ class SeatEnvironment(Environment[ActionT, ObservationT, SeatState], Generic[Act
             table = self._tables[loop] = Table(type(self).game)
         return table
 
-    def _refuse_unknown(self, options: Mapping[str, Any]) -> None:
-        game = type(self).game
-        taken = Signature.of(getattr(game, "reset", MultiAgentGame.reset))
-        unknown = sorted(name for name in options if not taken.accepts(name))
-        if unknown:
-            raise InvalidRequestError(
-                f"{type(self).__name__}.reset() does not take {', '.join(unknown)}",
-                errors=[{"loc": [n], "msg": "not an option of this game", "type": "unexpected"} for n in unknown],
-            )
-
 
 _LONGEST_NAME = 200
 
@@ -249,8 +237,7 @@ def seats(game: Callable[[], MultiAgentGame[Any, Any]], action: Any = None, obse
     Two classes that were made of one game have nothing to do with one another.
 
     Args:
-        game: A subclass of `MultiAgentGame`, or a function that makes one. A function decides about its options
-            itself, and any are passed on to its games.
+        game: A subclass of `MultiAgentGame`, or a function without arguments that makes one.
         action: The action class or union; taken from the type arguments of the class if not given.
         observation: The observation class; likewise.
 
