@@ -26,6 +26,7 @@ NAMES = (
     "blocking_client",
     "clients_32",
     "vector_64",
+    "catch_64",
     "frame_84",
     "worker_ready",
     "provider_start",
@@ -37,6 +38,7 @@ NAMES = (
     "execution_start",
     "warm_pool",
     "coding_step",
+    "atari_pong",
     "tool_calls",
 )
 RESULTS = Path(__file__).with_name("RESULTS.md")

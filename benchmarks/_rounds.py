@@ -24,7 +24,7 @@ _PROGRAMS = _HERE / "trivial"
 _WARM_UP_S = 0.5
 _START_S = 30.0
 
-Environment = Literal["sync", "non-blocking", "async", "frames", "isolated"]
+Environment = Literal["sync", "non-blocking", "async", "frames", "isolated", "catch", "catch-in-words"]
 Face = Literal["async", "blocking", "vector"]
 _PEER_CLIENTS = 32  # what batched steps are set against
 
@@ -35,7 +35,7 @@ class Contestant:
 
     Attributes:
         side: Whose library both ends use; `socket` is no more than the WebSocket library.
-        environment: Which variant of the trivial environment.
+        environment: Which variant of the trivial environment; or catch of `openspiel_env`, with or without text.
         route: `own` is what `openenv serve` runs, `asgi` is uvicorn with its defaults.
         face: How the client is called; `vector` is all sessions by one call.
         clients: Clients in the one client process, each with a session of its own; or sessions of the vector.
@@ -79,7 +79,9 @@ class Contestant:
 
     @property
     def _style(self) -> str:
-        return "frames" if self.environment == "frames" else "hooks" if self.hooks else "plain"
+        if self.environment in ("frames", "catch", "catch-in-words"):
+            return self.environment
+        return "hooks" if self.hooks else "plain"
 
     @staticmethod
     def program(name: str) -> Path:

@@ -11,6 +11,8 @@ if variant == "frames":
     from frames import FrameEnvironment as Environment
     from frames import FrameObservation as Observation
     from frames import Look as Action
+elif variant.startswith("catch"):
+    from catch import Action, Environment, Observation
 else:
     from environment import ENVIRONMENTS
     from environment import TrivialAction as Action

@@ -1,6 +1,7 @@
 """Step an environment that does nothing: `client.py URL (async|blocking|vector) CLIENTS PROCESSES STYLE`.
 
-The style of the client class is `plain`, `hooks` or `frames`. A vector has a connection for each server process.
+The style of the client class is `plain`, `hooks` or `frames`; `catch` and `catch-in-words` are a game, in a vector
+only. A vector has a connection for each server process.
 Says `ready` when all clients have reset, and have had the right answer to a step.
 """
 
@@ -79,6 +80,11 @@ if style == "frames":
     from frames import Look, is_right
 
     action: Any = Look()
+elif style.startswith("catch"):
+    import catch
+
+    asyncio.run(catch.play(url, int(clients), text=style == "catch-in-words"))
+    sys.exit()
 else:
     from environment import CLIENTS, TrivialAction, is_right
 

@@ -35,6 +35,7 @@ __all__ = [
     "State",
     "Status",
     "StepResult",
+    "unchecked",
 ]
 
 if TYPE_CHECKING:
@@ -259,6 +260,32 @@ ObservationT_co = TypeVar("ObservationT_co", covariant=True)
 def _all_fields(cls: type[BaseModel]) -> set[str]:
     """Return the names of all fields: one set for all results, of which each has every field set."""
     return set(cls.model_fields)
+
+
+ModelT = TypeVar("ModelT", bound=Model)
+
+
+def unchecked(cls: type[ModelT], **fields: Any) -> ModelT:
+    """Build an observation of values that are right already, in a fraction of the time that its constructor takes.
+
+    For environments that are asked tens of thousands of times a second. Nothing is validated, converted or copied,
+    and nothing of the author's runs; what is wrong is first seen by the client.
+
+    Args:
+        cls: The class of a model without private attributes.
+        **fields: Its fields; those that are left out have their defaults.
+    """
+    self = _new(cls)
+    own = self.__dict__
+    own.update(fields)
+    if len(own) < len(_all_fields(cls)):
+        for name, field in cls.__pydantic_fields__.items():
+            if name not in own:
+                own[name] = field.get_default(call_default_factory=True, validated_data=own)
+    _set_fields_set(self, set(fields))
+    _set_extra(self, None)
+    _set_private(self, None)
+    return self
 
 
 class StepResult(Settled, Model, Generic[ObservationT_co]):

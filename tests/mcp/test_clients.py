@@ -223,6 +223,15 @@ async def test_a_session_of_somebody_else_is_of_no_use_without_its_token(guessin
         assert (await trainer.state())["step_count"] == 1
 
 
+async def test_two_clients_with_one_session_id_are_one_client(guessing: Server):
+    async with httpx.AsyncClient(base_url=guessing.url) as one, httpx.AsyncClient(base_url=guessing.url) as other:
+        session = await initialized(one)
+        answers = await asyncio.gather(*(call(http, session, "ask", n) for n, http in enumerate((one, other) * 3)))
+        assert [answer["id"] for answer in answers] == [0, 1, 2, 3, 4, 5]
+        left = sorted(answer["result"]["structuredContent"]["tries_left"] for answer in answers)
+        assert left == [1, 2, 3, 4, 5, 6]
+
+
 async def test_a_hundred_clients_at_once_do_not_hear_of_one_another(serve):
     server = serve(Guessing, max_concurrent_envs=100)
 

@@ -139,9 +139,10 @@ async def test_50_megabytes_come_through(odd):
 
 
 async def test_what_is_printed_before_a_message_and_between_messages_is_skipped(odd):
-    async with odd("noisy", call_timeout_s=0.5) as env:
+    async with odd("noisy") as env:
         await env.reset()
         assert (await env.step(call("say", text='{"jsonrpc": "2.0"}'))).observation.result == '{"jsonrpc": "2.0"}'
+        env.call_timeout_s = 0.05
         assert "no messages" in (await env.step(call("hang"))).observation.error.message
 
 

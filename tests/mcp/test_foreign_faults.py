@@ -70,8 +70,8 @@ async def test_secrets_are_not_in_the_errors(odd):
 
 async def test_a_server_that_never_answers_is_given_up_and_ended(odd, monkeypatch):
     monkeypatch.setattr(child, "GRACE_S", 0.1)
-    async with odd("mute", start_timeout_s=0.5) as env:
-        with pytest.raises(EnvironmentDiedError, match=r"did not answer initialize within 0.5 s[^$]*thinking"):
+    async with odd("mute", start_timeout_s=1.5) as env:
+        with pytest.raises(EnvironmentDiedError, match=r"did not answer initialize within 1.5 s[^$]*thinking"):
             await env.reset()
     assert not unforkable.reasons()
 

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from tests.toys import Add, Count
 
 import openenv.models
-from openenv.models import Action, EnvironmentMetadata, Observation, State, StepResult
+from openenv.models import Action, EnvironmentMetadata, Observation, State, StepResult, unchecked
 from openenv.protocol import client_codec, encoding
 
 REWARDS = [
@@ -140,6 +140,18 @@ def test_models_of_different_classes_are_different():
     assert Count(total=1) != {"total": 1}
     with pytest.raises(TypeError, match="unhashable"):
         hash(Count(total=1))
+
+
+def test_an_observation_of_right_values_can_be_built_unchecked():
+    made, usual = unchecked(Count, total=3, reward=1.0), Count(total=3, reward=1.0)
+    assert made == usual
+    assert made.model_fields_set == usual.model_fields_set
+    assert encoding.plain_observation(made) is not None
+    assert copy.deepcopy(made) == pickle.loads(pickle.dumps(made)) == usual
+    made.total = 4
+    with pytest.raises(ValidationError):
+        made.total = "many"
+    assert unchecked(Count, total=1).metadata is not unchecked(Count, total=1).metadata
 
 
 def test_the_public_names_are_there():

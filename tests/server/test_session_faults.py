@@ -8,6 +8,7 @@ import pytest
 from tests.server.driving import Moody, asked, manage, opened, reset, step
 from tests.toys import AsyncCounter, Counter
 
+from openenv.errors import InvalidRequestError
 from openenv.models import Observation, StepResult
 from openenv.server.dispatch import ask
 
@@ -97,6 +98,19 @@ async def test_a_server_may_keep_class_and_message_to_itself():
     assert reply.error.message == "The environment failed in step"
     assert reply.error.exception is None
     assert reply.error.error_id
+
+
+@pytest.mark.parametrize("environment", [Raising, RaisingInline, RaisingAsync])
+async def test_an_environment_may_refuse_an_action_as_the_agents_fault(environment, caplog):
+    refusal = InvalidRequestError("a king does not jump")
+    session = await opened(manage(type("Env", (environment,), {"error": refusal}), mode="production"))
+    await asked(session, reset(), step(2))
+    reply = await ask(session, step(0))
+    assert (reply.error.code, reply.error.message) == ("VALIDATION_ERROR", "a king does not jump")
+    assert reply.error.outcome.status == "policy_fault"
+    assert session.info().step_count == 1
+    assert await asked(session, step(3)) == [5]
+    assert not caplog.records
 
 
 async def test_a_reset_that_fails_leaves_no_episode():

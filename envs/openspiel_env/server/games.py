@@ -8,6 +8,7 @@ import difflib
 import math
 from collections.abc import Mapping
 from functools import cache
+from secrets import randbits
 from typing import Any
 
 import pyspiel
@@ -22,7 +23,7 @@ MOST_ACTIONS = 1_000_000
 MOST_DEPTH = 4
 
 
-def load_game(name: str, params: Mapping[str, Any], seed: int) -> pyspiel.Game:
+def load_game(name: str, params: Mapping[str, Any], seed: int | None) -> pyspiel.Game:
     """Return a game whose players move one after the other.
 
     Those of a game in which all move at once are asked in turn, and do not see what the others have chosen.
@@ -30,7 +31,7 @@ def load_game(name: str, params: Mapping[str, Any], seed: int) -> pyspiel.Game:
     Args:
         name: Its short name, such as `catch`, or with parameters as OpenSpiel writes it: `misere(game=nim())`.
         params: Its parameters; one that is a game itself is a mapping with a `name`.
-        seed: For a game that draws its random numbers itself, of 31 bits.
+        seed: For a game that draws its random numbers itself; None for any.
 
     Raises:
         InvalidRequestError: There is no such game or parameter, it cannot be played here, or it is too large.
@@ -38,10 +39,9 @@ def load_game(name: str, params: Mapping[str, Any], seed: int) -> pyspiel.Game:
     try:
         known = pyspiel.game_parameters_from_string(name)
         short_name = known.get("name", "")
-        given = _checked({**known, **params, "name": short_name}, MOST_DEPTH)
+        own_seed = randbits(31) if seed is None else seed % 2**31
+        given = _checked({**known, **params, "name": short_name}, MOST_DEPTH, own_seed)
         del given["name"]
-        if "rng_seed" in _type(short_name).parameter_specification:
-            given.setdefault("rng_seed", seed)
         game = pyspiel.load_game_as_turn_based(short_name, given)
         _refuse_too_large(game)
         game.new_initial_state()
@@ -52,7 +52,12 @@ def load_game(name: str, params: Mapping[str, Any], seed: int) -> pyspiel.Game:
     return game
 
 
-def _checked(given: Mapping[str, Any], depth: int) -> dict[str, Any]:
+def draws_itself(game: pyspiel.Game) -> bool:
+    """Return whether a game has random numbers of its own, and so plays on differently every time."""
+    return bool(game.get_type().chance_mode == pyspiel.GameType.ChanceMode.SAMPLED_STOCHASTIC)
+
+
+def _checked(given: Mapping[str, Any], depth: int, seed: int) -> dict[str, Any]:
     """Return the parameters of a game, those of games within it among them."""
     name = given.get("name")
     if not depth or not isinstance(name, str):
@@ -61,14 +66,15 @@ def _checked(given: Mapping[str, Any], depth: int) -> dict[str, Any]:
         raise InvalidRequestError(f"{name} is played by a population, not by players")
     if name in READ_FILES:
         raise InvalidRequestError(f"{name} reads files of the server, and is not played here")
-    return {str(key): value if key == "name" else _value(str(key), value, depth) for key, value in given.items()}
+    own = {"rng_seed": seed} if "rng_seed" in _type(name).parameter_specification else {}
+    return {**own, **{str(key): _value(str(key), value, depth, seed) for key, value in given.items()}}
 
 
-def _value(key: str, value: Any, depth: int) -> Any:
+def _value(key: str, value: Any, depth: int, seed: int) -> Any:
     if key.endswith(FILE_ENDINGS) and value:
         raise InvalidRequestError(f"The parameter {key} names a file of the server, and is not taken")
     if isinstance(value, Mapping):
-        return _checked(value, depth - 1)
+        return _checked(value, depth - 1, seed)
     if isinstance(value, int | float) and not abs(value) <= MOST_NUMBER:
         raise InvalidRequestError(f"The parameter {key} is at most {MOST_NUMBER:,}, not {value!r:.50}")
     if not isinstance(value, bool | int | float | str):

@@ -13,9 +13,10 @@ import pyspiel
 
 from openenv.environment import Environment
 from openenv.errors import InvalidRequestError, NotResetError
+from openenv.models import unchecked
 
 from ..models import OpenSpielAction, OpenSpielObservation, OpenSpielState
-from .games import load_game
+from .games import draws_itself, load_game
 from .opponents import Opponent, draw, opponent_named
 from .view import View
 
@@ -59,6 +60,9 @@ class OpenSpielEnvironment(Environment[OpenSpielAction, OpenSpielObservation, Op
             opponent_policy=opponent_policy,
         )
         self._simulations, self._words = simulations, text
+        self._unseeded = Random()
+        self._setting = self._default
+        self._view: View | None = None
         self._position: pyspiel.State | None = None
 
     def reset(
@@ -87,21 +91,18 @@ class OpenSpielEnvironment(Environment[OpenSpielAction, OpenSpielObservation, Op
         Raises:
             InvalidRequestError: There is no such game, parameter, player or opponent.
         """
-        rng = Random(seed)
         setting = self._chosen(game_name, game_params, agent_player, opponent_policy)
-        setting.episode_id = episode_id or uuid4().hex
-        game = load_game(setting.game_name, setting.game_params, rng.getrandbits(31))
-        setting.num_players = game.num_players()
-        if not 0 <= setting.agent_player < setting.num_players:
-            raise InvalidRequestError(f"{game} has players from 0 to {setting.num_players - 1}")
+        view = self._loaded(setting, seed)
+        rng = Random(self._unseeded.getrandbits(64) if seed is None else seed)
         thinks = self._simulations if simulations is None else simulations
-        self._opponent = _opponent(setting, game, rng, thinks)
-        self._setting, self._rng, self._view = setting, rng, View(game)
+        self._opponent = _opponent(setting, view.game, rng, thinks)
+        self._setting, self._view, self._rng = setting, view, rng
         self._text = self._words if text is None else text
+        self._episode_id = episode_id
         self._answer: int | None = None
         self._steps = 0
-        self._position = game.new_initial_state()
-        self._play_on(self._position)
+        self._position = view.game.new_initial_state()
+        self._player = self._play_on(self._position)
         self._returns = [0.0] * setting.num_players  # what is scored before the first move comes with it
         return self._seen(self._position, setting.agent_player)
 
@@ -114,13 +115,13 @@ class OpenSpielEnvironment(Environment[OpenSpielAction, OpenSpielObservation, Op
         position = self._position
         if position is None:
             raise NotResetError("There is no game yet: call reset() before step()")
-        if action.action_id not in position.legal_actions():
-            legal = str(position.legal_actions())
+        if action.action_id not in self._legal:
+            legal = str(self._legal)
             raise InvalidRequestError(f"{action.action_id!r:.50} is no legal move; these are: {legal:.1000}")
-        mover = position.current_player()
+        mover = self._player
         position.apply_action(action.action_id)
         self._steps += 1
-        self._play_on(position)
+        self._player = self._play_on(position)
         return self._seen(position, mover)
 
     @property
@@ -128,13 +129,17 @@ class OpenSpielEnvironment(Environment[OpenSpielAction, OpenSpielObservation, Op
         """Which game, who plays, and how many moves the agent has made."""
         if self._position is None:
             return self._default
-        return self._setting.model_copy(update={"step_count": self._steps})
+        if self._episode_id is None:
+            self._episode_id = uuid4().hex
+        return self._setting.model_copy(update={"episode_id": self._episode_id, "step_count": self._steps})
 
     def _chosen(
         self, name: str | None, params: dict[str, Any] | None, agent: int | None, opponent: str | None
     ) -> OpenSpielState:
         """Return the setting of an episode. Parameters belong to a game, so another game does without them."""
         default = self._default
+        if name is None and params is None and agent is None and opponent is None:
+            return default
         if params is None:
             params = default.game_params if name in (None, default.game_name) else {}
         try:
@@ -147,8 +152,20 @@ class OpenSpielEnvironment(Environment[OpenSpielAction, OpenSpielObservation, Op
         except ValueError as error:
             raise InvalidRequestError(f"The game cannot be set up like that: {error}") from None
 
-    def _play_on(self, position: pyspiel.State) -> None:
-        """Play for chance and the others until it is the agent's turn, or the game is over."""
+    def _loaded(self, setting: OpenSpielState, seed: int | None) -> View:
+        """Return the game of a setting, the one at hand if it is that, and put down how many play it."""
+        view = self._view
+        if view is None or setting is not self._setting or draws_itself(view.game):
+            view = View(load_game(setting.game_name, setting.game_params, seed))
+        players = view.game.num_players()
+        if not 0 <= setting.agent_player < players:
+            raise InvalidRequestError(f"{view.game} has players from 0 to {players - 1}")
+        if setting.num_players != players:
+            setting.num_players = players
+        return view
+
+    def _play_on(self, position: pyspiel.State) -> int:
+        """Play for chance and the others until it is the agent's turn, or the game is over; say whose it is."""
         while (player := position.current_player()) != TERMINAL:
             if player == CHANCE:
                 position.apply_action(draw(position, self._rng))
@@ -156,24 +173,27 @@ class OpenSpielEnvironment(Environment[OpenSpielAction, OpenSpielObservation, Op
                 self._answer = self._opponent(position)
                 position.apply_action(self._answer)
             else:
-                return
+                break
+        return player
 
     def _seen(self, position: pyspiel.State, mover: int) -> OpenSpielObservation:
         """Return what the player whose turn it is sees, and what the move has brought the one who made it."""
-        player = position.current_player()
+        player = self._player
         over = player == TERMINAL
         viewer = mover if over else player
         before, self._returns = self._returns, position.returns()
-        legal = [] if over else position.legal_actions()
-        return OpenSpielObservation(
+        legal = self._legal = [] if over else position.legal_actions()
+        return unchecked(
+            OpenSpielObservation,
             info_state=self._view.tensor(position, viewer),
-            legal_actions=legal,
+            legal_actions=list(legal),
             game_phase="terminal" if over else "playing" if self._steps else "initial",
             current_player_id=player,
             opponent_last_action=self._answer,
             text=self._view.text(position, viewer) if self._text else "",
             action_names=[position.action_to_string(viewer, each) for each in legal] if self._text else [],
             returns=self._returns if over else [],
+            metadata={},
             done=over,
             # Without a minus before a zero. Before the first move there is nothing to grade.
             reward=self._returns[mover] - before[mover] + 0.0 if self._steps or over else None,

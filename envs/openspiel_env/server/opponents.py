@@ -71,8 +71,13 @@ def _first_decision(game: pyspiel.Game, rng: Random) -> pyspiel.State:
 
 def draw(state: pyspiel.State, rng: Random) -> int:
     """Return what chance does next."""
-    outcomes, weights = zip(*state.chance_outcomes(), strict=True)
-    return int(rng.choices(outcomes, weights)[0])
+    outcomes: list[tuple[int, float]] = state.chance_outcomes()
+    point = rng.random()
+    for outcome, likely in outcomes:
+        point -= likely
+        if point < 0:
+            return outcome
+    return outcomes[-1][0]
 
 
 class Minimax:

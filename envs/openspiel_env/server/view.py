@@ -8,9 +8,13 @@ class View:
 
     Args:
         game: The game.
+
+    Attributes:
+        game: The same.
     """
 
     def __init__(self, game: pyspiel.Game) -> None:
+        self.game = game
         kind = game.get_type()
         self._informed = kind.provides_information_state_tensor
         self._observed = kind.provides_observation_tensor

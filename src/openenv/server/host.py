@@ -17,7 +17,13 @@ from typing import Any, ClassVar
 import msgspec
 
 from openenv.environment.adapter import Adapter
-from openenv.errors import EnvironmentFactoryError, ExecutionError, InvalidRequestError, RequestError
+from openenv.errors import (
+    EnvironmentDiedError,
+    EnvironmentFactoryError,
+    ExecutionError,
+    InvalidRequestError,
+    RequestError,
+)
 from openenv.models import State
 from openenv.protocol import encoding
 from openenv.protocol.codes import ServerMode
@@ -143,9 +149,9 @@ class Reporter:
     def __call__(self, verb: str, error: BaseException) -> RequestError:
         """Return the error that reports what a method raised.
 
-        An `InvalidRequestError` is the environment's word that the request was wrong, and goes on as it is.
+        What it says by the exceptions made for that, of a request or of its own end, goes on as it is.
         """
-        if isinstance(error, InvalidRequestError):
+        if isinstance(error, InvalidRequestError | EnvironmentDiedError):
             return error
         return self._failed(verb, error)
 

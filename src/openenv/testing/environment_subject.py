@@ -117,7 +117,7 @@ class EnvironmentSubject:
         return seen
 
     def _comparable(self, result: StepResult[Any]) -> Any:
-        plain = from_json(encode_result(result))
+        plain = from_json(encode_result(result), cache_strings="none")  # or short arrays are kept, as texts
         for name in self.volatile:
             plain["observation"].pop(name, None)
         return plain

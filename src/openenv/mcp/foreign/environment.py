@@ -72,7 +72,7 @@ class MCPServerEnvironment(
         done_when: Whether the episode is over: `(action, observation) -> bool`, sync or async.
         max_steps: Steps after which the episode is cut off (truncated); None for no limit.
         call_timeout_s: Seconds a tool may take. Then it is cancelled and the agent sees a `timeout`.
-        start_timeout_s: Seconds the server has to answer `initialize`.
+        start_timeout_s: Seconds the server has to answer `initialize`, and to list its tools.
         env: Environment variables for a command. Beside them it inherits `PATH`, `HOME` and their like, no secrets.
         cwd: Working folder of a command; by default this process's.
         headers: HTTP headers for a URL.
@@ -241,7 +241,7 @@ class MCPServerEnvironment(
 
     async def _list(self, connection: Connection) -> dict[str, mcp_types.Tool]:
         try:
-            found = await connection.list_tools(self.call_timeout_s)
+            found = await connection.list_tools(self.start_timeout_s)
         except BaseException:
             self._listing = None
             raise
@@ -249,7 +249,9 @@ class MCPServerEnvironment(
 
     async def _call_reset_tool(self, connection: Connection, name: str, arguments: Mapping[str, Any]) -> list[str]:
         """Have the server forget the episode before; return the names of the arguments that were not used."""
-        found = next((item for item in await connection.list_tools(self.call_timeout_s) if item.name == name), None)
+        found = next(
+            (item for item in await connection.list_tools(self.start_timeout_s) if item.name == name), None
+        )
         if found is None:
             raise ConfigurationError(f"The MCP server {self.address.name} has no tool {name!r} to be reset with")
         takes = found.input_schema.get("properties") or {}

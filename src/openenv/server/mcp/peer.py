@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from openenv._version import __version__
 from openenv.errors import InvalidRequestError, RequestError
+from openenv.mcp.signatures import WRAPPED
 from openenv.mcp.types import JsonRpcErrorCode
 from openenv.protocol.codes import ServerMode
 from openenv.protocol.formats import JSON
@@ -410,7 +411,7 @@ def _told(tool: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_wrapped(schema: Any) -> bool:
-    return isinstance(schema, dict) and set(schema.get("properties", ())) == {"result"}
+    return isinstance(schema, dict) and bool(schema.get(WRAPPED))
 
 
 def _timeout(call: Call) -> float | None:
