@@ -39,6 +39,7 @@ SWITCHES = """
 --disable-background-timer-throttling --disable-backgrounding-occluded-windows --disable-renderer-backgrounding
 --disable-back-forward-cache --disable-hang-monitor --disable-ipc-flooding-protection --disable-prompt-on-repost
 --disable-popup-blocking --allow-pre-commit-input --force-color-profile=srgb --font-render-hinting=none
+--disable-partial-raster --disable-skia-runtime-opts --num-raster-threads=1 --disable-lcd-text
 --force-webrtc-ip-handling-policy=disable_non_proxied_udp --lang=en-US
 """.split()
 

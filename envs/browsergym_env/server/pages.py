@@ -66,10 +66,11 @@ IN_EACH_DOCUMENT = """
         watcher.observe(document, { attributes: true, characterData: true, childList: true, subtree: true });
         const look = () => {
             const now = performance.now();
-            const rests = pending.size === 0 && now - changed >= 20;
+            const moves = document.getAnimations().some(each => each.playState === "running");
+            const rests = pending.size === 0 && !moves && now - changed >= 20;
             if (!rests && now - begun < limit) return set.call(window, look, 5);
             watcher.disconnect();
-            resolve(rests);
+            requestAnimationFrame(() => requestAnimationFrame(() => resolve(rests)));  // and has been drawn
         };
         look();
     }) });
@@ -295,4 +296,6 @@ def _serve_packaged(route: Any, path: str) -> None:
             route.fulfill(status=404, body="")
             return
         _packaged[path] = place.read_bytes()
-    route.fulfill(body=_packaged[path], content_type=mimetypes.guess_type(path)[0] or "text/plain")
+    kind = mimetypes.guess_type(path)[0] or "text/plain"
+    # All of them are UTF-8, few say so.
+    route.fulfill(body=_packaged[path], content_type=f"{kind}; charset=utf-8" if "text" in kind else kind)
