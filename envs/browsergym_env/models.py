@@ -10,7 +10,7 @@ class BrowserGymAction(Action):
 
     action_str: str = Field(
         min_length=1,
-        max_length=8192,
+        max_length=4096,
         description="One call of an action, such as `click('12')`, `fill('14', 'Anna')` or `mouse_click(40, 62.5)`. "
         "Elements are named by the numbers in brackets of the accessibility tree, places by pixels of the screenshot. "
         "Text around the call is left out of account. An action that fails is a step, too: the next observation says why.",

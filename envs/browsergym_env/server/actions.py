@@ -18,7 +18,7 @@ from browsergym.core.action.parsers import NamedArgument, highlevel_action_parse
 
 from openenv.errors import ConfigurationError
 
-__all__ = ["DEFAULT_SUBSETS", "ActionError", "Actions", "Call"]
+__all__ = ["DEFAULT_SUBSETS", "ActionError", "Actions", "Call", "bound"]
 
 DEFAULT_SUBSETS = ("bid", "coord", "nav", "tab", "chat", "infeas")
 READ_FILES = ("upload_file", "mouse_upload_file")
@@ -94,15 +94,24 @@ def _check(function: Callable[..., Any], given: tuple[Any, ...], named: dict[str
     except TypeError as error:
         raise ActionError(f"{function.__name__}: {error}") from None
     for name, parameter in inspect.signature(function).parameters.items():
-        value = arguments.get(name)
-        if parameter.annotation in (float, int) and name in arguments:
+        if name not in arguments:
+            continue
+        value = arguments[name]
+        if parameter.annotation in (float, int):
             _check_number(function.__name__, name, value)
-        if parameter.annotation is str and name in arguments and not isinstance(value, str):
+        if parameter.annotation is str and not isinstance(value, str):
             raise ActionError(f"{function.__name__}: {name} is to be a text in quotes, not {value!r}")
-    if function is functions.goto and urlsplit(arguments["url"]).scheme not in SCHEMES:
+    if function is functions.goto and not _is_of_the_web(arguments["url"]):
         raise ActionError(f"goto: only addresses that begin with {' or '.join(SCHEMES)} are visited")
     if function is functions.noop and arguments.get("wait_ms", 0) > MAX_WAIT_MS:
         raise ActionError(f"noop: waits {MAX_WAIT_MS:g} ms at most")
+
+
+def _is_of_the_web(url: str) -> bool:
+    try:
+        return urlsplit(url).scheme in SCHEMES
+    except ValueError:
+        return False
 
 
 def _check_number(action: str, name: str, value: Any) -> None:

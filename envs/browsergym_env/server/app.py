@@ -36,7 +36,7 @@ def make() -> BrowserGymEnvironment:
             browsers=int(get("BROWSERGYM_BROWSERS", "1")),
             max_steps=int(get("BROWSERGYM_MAX_STEPS", "30")),
             screenshot=truth[get("BROWSERGYM_SCREENSHOT", "true").lower()],
-            html=truth[get("BROWSERGYM_HTML", "false").lower()],
+            pruned_html=truth[get("BROWSERGYM_HTML", "false").lower()],
             allow=_listed(get("BROWSERGYM_ALLOW", "")),
             action_subsets=_listed(get("BROWSERGYM_ACTIONS", ",".join(DEFAULT_SUBSETS))),
             program=get("BROWSERGYM_PROGRAM") or None,

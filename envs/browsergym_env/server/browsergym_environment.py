@@ -5,6 +5,8 @@ ends is the environment's fault, never a reward; the next reset begins with a ne
 """
 
 import asyncio
+import base64
+import html
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -33,7 +35,7 @@ class BrowserGymEnvironment(Environment[BrowserGymAction, BrowserGymObservation,
         browsers: How many browsers the sessions of this process share.
         max_steps: Steps of an episode; then it is cut off.
         screenshot: Whether observations have a picture.
-        html: Whether observations have HTML.
+        pruned_html: Whether observations have HTML.
         allow: Hosts that pages may be loaded from besides the packaged ones; `*` for all.
         action_subsets: BrowserGym's names of sets of actions.
         program: The browser; None for the first that is installed.
@@ -53,7 +55,7 @@ class BrowserGymEnvironment(Environment[BrowserGymAction, BrowserGymObservation,
         browsers: int = 1,
         max_steps: int = 30,
         screenshot: bool = True,
-        html: bool = False,
+        pruned_html: bool = False,
         allow: Sequence[str] = (),
         action_subsets: Sequence[str] = DEFAULT_SUBSETS,
         program: str | None = None,
@@ -65,11 +67,12 @@ class BrowserGymEnvironment(Environment[BrowserGymAction, BrowserGymObservation,
         self._pool = BrowserPool.of(self._launch, browsers)
         self._actions = Actions(action_subsets)
         self._task_name, self._max_steps = task_name, max_steps
-        self._view = self._default_view = View(screenshot, html)
+        self._view = self._default_view = View(screenshot, pruned_html)
         self._settle_s, self._limit_s = settle_s, limit_s
         self._browser: Browser | None = None
         self._tab: Tab | None = None
         self._playing = False
+        self._picture: bytes | None = None
         self._state = BrowserGymState()
 
     async def reset(
@@ -78,7 +81,7 @@ class BrowserGymEnvironment(Environment[BrowserGymAction, BrowserGymObservation,
         episode_id: str | None = None,
         task_name: str | None = None,
         screenshot: bool | None = None,
-        html: bool | None = None,
+        pruned_html: bool | None = None,
     ) -> BrowserGymObservation:
         """Begin a task on a fresh page.
 
@@ -87,7 +90,7 @@ class BrowserGymEnvironment(Environment[BrowserGymAction, BrowserGymObservation,
             episode_id: The id that the episode shall have.
             task_name: The task, such as `click-test` or `miniwob.click-test`.
             screenshot: Whether the episode's observations have a picture.
-            html: Whether they have HTML.
+            pruned_html: Whether they have HTML.
 
         Raises:
             InvalidRequestError: There is no such task.
@@ -101,14 +104,15 @@ class BrowserGymEnvironment(Environment[BrowserGymAction, BrowserGymObservation,
         assert self._browser is not None
         default = self._default_view
         view = self._view = View(
-            default.screenshot if screenshot is None else screenshot, default.html if html is None else html
+            default.screenshot if screenshot is None else screenshot,
+            default.html if pruned_html is None else pruned_html,
         )
 
         def begin(tab: Tab) -> tuple[str, BrowserGymObservation]:
             return tab.begin(task), tab.look(view)
 
         goal, seen = await self._do(begin)
-        self._playing = True
+        self._playing, self._picture = True, seen.screenshot
         self._state = BrowserGymState(
             episode_id=episode_id or uuid4().hex,
             step_count=0,
@@ -132,7 +136,7 @@ class BrowserGymEnvironment(Environment[BrowserGymAction, BrowserGymObservation,
 
         error, graded, seen, messages = await self._do(act)
         self._state.step_count += 1
-        self._state.messages = messages
+        self._state.messages, self._picture = messages, seen.screenshot
         described = {"goal": self._state.goal, "last_action": action.action_str, "last_action_error": error}
         return StepResult(
             seen.model_copy(update=described),
@@ -146,6 +150,17 @@ class BrowserGymEnvironment(Environment[BrowserGymAction, BrowserGymObservation,
     def state(self) -> BrowserGymState:
         """The episode's id, its task and its steps."""
         return self._state
+
+    def render(self) -> bytes | None:
+        """Return the page of the last observation as a PNG file; None if that has no picture."""
+        return self._picture
+
+    def render_web(self, observation: BrowserGymObservation) -> str:
+        """Return the goal, the picture and the accessibility tree as HTML."""
+        drawn = base64.b64encode(observation.screenshot or b"").decode()
+        image = f'<img alt="the page" src="data:image/png;base64,{drawn}">' if drawn else ""
+        failed = f"<p>{html.escape(observation.last_action_error)}</p>" if observation.last_action_error else ""
+        return f"<p>{html.escape(observation.goal)}</p>{image}{failed}<pre>{html.escape(observation.axtree_txt)}</pre>"
 
     async def close(self) -> None:
         """Close the session's pages; the browser stays for others."""
