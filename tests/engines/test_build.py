@@ -17,7 +17,7 @@ from openenv.cli.build import build
 from openenv.cli.init import init
 from openenv.client import EnvClient
 from openenv.errors import ConfigurationError, ImageBuildError
-from openenv.providers import LocalDockerProvider
+from openenv.providers import LocalDockerProvider, ProcessProvider, Provider
 
 ROOT = Path(__file__).parents[2]
 PLAYED = sorted(path.parent.name for path in (ROOT / "envs").glob("*/policies.py"))
@@ -88,10 +88,17 @@ def test_the_image_is_small_and_holds_no_compiler_and_no_root(built, docker_engi
 def test_the_policies_of_an_environment_score_in_a_container_what_they_score_anywhere(built, docker_engine, name):
     package, policies = importlib.import_module(name), importlib.import_module(f"{name}.policies")
     [client] = [one for one in vars(package).values() if isinstance(one, type) and issubclass(one, EnvClient)]
+    episode = getattr(policies, "EXAMPLE", {})
+
+    def scores(provider: Provider) -> tuple[float, float]:
+        with client.with_provider(provider) as env:
+            return policies.oracle(env, **episode), policies.null(env, **episode)
+
+    anywhere = (
+        scores(ProcessProvider(ROOT / "envs" / name)) if episode else (policies.MAX_RETURN, policies.MIN_RETURN)
+    )
     provider = LocalDockerProvider(built(name), base_url=docker_engine.url, ready_timeout_s=READY_S)
-    with client.with_provider(provider) as env:
-        assert policies.oracle(env) == pytest.approx(policies.MAX_RETURN)
-        assert policies.null(env) == pytest.approx(policies.MIN_RETURN)
+    assert scores(provider) == pytest.approx(anywhere)
 
 
 def test_the_image_says_what_it_is(built, docker_engine):
