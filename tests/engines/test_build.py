@@ -24,7 +24,16 @@ PLAYED = sorted(path.parent.name for path in (ROOT / "envs").glob("*/policies.py
 ENVIRONMENTS = sorted(path.parent for path in (ROOT / "envs").glob("*/openenv.yaml"))
 READY_S = 60.0
 MOST_MEGABYTES = 75  # on top of the base image, where an environment needs no more than openenv
-MORE_MEGABYTES = {"git_env": 100, "jupyter_env": 60}  # git and its Perl; ipykernel
+MORE_MEGABYTES = {  # git and its Perl; ipykernel; numpy, pandas, emulators and engines; Chromium
+    "git_env": 100,
+    "jupyter_env": 60,
+    "atari_env": 90,
+    "chess_env": 60,
+    "finrl_env": 170,
+    "gymnasium_env": 90,
+    "openspiel_env": 280,
+    "browsergym_env": 1200,
+}
 
 
 @pytest.fixture(scope="session")
