@@ -160,7 +160,9 @@ class BrowserGymEnvironment(Environment[BrowserGymAction, BrowserGymObservation,
         drawn = base64.b64encode(observation.screenshot or b"").decode()
         image = f'<img alt="the page" src="data:image/png;base64,{drawn}">' if drawn else ""
         failed = f"<p>{html.escape(observation.last_action_error)}</p>" if observation.last_action_error else ""
-        return f"<p>{html.escape(observation.goal)}</p>{image}{failed}<pre>{html.escape(observation.axtree_txt)}</pre>"
+        return (
+            f"<p>{html.escape(observation.goal)}</p>{image}{failed}<pre>{html.escape(observation.axtree_txt)}</pre>"
+        )
 
     async def close(self) -> None:
         """Close the session's pages; the browser stays for others."""

@@ -1,8 +1,8 @@
 """An episode in a browser: its page, the task on it, what is done there and what is seen.
 
-What a page looks like is read by BrowserGym's own functions, but the page is ours: a fresh context of a browser that
-runs already, scaled once for all screenshots, and observed when it has come to rest instead of after a fixed wait.
-All of this runs on the browser's thread.
+What a page looks like is read by BrowserGym's own functions, but the page is ours: a fresh context of a browser
+that runs already, observed when it has come to rest instead of after a fixed wait. All of this runs on the
+browser's thread.
 """
 
 import base64
@@ -54,7 +54,8 @@ IN_EACH_DOCUMENT = """
     const short = 500, pending = new Set(), [set, clear] = [window.setTimeout, window.clearTimeout];
     window.setTimeout = function (work, delay = 0, ...rest) {
         if (typeof work !== "function" || delay > short) return set.call(window, work, delay, ...rest);
-        const id = set.call(window, (...given) => { pending.delete(id); work.apply(window, given); }, delay, ...rest);
+        const due = (...given) => { pending.delete(id); work.apply(window, given); };
+        const id = set.call(window, due, delay, ...rest);
         pending.add(id);
         return id;
     };
@@ -132,7 +133,7 @@ class Tab:
         self.close()
         self.crashed, self.given_up, self.messages = False, False, []
         self._context = self._browser.new_context(
-            viewport=task.viewport, device_scale_factor=SCALE, accept_downloads=False, service_workers="block"
+            viewport=task.viewport, accept_downloads=False, service_workers="block"
         )
         self._context.set_default_timeout(TIMEOUT_MS)
         self._context.add_init_script(IN_EACH_DOCUMENT)
@@ -260,7 +261,8 @@ class Tab:
 
     def _picture(self) -> bytes:
         session = self._context.new_cdp_session(self._page)
-        answer = session.send("Page.captureScreenshot", {"format": "png"})
+        clip = {"x": 0, "y": 0, **self._page.viewport_size, "scale": SCALE}
+        answer = session.send("Page.captureScreenshot", {"format": "png", "clip": clip})
         session.detach()
         return base64.b64decode(answer["data"])
 

@@ -16,7 +16,7 @@ __all__ = ["BASE_URL", "NAMES", "make", "pages"]
 
 BASE_URL = f"http://{LOCAL_HOST}/miniwob/"
 NEVER_MS = 2**31 - 1
-"""MiniWoB ends an episode by the clock; here steps are counted instead. It is the longest time of a browser's timer."""
+"""The longest time of a browser's timer: MiniWoB ends an episode by the clock, here steps are counted instead."""
 
 PREFIX = "miniwob."
 
