@@ -13,6 +13,7 @@ from openenv._version import __version__
 from openenv.environment.adapter import Shape
 from openenv.errors import ConfigurationError, RequestError
 from openenv.mcp.actions import ActionTools
+from openenv.mcp.functions import declared
 from openenv.models import State
 from openenv.protocol.codec import ServerCodec
 from openenv.protocol.codec_v2 import ServerCodecV2
@@ -20,7 +21,7 @@ from openenv.protocol.codes import ServerMode
 from openenv.protocol.messages import ConcurrencyConfig
 from openenv.server.budgets import Budgets
 from openenv.server.config import ServerContext
-from openenv.server.given import as_factory, concurrency, isolation_of
+from openenv.server.given import as_factory, concurrency, instances_meet, isolation_of
 from openenv.server.manager import SessionManager
 from openenv.server.routes import http, info, mcp, websocket
 from openenv.server.slots import Slots
@@ -86,6 +87,8 @@ class HTTPEnvServer:
         action = action_cls if action_cls is not None or shape is None else shape.action
         observation = observation_cls if observation_cls is not None or shape is None else shape.observation
         tools = ActionTools(action, observation)
+        if shape is not None:
+            _refuse_forgotten_tools(shape.cls)
         codec = ServerCodec(
             action,
             observation,
@@ -109,6 +112,7 @@ class HTTPEnvServer:
             snapshots=snapshots or SnapshotLimits.model_validate(settings.snapshot_limits()),
         )
         self._shared_environment = env if shared else None
+        self._meeting = getattr(env, "__name__", type(env).__name__) if instances_meet(env) else ""
         self._context: ServerContext = ServerContext(
             self.manager,
             codec,
@@ -134,7 +138,15 @@ class HTTPEnvServer:
 
         Args:
             slots: What they count by. There must be no session yet.
+
+        Raises:
+            ConfigurationError: Its sessions have to be in one process.
         """
+        if self._meeting:
+            raise ConfigurationError(
+                f"{self._meeting} can not be served by several processes: its sessions play with one another, and "
+                "meet in one. Leave out --workers; start more servers if one is not enough"
+            )
         self.manager.slots = slots
         return self._context
 
@@ -210,6 +222,16 @@ def create_app(
 
 
 create_fastapi_app = create_app
+
+
+def _refuse_forgotten_tools(cls: type) -> None:
+    """Refuse a class whose `@tool` methods nobody would ever see."""
+    names = [one.function.mark.name for one in declared(cls)]
+    if names and not hasattr(cls, "list_tools"):
+        raise ConfigurationError(
+            f"{cls.__name__} has tools ({', '.join(names)}) and no list_tools(): subclass MCPEnvironment, which "
+            "lists and calls them beside other actions"
+        )
 
 
 async def _refuse(_request: Request, error: Exception) -> Response:
