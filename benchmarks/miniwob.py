@@ -1,6 +1,6 @@
 """Resets and steps of browsergym_env over the wire, with pictures, beside BrowserGym's own environment.
 
-Both play the same tasks with the same actions and read the same things: goal, accessibility tree and picture. That of
+Both play the same tasks with the same actions and read the same: goal, accessibility tree and picture. That of
 BrowserGym is in this process, with no wait that can be set to none: `slow_mo=0, pre_observation_delay=0.05`.
 """
 

@@ -57,8 +57,12 @@ async def step(environment, text):
 
 async def in_page(environment, program):
     """Run a program in the page, as only a page itself could."""
-    tab = environment._tab
-    return await asyncio.wrap_future(environment._browser.run(lambda _: tab._page.evaluate(program)))
+    window = environment._episode.window
+    return await asyncio.wrap_future(environment._browser.run(lambda _: window.page.evaluate(program)))
+
+
+def crash(window):
+    window.context.new_cdp_session(window.page).send("Page.crash")
 
 
 def processes():
@@ -243,18 +247,13 @@ class TestEnds:
         async def story(environment):
             other = BrowserGymEnvironment("click-test-2", screenshot=False)
             other._pool = environment._pool
-            for program in ("setTimeout(() => { while (true); })", "location.href = 'chrome://crash'"):
+            for program in ("setTimeout(() => { while (true); })", None):
                 await other.reset(seed=1)
                 await environment.reset(seed=1)
-                if program.startswith("set"):
+                if program:
                     await in_page(environment, program)
                 else:
-                    tab = environment._tab
-                    session = tab._context.new_cdp_session
-                    crash = asyncio.wrap_future(
-                        environment._browser.run(lambda _: session(tab._page).send("Page.crash"))  # noqa: B023
-                    )
-                    crash.add_done_callback(lambda future: future.exception())
+                    environment._browser.run(lambda _: crash(environment._episode.window))
                 with pytest.raises(WorkspaceLostError):
                     await step(environment, "noop(0)")
                 assert (await step(other, "noop(0)")).observation.last_action_error == ""
