@@ -11,9 +11,9 @@ class BrowserGymAction(Action):
     action_str: str = Field(
         min_length=1,
         max_length=4096,
-        description="One call of an action, such as `click('12')`, `fill('14', 'Anna')` or `mouse_click(40, 62.5)`. "
-        "Elements are named by the numbers in brackets of the accessibility tree, places by pixels of the screenshot. "
-        "Text around the call is left out of account. An action that fails is a step, too: the next observation says why.",
+        description="One call of an action, such as `click('12')`, `fill('14', 'Anna')` or `mouse_click(40, 6.5)`. "
+        "Elements are named by the numbers in brackets of the accessibility tree, places by pixels of the picture. "
+        "Text around the call is left out of account. An action that fails is a step, too: what is seen says why.",
     )
 
 
@@ -25,9 +25,12 @@ class BrowserGymObservation(Observation):
     axtree_txt: str = Field(
         default="", description="The page's accessibility tree as text; an element's number is in brackets."
     )
-    pruned_html: str = Field(default="", description="The page's HTML without scripts and styles, if it is asked for.")
+    pruned_html: str = Field(
+        default="", description="The page's HTML without scripts and styles, if it is asked for."
+    )
     screenshot: bytes | None = Field(
-        default=None, description="A picture of the page: PNG, 498 by 321 pixels for MiniWoB; None if it is left out."
+        default=None,
+        description="A picture of the page: PNG, 498 by 321 pixels for MiniWoB; None if it is left out.",
     )
     focused_element_bid: str = Field(default="", description="The number of the element that has the focus.")
     last_action: str = Field(default="", description="The action before this observation.")

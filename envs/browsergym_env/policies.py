@@ -1,4 +1,4 @@
-"""Two policies on a blocking client: scripts that solve some tasks from what an agent sees, and one that does nothing."""
+"""Two policies on a blocking client: scripts that solve tasks from what an agent sees, and one that waits."""
 
 import re
 from collections.abc import Callable

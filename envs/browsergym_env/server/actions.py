@@ -1,7 +1,7 @@
 """Action strings: read with BrowserGym's grammar, checked, and run with BrowserGym's functions.
 
-BrowserGym makes Python text of an action and executes it. Here the call is made directly: nothing that an agent wrote
-becomes a program, and the functions know their page without being compiled again at each step.
+BrowserGym makes Python text of an action and executes it. Here the call is made directly: nothing that an agent
+wrote becomes a program, and the functions know their page without being compiled again at each step.
 """
 
 import inspect
@@ -50,7 +50,9 @@ class Actions:
     def __init__(self, subsets: Sequence[str] = DEFAULT_SUBSETS) -> None:
         unknown = sorted(set(subsets) - set(ACTION_SUBSETS))
         if unknown or not subsets:
-            raise ConfigurationError(f"There is no set of actions {unknown}; there are: {', '.join(ACTION_SUBSETS)}")
+            raise ConfigurationError(
+                f"There is no set of actions {unknown}; there are: {', '.join(ACTION_SUBSETS)}"
+            )
         chosen = [functions.noop, *(function for name in subsets for function in ACTION_SUBSETS[name])]
         self._functions = {each.__name__: each for each in chosen if each.__name__ not in READ_FILES}
 
@@ -66,7 +68,7 @@ class Actions:
             ActionError: There is none, or several, or its arguments are wrong.
         """
         try:
-            found = sum(highlevel_action_parser.search_string(text).as_list(), [])
+            found = [call for part in highlevel_action_parser.search_string(text).as_list() for call in part]
         except (pyparsing.ParseBaseException, RecursionError, ValueError, SyntaxError) as error:
             raise ActionError(f"The action cannot be read: {error}") from None
         if len(found) != 1:

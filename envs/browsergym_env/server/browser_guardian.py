@@ -1,9 +1,10 @@
 """Runs a browser for as long as its owner lives: `python browser_guardian.py OWNER PROFILE PROGRAM ARGUMENTS...`.
 
-The driver of the browser starts this program in its place. It hands on what it was given and watches three processes:
-the browser, the driver, and `OWNER`, the process id of the server. When one of them is gone, it ends whatever the
-browser has started (orphans come to it, for it is their reaper), and the driver, and removes the folder `PROFILE`. So
-it does when it is sent SIGTERM. If it is killed itself, the system ends the browser, and its processes go with that.
+The driver of the browser starts this program in its place. It hands on what it was given and watches three
+processes: the browser, the driver, and `OWNER`, the process id of the server. When one of them is gone, it ends
+whatever the browser has started (orphans come to it, for it is their reaper), and a driver without a server, and
+removes the folder `PROFILE`. So it does when it is sent SIGTERM. If it is killed itself, the system ends the
+browser, whose other processes go with it.
 """
 
 import ctypes
@@ -51,7 +52,7 @@ def _start(command: list[str], library: ctypes.CDLL) -> int:
     if pid == 0:
         library.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() == guardian:
-            os.execv(command[0], command)
+            os.execv(command[0], command)  # noqa: S606 - the browser
         os._exit(1)
     return pid
 

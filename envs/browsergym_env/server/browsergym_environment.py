@@ -20,7 +20,7 @@ from . import tasks
 from .actions import DEFAULT_SUBSETS, Actions
 from .browsers import Browser, BrowserPool
 from .launching import Launch, find_browser, may_make_namespaces
-from .pages import Graded, Tab, View
+from .pages import Episode, Graded, View
 
 T = TypeVar("T")
 
@@ -70,7 +70,7 @@ class BrowserGymEnvironment(Environment[BrowserGymAction, BrowserGymObservation,
         self._view = self._default_view = View(screenshot, pruned_html)
         self._settle_s, self._limit_s = settle_s, limit_s
         self._browser: Browser | None = None
-        self._tab: Tab | None = None
+        self._episode: Episode | None = None
         self._playing = False
         self._picture: bytes | None = None
         self._state = BrowserGymState()
@@ -98,7 +98,7 @@ class BrowserGymEnvironment(Environment[BrowserGymAction, BrowserGymObservation,
         """
         task = tasks.make(self._task_name if task_name is None else task_name, seed)
         self._playing = False
-        if self._browser is None or self._tab is None or not self._browser.alive:
+        if self._browser is None or self._episode is None or not self._browser.alive:
             await self._drop()
             await self._take_browser()
         assert self._browser is not None
@@ -108,10 +108,13 @@ class BrowserGymEnvironment(Environment[BrowserGymAction, BrowserGymObservation,
             default.html if pruned_html is None else pruned_html,
         )
 
-        def begin(tab: Tab) -> tuple[str, BrowserGymObservation]:
-            return tab.begin(task), tab.look(view)
+        def begin(episode: Episode) -> tuple[str, BrowserGymObservation]:
+            return episode.begin(task), episode.look(view)
 
         goal, seen = await self._do(begin)
+        browser, episode = self._browser, self._episode
+        assert episode is not None
+        browser.run(lambda _: episode.tidy())
         self._playing, self._picture = True, seen.screenshot
         self._state = BrowserGymState(
             episode_id=episode_id or uuid4().hex,
@@ -130,9 +133,9 @@ class BrowserGymEnvironment(Environment[BrowserGymAction, BrowserGymObservation,
             raise NotResetError("There is no page: call reset() before step()")
         view = self._view
 
-        def act(tab: Tab) -> tuple[str, Graded, BrowserGymObservation, list[str]]:
-            error = tab.act(action.action_str)
-            return error, tab.grade(), tab.look(view), list(tab.messages)
+        def act(episode: Episode) -> tuple[str, Graded, BrowserGymObservation, list[str]]:
+            error = episode.act(action.action_str)
+            return error, episode.grade(), episode.look(view), list(episode.messages)
 
         error, graded, seen, messages = await self._do(act)
         self._state.step_count += 1
@@ -160,7 +163,9 @@ class BrowserGymEnvironment(Environment[BrowserGymAction, BrowserGymObservation,
         drawn = base64.b64encode(observation.screenshot or b"").decode()
         image = f'<img alt="the page" src="data:image/png;base64,{drawn}">' if drawn else ""
         failed = f"<p>{html.escape(observation.last_action_error)}</p>" if observation.last_action_error else ""
-        return f"<p>{html.escape(observation.goal)}</p>{image}{failed}<pre>{html.escape(observation.axtree_txt)}</pre>"
+        return (
+            f"<p>{html.escape(observation.goal)}</p>{image}{failed}<pre>{html.escape(observation.axtree_txt)}</pre>"
+        )
 
     async def close(self) -> None:
         """Close the session's pages; the browser stays for others."""
@@ -172,21 +177,21 @@ class BrowserGymEnvironment(Environment[BrowserGymAction, BrowserGymObservation,
     async def _take_browser(self) -> None:
         browser = self._browser = self._pool.lease()
         await asyncio.shield(asyncio.wrap_future(browser.ready))
-        launch, actions, settle_s = self._launch, self._actions, self._settle_s
-        self._tab = await _awaited(browser, lambda driven: Tab(driven, launch, actions, settle_s))
+        settings = (browser.shelf, self._launch, self._actions, self._settle_s)
+        self._episode = await _awaited(browser, lambda driven: Episode(driven, *settings))
 
-    async def _do(self, work: Callable[[Tab], T]) -> T:
+    async def _do(self, work: Callable[[Episode], T]) -> T:
         """Do something with the page.
 
         Raises:
             WorkspaceLostError: The browser or the page has ended, or hangs.
         """
-        browser, tab = self._browser, self._tab
+        browser, episode = self._browser, self._episode
         assert browser is not None
-        assert tab is not None
+        assert episode is not None
         try:
             async with asyncio.timeout(self._limit_s):
-                return await _awaited(browser, lambda _: work(tab))
+                return await _awaited(browser, lambda _: work(episode))
         except TimeoutError:
             what = f"The page has hung for {self._limit_s:g} s"
         except Exception as error:  # Playwright's, or of BrowserGym's functions on a page that is gone
@@ -199,15 +204,15 @@ class BrowserGymEnvironment(Environment[BrowserGymAction, BrowserGymObservation,
 
     async def _drop(self) -> None:
         """Give up the session's pages; if they cannot be closed, end their browser."""
-        browser, tab = self._browser, self._tab
-        self._browser = self._tab = None
+        browser, episode = self._browser, self._episode
+        self._browser = self._episode = None
         self._playing = False
         if browser is None:
             return
         try:
-            if tab is not None and browser.alive:
+            if episode is not None and browser.alive:
                 async with asyncio.timeout(CLOSE_S):
-                    await _awaited(browser, lambda _: tab.close())
+                    await _awaited(browser, lambda _: episode.close())
         except (TimeoutError, WorkspaceLostError):
             browser.kill()
         finally:

@@ -26,6 +26,7 @@ from greenlet import greenlet
 from openenv.errors import WorkspaceLostError
 
 from .launching import Launch
+from .windows import Shelf
 
 __all__ = ["Browser", "BrowserPool"]
 
@@ -42,12 +43,14 @@ class Browser:
         launch: How it is started; at once, but this does not wait for it.
 
     Attributes:
+        shelf: Where its windows come from.
         sessions: How many use it; kept by the pool.
         ready: Its version, once it has started.
     """
 
     def __init__(self, launch: Launch) -> None:
         self.launch = launch
+        self.shelf = Shelf(launch)
         self.sessions = 0
         self.ready: Future[str] = Future()
         self.profile = Path(tempfile.mkdtemp(prefix="browsergym-"))

@@ -41,13 +41,19 @@ SWITCHES = """
 --disable-popup-blocking --allow-pre-commit-input --force-color-profile=srgb --font-render-hinting=none
 --disable-partial-raster --disable-skia-runtime-opts --num-raster-threads=1 --disable-lcd-text
 --force-webrtc-ip-handling-policy=disable_non_proxied_udp --lang=en-US
-""".split()
+""".split()  # noqa: SIM905 - a list of them would have forty lines
 
 FEATURES_OFF = (
     # Otherwise screenshots do not have the scroll bars.
     *("OverlayScrollbars", "ExtendedOverlayScrollbars"),
     *("AcceptCHFrame", "AutofillServerCommunication", "CertificateTransparencyComponentUpdater"),
-    *("DialMediaRouteProvider", "GlobalMediaControls", "HttpsUpgrades", "ImprovedCookieControls", "LazyFrameLoading"),
+    *(
+        "DialMediaRouteProvider",
+        "GlobalMediaControls",
+        "HttpsUpgrades",
+        "ImprovedCookieControls",
+        "LazyFrameLoading",
+    ),
     *("MediaRouter", "OptimizationHints", "PaintHolding", "Translate"),
 )
 
@@ -103,7 +109,7 @@ def find_browser(named: str | None = None) -> str:
 
 @cache
 def may_make_namespaces() -> bool:
-    """Return whether chromium can hold its processes in: as root it does not, elsewhere it needs user namespaces."""
+    """Return whether chromium can hold its processes in: not as root, and by user namespaces."""
     if os.geteuid() == 0:
         return False
     program = "import ctypes; exit(ctypes.CDLL(None).unshare(0x10000000 | 0x20000000) != 0)"

@@ -12,11 +12,14 @@ from openenv.errors import ConfigurationError, InvalidRequestError
 
 from .launching import LOCAL_HOST
 
-__all__ = ["BASE_URL", "NAMES", "make", "pages"]
+__all__ = ["BASE_URL", "NAMES", "VIEWPORT", "make", "pages"]
 
 BASE_URL = f"http://{LOCAL_HOST}/miniwob/"
 NEVER_MS = 2**31 - 1
-"""MiniWoB ends an episode by the clock; here steps are counted instead. It is the longest time of a browser's timer."""
+"""The longest time of a browser's timer: MiniWoB ends an episode by the clock, here steps are counted instead."""
+
+VIEWPORT = {"width": 332, "height": 214}
+"""Pixels of a page, as BrowserGym has it for all of these tasks."""
 
 PREFIX = "miniwob."
 
