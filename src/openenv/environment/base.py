@@ -62,12 +62,14 @@ class Environment(ABC, Generic[ActionT, ObservationT, StateT]):
         REQUIRES_SINGLE_THREAD_EXECUTOR: Every call must come from the same thread, the one that constructed it.
         NON_BLOCKING: Sync methods return within microseconds; they are called on the event loop directly.
         ALLOWS_STEP_WITHOUT_RESET: A step before the first reset, and after `done`, is part of the task.
+        INSTANCES_MEET: Instances of the class play with one another, so all of them have to be in one process.
     """
 
     SUPPORTS_CONCURRENT_SESSIONS: ClassVar[bool] = False
     REQUIRES_SINGLE_THREAD_EXECUTOR: ClassVar[bool] = False
     NON_BLOCKING: ClassVar[bool] = False
     ALLOWS_STEP_WITHOUT_RESET: ClassVar[bool] = False
+    INSTANCES_MEET: ClassVar[bool] = False
 
     transform: Transform[Any] | None = None
     rubric: Any = None

@@ -21,7 +21,7 @@ from openenv.protocol.codes import ServerMode
 from openenv.protocol.messages import ConcurrencyConfig
 from openenv.server.budgets import Budgets
 from openenv.server.config import ServerContext
-from openenv.server.given import as_factory, concurrency, isolation_of
+from openenv.server.given import as_factory, concurrency, instances_meet, isolation_of
 from openenv.server.manager import SessionManager
 from openenv.server.routes import http, info, mcp, websocket
 from openenv.server.slots import Slots
@@ -112,6 +112,7 @@ class HTTPEnvServer:
             snapshots=snapshots or SnapshotLimits.model_validate(settings.snapshot_limits()),
         )
         self._shared_environment = env if shared else None
+        self._meeting = getattr(env, "__name__", type(env).__name__) if instances_meet(env) else ""
         self._context: ServerContext = ServerContext(
             self.manager,
             codec,
@@ -137,7 +138,15 @@ class HTTPEnvServer:
 
         Args:
             slots: What they count by. There must be no session yet.
+
+        Raises:
+            ConfigurationError: Its sessions have to be in one process.
         """
+        if self._meeting:
+            raise ConfigurationError(
+                f"{self._meeting} can not be served by several processes: its sessions play with one another, and "
+                "meet in one. Leave out --workers; start more servers if one is not enough"
+            )
         self.manager.slots = slots
         return self._context
 
