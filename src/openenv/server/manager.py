@@ -328,11 +328,6 @@ class SessionManager:
         """Return the same without asking: by name and docstring, if nobody has asked before."""
         return self._metadata or self._named(self._describe_class())
 
-    @property
-    def factory(self) -> Factory:
-        """What makes its environments."""
-        return self._factory
-
     def _named(self, metadata: EnvironmentMetadata) -> EnvironmentMetadata:
         return metadata.model_copy(update={"name": self._name}) if self._name else metadata
 
