@@ -50,6 +50,8 @@ class Cause(StrEnum):
     """There was no free session in time."""
     SESSION_LOST = "session_lost"
     """The session is gone: lease over, server gone, taken over."""
+    PEER_LEFT = "peer_left"
+    """Another player of the same episode is gone: its session ended or broke, or it began another episode."""
     CANCELLED = "cancelled"
     """The caller cancelled the request."""
     SERIALIZATION = "serialization"

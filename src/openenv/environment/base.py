@@ -62,12 +62,14 @@ class Environment(ABC, Generic[ActionT, ObservationT, StateT]):
         REQUIRES_SINGLE_THREAD_EXECUTOR: Every call must come from the same thread, the one that constructed it.
         NON_BLOCKING: Sync methods return within microseconds; they are called on the event loop directly.
         ALLOWS_STEP_WITHOUT_RESET: A step before the first reset, and after `done`, is part of the task.
+        INSTANCES_MEET: Instances of the class play with one another, so all of them have to be in one process.
     """
 
     SUPPORTS_CONCURRENT_SESSIONS: ClassVar[bool] = False
     REQUIRES_SINGLE_THREAD_EXECUTOR: ClassVar[bool] = False
     NON_BLOCKING: ClassVar[bool] = False
     ALLOWS_STEP_WITHOUT_RESET: ClassVar[bool] = False
+    INSTANCES_MEET: ClassVar[bool] = False
 
     transform: Transform[Any] | None = None
     rubric: Any = None
@@ -141,6 +143,32 @@ class Environment(ABC, Generic[ActionT, ObservationT, StateT]):
         from openenv.environment.adapter import describe_class
 
         return describe_class(type(self))
+
+    def render_web(self, observation: Any) -> Any:
+        """Return what a person sees of an observation on the web page: by default nothing beside its fields.
+
+        May be async. It is called after each reset and step there, and nowhere else.
+
+        Args:
+            observation: What the reset or step has just returned.
+
+        Returns:
+            Text, HTML (text that begins with `<`; no script in it is run) or the bytes of a PNG, JPEG or GIF.
+        """
+        return None
+
+    def web_actions(self, observation: Any) -> Any:
+        """Return the actions that the web page offers as buttons; by default none beside the legal ones.
+
+        May be async.
+
+        Args:
+            observation: What the reset or step has just returned.
+
+        Returns:
+            A list of actions, as objects or dictionaries, or of pairs of a label and an action; None is none.
+        """
+        return None
 
     def _apply_transform(self, observation: Any) -> Any:
         return self.transform(observation) if self.transform is not None else observation

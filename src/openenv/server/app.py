@@ -21,7 +21,7 @@ from openenv.protocol.codes import ServerMode
 from openenv.protocol.messages import ConcurrencyConfig
 from openenv.server.budgets import Budgets
 from openenv.server.config import ServerContext
-from openenv.server.given import as_factory, concurrency, isolation_of
+from openenv.server.given import as_factory, concurrency, instances_meet, isolation_of
 from openenv.server.manager import SessionManager
 from openenv.server.routes import http, info, mcp, websocket
 from openenv.server.slots import Slots
@@ -112,6 +112,7 @@ class HTTPEnvServer:
             snapshots=snapshots or SnapshotLimits.model_validate(settings.snapshot_limits()),
         )
         self._shared_environment = env if shared else None
+        self._meeting = getattr(env, "__name__", type(env).__name__) if instances_meet(env) else ""
         self._context: ServerContext = ServerContext(
             self.manager,
             codec,
@@ -137,7 +138,15 @@ class HTTPEnvServer:
 
         Args:
             slots: What they count by. There must be no session yet.
+
+        Raises:
+            ConfigurationError: Its sessions have to be in one process.
         """
+        if self._meeting:
+            raise ConfigurationError(
+                f"{self._meeting} can not be served by several processes: its sessions play with one another, and "
+                "meet in one. Leave out --workers; start more servers if one is not enough"
+            )
         self.manager.slots = slots
         return self._context
 
@@ -177,7 +186,7 @@ def create_app(
 
     Args:
         env: An environment class, a function that makes one, or one instance.
-        gradio_builder: Builds a tab of one's own on the web page.
+        gradio_builder: Builds a tab of one's own on the web page, which ENABLE_WEB_INTERFACE turns on.
         custom_tab_name: Its title.
         custom_tab_primary: Show it first.
         show_default_tab: Show the generated tab too.
@@ -209,6 +218,10 @@ def create_app(
 
     app = FastAPI(title=title_override or "OpenEnv Environment HTTP API", version=__version__, lifespan=lifespan)
     server.register_routes(app)
+    if settings.web_interface() and server.mode is ServerMode.SIMULATION:
+        from openenv.server.web import Page, add_page
+
+        add_page(app, Page(gradio_builder, custom_tab_name, custom_tab_primary, show_default_tab, title_override))
     return app
 
 

@@ -53,6 +53,11 @@ def isolation_of(env: Any, shared: bool, wanted: str) -> Target | None:
     """
     if wanted not in ("auto", "process", "none"):
         raise ConfigurationError(f"isolation is auto, process or none, not {wanted!r}")
+    if wanted == "process" and instances_meet(env):
+        raise ConfigurationError(
+            f"{env.__name__} can not be given a process for each session: its sessions play with one another, and "
+            "meet in the process of the server. Leave isolation out"
+        )
     if wanted == "none" or (wanted == "auto" and (shared or is_safe(env) or not inspect.isclass(env))):
         return None
     target = None if shared else Target.of(env)
@@ -67,6 +72,11 @@ def isolation_of(env: Any, shared: bool, wanted: str) -> Target | None:
 def is_safe(env: Any) -> bool:
     """Return whether its instances may be used at the same time in one process."""
     return bool(getattr(env, "SUPPORTS_CONCURRENT_SESSIONS", not inspect.isclass(env)))
+
+
+def instances_meet(env: Any) -> bool:
+    """Return whether its instances have to be in one process, for they have to do with one another."""
+    return bool(getattr(env, "INSTANCES_MEET", False))
 
 
 def concurrency(

@@ -18,13 +18,13 @@ from starlette.datastructures import Headers
 
 from openenv.errors import MessageTooLargeError, RequestError, SessionLost
 from openenv.server.connection import too_large
+from openenv.server.origins import is_allowed
 from openenv.server.processes.ledger import DIED
 from openenv.server.processes.line import REQUEST, RESPONSE, Line
 from openenv.server.processes.peers import Peers
 from openenv.server.routes.http import error_response
-from openenv.server.routes.mcp import is_allowed
 
-SHARED = frozenset(("/reset", "/step", "/state"))
+SHARED = frozenset(("/reset", "/step", "/state", "/web/reset", "/web/step", "/web/state"))
 """The routes of the one session that all callers without a session id share."""
 
 LIST = "/sessions"
