@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
+from functools import partial
 
 from openenv.environment.adapter import describe_class
 from openenv.environment.base import Environment
@@ -338,7 +339,7 @@ class SessionManager:
         for session in sorted(self.sessions(), key=lambda session: session.phase is Phase.CREATING):
             if session.phase is Phase.CREATING:  # another one would take as long, and may not be wanted beside it
                 came: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-                session.say(Reply("", b""), lambda _, came=came: None if came.done() else came.set_result(None))
+                session.say(Reply("", b""), partial(_came, came))
                 await came
             known = session.metadata()
             if known is not None:
@@ -463,3 +464,8 @@ class SessionManager:
         if idle is not None and not session.busy and now - session.last_activity > idle:
             return f"The session had no request for {idle:g} s (idle budget)"
         return None
+
+
+def _came(came: asyncio.Future[None], _reply: Reply) -> None:
+    if not came.done():  # whoever waited may have been cancelled
+        came.set_result(None)
