@@ -22,6 +22,7 @@ kubectl kubernetes-client
 openssl openssl
 pg_ctlcluster postgresql
 /usr/games/stockfish stockfish
+chromium chromium
 chromium-headless-shell chromium-headless-shell
 "
 # Only to build Kubernetes.
