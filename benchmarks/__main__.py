@@ -40,6 +40,7 @@ NAMES = (
     "coding_step",
     "atari_pong",
     "tool_calls",
+    "miniwob",
 )
 RESULTS = Path(__file__).with_name("RESULTS.md")
 _NARROWEST = 150  # columns that the table needs to have a line for each figure

@@ -8,6 +8,9 @@ from typing import Any
 
 from .models import AtariAction
 
+EXAMPLE = {"seed": 1}
+"""Arguments of a reset after which both policies score the same each time."""
+
 MAX_RETURN: float = 21.0
 MIN_RETURN: float = -21.0
 

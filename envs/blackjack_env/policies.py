@@ -4,6 +4,9 @@ from typing import Any
 
 from .models import BlackjackAction, BlackjackObservation, Move
 
+EXAMPLE = {"seed": 1}
+"""Arguments of a reset after which both policies score the same each time."""
+
 MAX_RETURN: float = 1.0
 MIN_RETURN: float = -1.0
 ORACLE_EXPECTED: float = -0.046756

@@ -8,6 +8,9 @@ import chess
 from .models import ChessAction
 from .server.search import best_move
 
+EXAMPLE = {"seed": 1}
+"""Arguments of a reset after which both policies score the same each time."""
+
 MAX_RETURN: float = 1.0
 MIN_RETURN: float = -1.0
 

@@ -5,6 +5,9 @@ from typing import Any
 
 from .models import Game2048Action, RunStrategy
 
+EXAMPLE = {"seed": 1}
+"""Arguments of a reset after which both policies score the same each time."""
+
 SNAKE = Path(__file__).with_name("snake.py").read_text(encoding="utf-8")
 ORACLE_SCORES: dict[int, float] = {0: 22292.0, 1: 20300.0, 4: 9656.0}
 """What the oracle scores with some seeds; the first two win."""

@@ -4,6 +4,9 @@ from typing import Any
 
 from .models import GymnasiumAction
 
+EXAMPLE = {"seed": 1}
+"""Arguments of a reset after which both policies score the same each time."""
+
 MAX_RETURN: float = 500.0
 MIN_RETURN: float = 1.0
 

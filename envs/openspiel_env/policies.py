@@ -4,6 +4,9 @@ from typing import Any
 
 from .models import OpenSpielAction
 
+EXAMPLE = {"seed": 1}
+"""Arguments of a reset after which both policies score the same each time."""
+
 COLUMNS = 5
 LEFT, STAY, RIGHT = 0, 1, 2
 MAX_RETURN: float = 1.0

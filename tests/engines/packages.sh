@@ -21,6 +21,7 @@ conntrack conntrack
 kubectl kubernetes-client
 openssl openssl
 pg_ctlcluster postgresql
+/usr/games/stockfish stockfish
 "
 # Only to build Kubernetes.
 BUILD="

@@ -38,5 +38,7 @@ def test_an_example_plays_its_episode(example, options, tmp_path):
         text=True,
         timeout=120,
     )
+    if "There is no browser" in ran.stderr:
+        pytest.skip("there is no browser")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert ran.stdout

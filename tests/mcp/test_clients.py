@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Callable
 from typing import Any
 
 import fastmcp
@@ -14,14 +13,8 @@ from tests.mcp.wire import call, initialize, initialized, post
 from tests.servers import Server
 
 from openenv.client import GenericEnvClient
-from openenv.mcp import CallToolAction, CallToolObservation, ListToolsAction, ListToolsObservation
-
-Shared = Callable[..., Server]
-
-SHOP = {
-    "action_cls": CallToolAction | ListToolsAction,
-    "observation_cls": CallToolObservation | ListToolsObservation,
-}
+from openenv.errors import ConfigurationError
+from openenv.mcp import tool
 
 
 def meta(result: Any) -> dict[str, Any]:
@@ -253,3 +246,13 @@ async def _listening(server: Server) -> None:
     async with asyncio.timeout(15):
         while not server.on_loop(lambda: any(s.peer and s.peer.stream for s in server.manager.sessions())):
             await asyncio.sleep(0.01)
+
+
+def test_tools_that_nobody_would_see_are_refused_when_the_environment_is_served(serve):
+    class Forgetful(Guessing):
+        @tool
+        def peek(self) -> int:
+            return 1
+
+    with pytest.raises(ConfigurationError, match="MCPEnvironment"):
+        serve(Forgetful)

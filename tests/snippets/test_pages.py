@@ -9,7 +9,12 @@ PROGRAMS = [block for page in pages() for block in blocks(page) if block.file is
 @pytest.mark.slow
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.name)
 def test_a_program_prints_what_its_comments_say(program, tmp_path):
-    printed = iter(run(program, tmp_path))
+    try:
+        printed = iter(run(program, tmp_path))
+    except AssertionError as error:
+        if "There is no browser" in str(error):
+            pytest.skip("there is no browser")
+        raise
     missing = [line for line in program.printed if line not in printed]  # each is looked for after the one before
     assert not missing
 

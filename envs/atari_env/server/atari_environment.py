@@ -23,11 +23,13 @@ Kind = Literal["rgb", "grayscale", "ram"]
 LARGEST = 512
 MAX_FRAMES = 108_000  # half an hour
 
-GAMES = frozenset(roms.get_all_rom_ids())
+GAMES = frozenset(name for name in roms.get_all_rom_ids() if ALEInterface.isSupportedROM(roms.get_rom_path(name)))
+"""Those that the emulator plays. Four of the 108 files that it comes with are games for two, and to have it load
+one would end the whole process."""
 
 
 class AtariEnvironment(Environment[AtariAction, AtariObservation, AtariState]):
-    """One of the 108 games of the Arcade Learning Environment, as pixels or as memory. The reward is the score.
+    """One of the 104 games of the Arcade Learning Environment, as pixels or as memory. The reward is the score.
 
     Args:
         game: The name of the game, such as `pong` or `space_invaders`.

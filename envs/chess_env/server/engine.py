@@ -95,6 +95,7 @@ class Engine:
         finally:
             if transport.get_returncode() is None:
                 transport.kill()
+            await asyncio.wait([protocol.returncode], timeout=END_S)  # so that it is reaped
             transport.close()
 
     async def _running(self) -> chess.engine.UciProtocol:
@@ -103,13 +104,17 @@ class Engine:
         await self.close()
         guard = [shutil.which("setpriv"), "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
         try:
+            self._transport, self._protocol = await chess.engine.UciProtocol.popen(
+                [*guard, self._path],
+                stderr=asyncio.subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl+C is for the server
+            )
             async with asyncio.timeout(START_S):
-                started = await chess.engine.popen_uci(
-                    [*guard, self._path],
-                    stderr=asyncio.subprocess.DEVNULL,
-                    start_new_session=True,  # Ctrl+C is for the server
-                )
-        except (OSError, TimeoutError) as error:
+                await self._protocol.initialize()
+        except (OSError, TimeoutError, chess.engine.EngineError) as error:
+            await self.close()
             raise WorkspaceLostError(f"The chess engine cannot be started: {error}") from error
-        self._transport, self._protocol = started
+        except asyncio.CancelledError:
+            await self.close()
+            raise
         return self._protocol

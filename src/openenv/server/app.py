@@ -13,6 +13,7 @@ from openenv._version import __version__
 from openenv.environment.adapter import Shape
 from openenv.errors import ConfigurationError, RequestError
 from openenv.mcp.actions import ActionTools
+from openenv.mcp.functions import declared
 from openenv.models import State
 from openenv.protocol.codec import ServerCodec
 from openenv.protocol.codec_v2 import ServerCodecV2
@@ -86,6 +87,8 @@ class HTTPEnvServer:
         action = action_cls if action_cls is not None or shape is None else shape.action
         observation = observation_cls if observation_cls is not None or shape is None else shape.observation
         tools = ActionTools(action, observation)
+        if shape is not None:
+            _refuse_forgotten_tools(shape.cls)
         codec = ServerCodec(
             action,
             observation,
@@ -219,6 +222,16 @@ def create_app(
 
 
 create_fastapi_app = create_app
+
+
+def _refuse_forgotten_tools(cls: type) -> None:
+    """Refuse a class whose `@tool` methods nobody would ever see."""
+    names = [one.function.mark.name for one in declared(cls)]
+    if names and not hasattr(cls, "list_tools"):
+        raise ConfigurationError(
+            f"{cls.__name__} has tools ({', '.join(names)}) and no list_tools(): subclass MCPEnvironment, which "
+            "lists and calls them beside other actions"
+        )
 
 
 async def _refuse(_request: Request, error: Exception) -> Response:

@@ -62,6 +62,7 @@ class SessionManager:
         tools: The actions of its environment as tools; none by default.
 
     Attributes:
+        factory: Makes the environment of a session.
         slots: Counts the sessions; shared with other processes if the server is several.
         mode: Whom it serves.
         tools: The actions of its environment as tools.
@@ -94,7 +95,7 @@ class SessionManager:
         self.snapshots = Snapshots(
             snapshots or SnapshotLimits(), self.budgets.snapshot_lease, lambda: self.slots, clock
         )
-        self._factory = factory
+        self.factory = factory
         self._name = name
         self._metadata: EnvironmentMetadata | None = None
         self._shared = shared
@@ -318,15 +319,15 @@ class SessionManager:
     async def describe(self) -> EnvironmentMetadata:
         """Return what the environment says about itself; asks an instance where the class overrides it."""
         if self._metadata is None:
-            overridden = getattr(self._factory, "get_metadata", None) is not Environment.get_metadata
+            overridden = getattr(self.factory, "get_metadata", None) is not Environment.get_metadata
             metadata = await self._ask_instance() if overridden else self._describe_class()
             self._metadata = metadata.model_copy(update={"name": self._name}) if self._name else metadata
         return self._metadata
 
     def _describe_class(self) -> EnvironmentMetadata:
-        keeper = StateKeeper(self._factory)
+        keeper = StateKeeper(self.factory)
         copies = "state" if keeper.keeps else "fork" if CAN_FORK and self._forks is not None else ""
-        return with_capabilities(describe_class(self._factory), copies, keeper.reseeds)
+        return with_capabilities(describe_class(self.factory), copies, keeper.reseeds)
 
     async def _ask_instance(self) -> EnvironmentMetadata:
         for session in self.sessions():
@@ -356,7 +357,7 @@ class SessionManager:
         if self._pool is None:
             self._pool = ThreadPool(asyncio.get_running_loop())
         return LocalRunner(
-            self._factory,
+            self.factory,
             self._pool,
             strict=self._strict,
             expose_errors=self._expose_errors,
