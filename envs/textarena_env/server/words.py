@@ -62,6 +62,7 @@ def _endings(stem: str, flags: str) -> list[str]:
     return found
 
 
+@cache
 def wordle() -> type[Any]:
     """Return TextArena's Wordle on the shipped words."""
     import textarena as ta
@@ -83,6 +84,7 @@ def wordle() -> type[Any]:
     return Wordle
 
 
+@cache
 def hangman() -> type[Any]:
     """Return TextArena's Hangman on the shipped words."""
     from nltk import corpus

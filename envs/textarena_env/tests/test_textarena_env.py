@@ -56,6 +56,7 @@ class TestContractOfASeat(EnvironmentContract):
 @pytest.mark.slow
 class TestMemory(EnvironmentMemoryContract):
     environment = TextArenaEnvironment
+    patience_s = 300.0
     actions = (say("[crane]"), say("[moist]"))
 
 
