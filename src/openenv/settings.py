@@ -70,6 +70,11 @@ def web_interface() -> bool:
     return os.environ.get("ENABLE_WEB_INTERFACE", "").lower() in ("1", "true", "yes", "on")
 
 
+def keep_gradio_quiet() -> None:
+    """Have Gradio report to nobody, unless the user has said otherwise by its own variable."""
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+
+
 def egress_denied() -> bool:
     """Return whether servers are to refuse themselves outgoing connections."""
     text = os.environ.get("OPENENV_EGRESS", "").lower()

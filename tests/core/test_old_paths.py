@@ -47,6 +47,12 @@ HOMES = {
         ),
     },
     f"{SERVER}.base_transforms": {"openenv.environment.transforms": "CompositeTransform NullTransform"},
+    f"{SERVER}.web_interface": {
+        "openenv.server.web.application": "create_web_interface_app",
+        "openenv.server.web.manager": "WebInterfaceManager",
+    },
+    f"{SERVER}.gradio_theme": {"openenv.server.web.theme": "OPENENV_GRADIO_CSS"},
+    f"{SERVER}.gradio_ui": {"openenv.server.web.blocks": "build_gradio_app get_gradio_display_title"},
     "openenv.core.env_client": {"openenv.client.base": "EnvClient"},
     "openenv.core.sync_client": {"openenv.client.sync": "SyncEnvClient"},
     "openenv.core.generic_client": {"openenv.client.generic": "GenericEnvClient GenericAction"},

@@ -22,6 +22,7 @@ kubectl kubernetes-client
 openssl openssl
 pg_ctlcluster postgresql
 /usr/games/stockfish stockfish
+chromium chromium
 "
 # Only to build Kubernetes.
 BUILD="

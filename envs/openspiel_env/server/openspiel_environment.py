@@ -6,22 +6,35 @@ drawn from one generator for each episode, so the same seed and moves give the s
 
 from collections.abc import Mapping
 from random import Random
-from typing import Any
+from typing import Annotated, Any
 from uuid import uuid4
 
 import pyspiel
+from pydantic import Field
 
 from openenv.environment import Environment
 from openenv.errors import InvalidRequestError, NotResetError
 from openenv.models import unchecked
 
-from ..models import OpenSpielAction, OpenSpielObservation, OpenSpielState
+from ..models import OpenSpielAction, OpenSpielObservation, OpenSpielState, OpponentPolicy
 from .games import draws_itself, load_game
 from .opponents import Opponent, draw, opponent_named
 from .view import View
 
 SIMULATIONS = 100
 MOST_SIMULATIONS = 10_000
+SUGGESTED = [
+    "catch",
+    "cliff_walking",
+    "tic_tac_toe",
+    "connect_four",
+    "kuhn_poker",
+    "leduc_poker",
+    "blackjack",
+    "2048",
+]
+"""Games that the web page suggests; any other can be typed."""
+
 CHANCE, TERMINAL = int(pyspiel.PlayerId.CHANCE), int(pyspiel.PlayerId.TERMINAL)
 
 
@@ -69,10 +82,10 @@ class OpenSpielEnvironment(Environment[OpenSpielAction, OpenSpielObservation, Op
         self,
         seed: int | None = None,
         episode_id: str | None = None,
-        game_name: str | None = None,
+        game_name: Annotated[str | None, Field(examples=SUGGESTED)] = None,
         game_params: dict[str, Any] | None = None,
         agent_player: int | None = None,
-        opponent_policy: str | None = None,
+        opponent_policy: OpponentPolicy | None = None,
         simulations: int | None = None,
         text: bool | None = None,
     ) -> OpenSpielObservation:

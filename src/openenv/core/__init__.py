@@ -13,12 +13,15 @@ if TYPE_CHECKING:
     from openenv.core.env_client import EnvClient
     from openenv.core.env_server.base_transforms import *
     from openenv.core.env_server.exceptions import *
+    from openenv.core.env_server.gradio_theme import *
+    from openenv.core.env_server.gradio_ui import *
     from openenv.core.env_server.http_server import *
     from openenv.core.env_server.interfaces import *
     from openenv.core.env_server.mcp_environment import *
     from openenv.core.env_server.mcp_types import *
     from openenv.core.env_server.serialization import *
     from openenv.core.env_server.types import *
+    from openenv.core.env_server.web_interface import *
     from openenv.core.generic_client import GenericAction, GenericEnvClient
     from openenv.core.mcp_client import MCPClientBase, MCPToolClient
     from openenv.core.sync_client import SyncEnvClient

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from openenv.environment.base import Environment
+from openenv.environment.views import has_views, view_of
 from openenv.errors import ConfigurationError, ExecutionError, InvalidRequestError
 from openenv.models import Action, EnvironmentMetadata, Observation, State, StepResult
 from openenv.protocol.generics import type_arguments
@@ -238,6 +239,8 @@ class Adapter:
         self._reset = getattr(environment, self.shape.reset_name)
         self._step = getattr(environment, self.shape.step_name)
         self._warnings: list[str] = []
+        self._has_views = has_views(type(environment))
+        self._seen: Any = None
         self.allows_step_without_reset = bool(getattr(environment, "ALLOWS_STEP_WITHOUT_RESET", False))
 
     def bind_reset(
@@ -283,12 +286,14 @@ class Adapter:
         return state() if callable(state) else state
 
     def inquire(self, what: str, arguments: dict[str, Any]) -> Any:
-        """Return what the environment says of its tools or prompts; may be awaitable.
+        """Return what the environment says of its tools, prompts or last observation; may be awaitable.
 
         Args:
-            what: `tools`, `prompts`, or `prompt` for one of them.
+            what: `tools`, `prompts`, or `prompt` for one of them; `view` for what people see, as `view_of` has it.
             arguments: Of `prompt`: its `name` and `arguments`.
         """
+        if what == "view":
+            return view_of(self.environment, self._seen) if self._seen is not None else {}
         method = getattr(self.environment, _INQUIRIES[what], None)
         if callable(method):
             return method(**arguments)
@@ -360,6 +365,8 @@ class Adapter:
                 "return an Observation or a StepResult",
                 exception="TypeError",
             )
+        if self._has_views:
+            self._seen = result.observation
         if self._warnings:
             warnings = [*result.info.get("warnings", ()), *self._warnings]
             # A copy, for the environment may give the same object again.

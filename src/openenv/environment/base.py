@@ -144,6 +144,32 @@ class Environment(ABC, Generic[ActionT, ObservationT, StateT]):
 
         return describe_class(type(self))
 
+    def render_web(self, observation: Any) -> Any:
+        """Return what a person sees of an observation on the web page: by default nothing beside its fields.
+
+        May be async. It is called after each reset and step there, and nowhere else.
+
+        Args:
+            observation: What the reset or step has just returned.
+
+        Returns:
+            Text, HTML (text that begins with `<`; no script in it is run) or the bytes of a PNG, JPEG or GIF.
+        """
+        return None
+
+    def web_actions(self, observation: Any) -> Any:
+        """Return the actions that the web page offers as buttons; by default none beside the legal ones.
+
+        May be async.
+
+        Args:
+            observation: What the reset or step has just returned.
+
+        Returns:
+            A list of actions, as objects or dictionaries, or of pairs of a label and an action; None is none.
+        """
+        return None
+
     def _apply_transform(self, observation: Any) -> Any:
         return self.transform(observation) if self.transform is not None else observation
 

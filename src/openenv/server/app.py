@@ -186,7 +186,7 @@ def create_app(
 
     Args:
         env: An environment class, a function that makes one, or one instance.
-        gradio_builder: Builds a tab of one's own on the web page.
+        gradio_builder: Builds a tab of one's own on the web page, which ENABLE_WEB_INTERFACE turns on.
         custom_tab_name: Its title.
         custom_tab_primary: Show it first.
         show_default_tab: Show the generated tab too.
@@ -218,6 +218,10 @@ def create_app(
 
     app = FastAPI(title=title_override or "OpenEnv Environment HTTP API", version=__version__, lifespan=lifespan)
     server.register_routes(app)
+    if settings.web_interface() and server.mode is ServerMode.SIMULATION:
+        from openenv.server.web import Page, add_page
+
+        add_page(app, Page(gradio_builder, custom_tab_name, custom_tab_primary, show_default_tab, title_override))
     return app
 
 

@@ -13,27 +13,35 @@ import msgspec
 from openenv.protocol import messages as m
 from openenv.server.host import Reply
 from openenv.server.mcp.rpc import written
+from openenv.server.progress import Tell
 from openenv.server.requests import OnReply
 from openenv.server.sessions import Session
 
 
-def dispatch(session: Session, message: Any, reply: OnReply) -> None:
+def dispatch(session: Session, message: Any, reply: OnReply, progress: Tell | None = None) -> None:
     """Have the session do what the message asks; `reply` is called once with the answer.
 
     Args:
         session: Whose environment is meant.
         message: A frame or body of `protocol.messages`.
         reply: Called on the event loop, at once if the environment does not block.
+        progress: Told what the environment reports of a reset or step meanwhile.
     """
     match message:
         case m.WSStepMessage():
-            session.step(reply, message.data)
+            session.step(reply, message.data, progress=progress)
         case m.WSResetMessage():
-            _reset(session, message.data, reply)
+            _reset(session, message.data, reply, progress)
         case m.StepRequest():
-            session.step(reply, message.action, timeout_s=message.timeout_s, options=message.model_extra)
+            session.step(
+                reply,
+                message.action,
+                timeout_s=message.timeout_s,
+                options=message.model_extra,
+                progress=progress,
+            )
         case m.ResetRequest():
-            _reset(session, message, reply)
+            _reset(session, message, reply, progress)
         case m.WSStateMessage():
             session.state(reply)
         case m.WSMCPMessage():
@@ -54,8 +62,8 @@ async def ask(session: Session, message: Any) -> Reply:
     return await future
 
 
-def _reset(session: Session, data: m.ResetRequest, reply: OnReply) -> None:
-    session.reset(reply, seed=data.seed, episode_id=data.episode_id, options=data.model_extra)
+def _reset(session: Session, data: m.ResetRequest, reply: OnReply, progress: Tell | None) -> None:
+    session.reset(reply, seed=data.seed, episode_id=data.episode_id, options=data.model_extra, progress=progress)
 
 
 def _ask_peer(session: Session, request: dict[str, Any], reply: OnReply) -> None:

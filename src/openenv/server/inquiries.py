@@ -1,4 +1,4 @@
-"""What an MCP client asks an environment beside calling its tools: which tools and prompts it has, and one prompt.
+"""What is asked of an environment beside its three verbs: its tools and prompts, and what people are shown.
 
 The environment may be in a process of its own, so what it answers is plain JSON.
 """
@@ -17,7 +17,7 @@ class Inquiry(StateCall):
     """Ask an environment for something that it may have or not.
 
     Args:
-        what: `tools`, `prompts` or `prompt`.
+        what: `tools`, `prompts`, `prompt` or `view`; see `Adapter.inquire`.
         arguments: Of `prompt`: its `name` and `arguments`.
     """
 

@@ -321,8 +321,15 @@ class SessionManager:
         if self._metadata is None:
             overridden = getattr(self.factory, "get_metadata", None) is not Environment.get_metadata
             metadata = await self._ask_instance() if overridden else self._describe_class()
-            self._metadata = metadata.model_copy(update={"name": self._name}) if self._name else metadata
+            self._metadata = self._named(metadata)
         return self._metadata
+
+    def described(self) -> EnvironmentMetadata:
+        """Return the same without asking: by name and docstring, if nobody has asked before."""
+        return self._metadata or self._named(self._describe_class())
+
+    def _named(self, metadata: EnvironmentMetadata) -> EnvironmentMetadata:
+        return metadata.model_copy(update={"name": self._name}) if self._name else metadata
 
     def _describe_class(self) -> EnvironmentMetadata:
         keeper = StateKeeper(self.factory)

@@ -34,6 +34,7 @@ from openenv.protocol.messages import SessionInfo, SessionListing
 from openenv.server.budgets import Budgets
 from openenv.server.copying import Forking, with_capabilities
 from openenv.server.host import Answer, Operation, Reply, ResetOp, StateOp, StepOp
+from openenv.server.progress import Tell
 from openenv.server.requests import Copied, CopyOperation, Episode, OnReply, Request
 from openenv.server.runner import Runner
 from openenv.server.snapshots import Point
@@ -176,15 +177,26 @@ class Session:
         seed: int | None = None,
         episode_id: str | None = None,
         options: dict[str, Any] | None = None,
+        progress: Tell | None = None,
     ) -> Request:
         """Start a new episode."""
-        return self.submit(Request(ResetOp(seed, episode_id, options), reply))
+        return self.submit(Request(ResetOp(seed, episode_id, options), reply, progress=progress))
 
     def step(
-        self, reply: OnReply, action: Any, *, timeout_s: float | None = None, options: dict[str, Any] | None = None
+        self,
+        reply: OnReply,
+        action: Any,
+        *,
+        timeout_s: float | None = None,
+        options: dict[str, Any] | None = None,
+        progress: Tell | None = None,
     ) -> Request:
         """Take a step with a validated action."""
-        return self.submit(Request(StepOp(action, timeout_s, options), reply))
+        return self.submit(Request(StepOp(action, timeout_s, options), reply, progress=progress))
+
+    def interrupt(self) -> bool:
+        """Stop what is running, as `cancel` does; return False if nothing is."""
+        return self._current is not None and self.cancel(self._current)
 
     def state(self, reply: OnReply) -> Request:
         """Read the state."""

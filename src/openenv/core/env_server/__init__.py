@@ -24,9 +24,21 @@ from openenv.core.env_server.serialization import *
 from openenv.core.env_server.types import *
 
 if TYPE_CHECKING:
+    from openenv.core.env_server.gradio_theme import OPENENV_GRADIO_CSS
+    from openenv.core.env_server.gradio_ui import build_gradio_app, get_gradio_display_title
     from openenv.core.env_server.http_server import HTTPEnvServer, create_app, create_fastapi_app
+    from openenv.core.env_server.web_interface import WebInterfaceManager, create_web_interface_app
 
-__all__ = ["HTTPEnvServer", "create_app", "create_fastapi_app"]
+__all__ = [
+    "OPENENV_GRADIO_CSS",
+    "HTTPEnvServer",
+    "WebInterfaceManager",
+    "build_gradio_app",
+    "create_app",
+    "create_fastapi_app",
+    "create_web_interface_app",
+    "get_gradio_display_title",
+]
 __all__ += base_transforms.__all__
 __all__ += exceptions.__all__
 __all__ += interfaces.__all__
@@ -36,11 +48,23 @@ __all__ += serialization.__all__
 __all__ += types.__all__
 
 
+_OF_THE_SERVER = {
+    "HTTPEnvServer": "http_server",
+    "OPENENV_GRADIO_CSS": "gradio_theme",
+    "WebInterfaceManager": "web_interface",
+    "build_gradio_app": "gradio_ui",
+    "create_app": "http_server",
+    "create_fastapi_app": "http_server",
+    "create_web_interface_app": "web_interface",
+    "get_gradio_display_title": "gradio_ui",
+}
+
+
 def __getattr__(name: str) -> object:
-    if name == "http_server":
-        return import_module("openenv.core.env_server.http_server")
-    if name in ("HTTPEnvServer", "create_app", "create_fastapi_app"):
-        return getattr(import_module("openenv.core.env_server.http_server"), name)
+    if name in _OF_THE_SERVER.values():
+        return import_module(f"openenv.core.env_server.{name}")
+    if name in _OF_THE_SERVER:
+        return getattr(import_module(f"openenv.core.env_server.{_OF_THE_SERVER[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

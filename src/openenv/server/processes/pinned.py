@@ -22,7 +22,7 @@ from openenv.server.processes.line import REQUEST, RESPONSE, Line
 from openenv.server.processes.peers import Peers
 from openenv.server.routes.http import error_response
 
-SHARED = frozenset(("/reset", "/step", "/state"))
+SHARED = frozenset(("/reset", "/step", "/state", "/web/reset", "/web/step", "/web/state"))
 """The routes of the one session that all callers without a session id share."""
 
 LIST = "/sessions"

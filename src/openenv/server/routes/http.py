@@ -49,29 +49,37 @@ def _json(body: bytes, status: int = 200, headers: dict[str, str] | None = None)
 
 def routers(context: ServerContext) -> list[APIRouter]:
     """Return the routes of the default session and those of sessions by id."""
-    calls = _Calls(context)
+    calls = Calls(context)
     return [_default_routes(calls), _session_routes(calls)]
 
 
-class _Calls:
-    """What the routes do, whichever session they mean."""
+class Calls:
+    """What the routes do, whichever session they mean.
+
+    Args:
+        context: The server.
+    """
 
     def __init__(self, context: ServerContext) -> None:
         self.context = context
         self.manager = context.manager
 
     async def reset(self, session: Session, request: Request) -> Response:
+        """Start an episode."""
         raw = await self.body(request) or b"{}"
         return self.answer(await ask(session, self.context.codec.decode_reset(raw)))
 
     async def step(self, session: Session, request: Request) -> Response:
+        """Take a step."""
         raw = await self.body(request)
         return self.answer(await ask(session, self.context.codec.decode_step(raw)))
 
     async def state(self, session: Session) -> Response:
+        """Read the state."""
         return self.answer(await ask(session, m.WSStateMessage()))
 
     def answer(self, reply: Reply) -> Response:
+        """Return the HTTP form of an answer."""
         if reply.error is not None:
             return error_response(reply.error)
         if len(reply.data) > self.context.max_message_size:
@@ -79,6 +87,7 @@ class _Calls:
         return _json(reply.data)
 
     async def body(self, request: Request) -> bytes:
+        """Read the body of a request."""
         return await read_body(request, self.context.max_message_size)
 
 
@@ -99,7 +108,7 @@ async def read_body(request: Request, limit: int) -> bytes:
     return bytes(body)
 
 
-def _default_routes(calls: _Calls) -> APIRouter:
+def _default_routes(calls: Calls) -> APIRouter:
     routes = APIRouter(tags=["environment"])
     context = calls.context
 
@@ -121,7 +130,7 @@ def _default_routes(calls: _Calls) -> APIRouter:
     return routes
 
 
-def _session_routes(calls: _Calls) -> APIRouter:
+def _session_routes(calls: Calls) -> APIRouter:
     routes = APIRouter(prefix="/sessions", tags=["sessions"])
     context = calls.context
 

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from ipaddress import ip_address
 from typing import Any
-from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Request, Response, WebSocket, WebSocketDisconnect
 from fastapi.responses import StreamingResponse
@@ -31,6 +29,7 @@ from openenv.server.mcp.rpc import (
     refusal,
     written,
 )
+from openenv.server.origins import is_allowed
 from openenv.server.routes.http import STATUS, read_body
 
 PATH = "/mcp"
@@ -210,7 +209,7 @@ class _Endpoint:
 
     async def websocket(self, websocket: WebSocket) -> None:
         """Serve one client for the length of a connection, whose session ends with it."""
-        if not _is_allowed(websocket.headers, websocket.scope):
+        if not is_allowed(websocket.headers, websocket.scope):
             await websocket.close(1008)
             return
         await websocket.accept()
@@ -313,34 +312,9 @@ def _check_revision(request: Request) -> None:
 
 
 def _check_origin(request: Request) -> None:
-    if not _is_allowed(request.headers, request.scope):
+    if not is_allowed(request.headers, request.scope):
         error = RpcError(JsonRpcErrorCode.INVALID_REQUEST, "Pages of other sites may not use this server")
         raise _Refused(403, error)
-
-
-def _is_allowed(headers: Any, scope: Any) -> bool:
-    """Return whether whoever asks is no page of another site, which a browser would let reach this machine.
-
-    A page's own server may be asked by it, but where that listens on loopback its name has to be a loopback one:
-    another name that leads here is a trick.
-    """
-    origin = headers.get("origin")
-    if origin is None:
-        return True
-    name = urlsplit(origin).hostname or ""
-    if _is_loopback(name):
-        return True
-    server = scope.get("server")
-    return urlsplit(f"//{headers.get('host', '')}").hostname == name and not (server and _is_loopback(server[0]))
-
-
-def _is_loopback(name: str) -> bool:
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        return ip_address(name).is_loopback
-    except ValueError:
-        return False
 
 
 def _event(raw: bytes) -> bytes:

@@ -1,0 +1,127 @@
+// What was done and what came of it: a table, the latest first, and a plot of the episode's rewards.
+
+import { asNumber, draw, make } from "./dom.js";
+
+const KEPT = 200; // observations that can be looked at again
+
+export class History {
+  constructor(table, plot, choose) {
+    this.body = table.tBodies[0];
+    this.plot = plot;
+    this.choose = choose;
+    this.turns = [];
+    this.results = new Map();
+    this.totals = new Map();
+    new ResizeObserver(() => this.drawn()).observe(plot);
+  }
+
+  load(turns) {
+    this.turns = [];
+    this.totals.clear();
+    this.body.replaceChildren();
+    for (const turn of turns) this.add(turn);
+  }
+
+  add(turn, result) {
+    if (turn.verb === "reset" && turn.error === undefined) this.body.prepend(separator(turn));
+    turn.total = (this.totals.get(turn.episode) ?? 0) + (Number(turn.reward) || 0);
+    this.totals.set(turn.episode, turn.total);
+    this.turns.push(turn);
+    if (result) {
+      this.results.set(turn.turn, result);
+      if (this.results.size > KEPT) this.results.delete(this.results.keys().next().value);
+    }
+    this.body.prepend(this.row(turn));
+    this.drawn();
+  }
+
+  row(turn) {
+    const what = make("button", { type: "button" }, summary(turn), turn.label ? make("span", { className: "about" }, ` ${turn.label}`) : null);
+    const row = make("tr", {},
+      make("td", {}, turn.error === undefined ? String(turn.step) : "–"),
+      make("td", {}, new Date(turn.at).toLocaleTimeString()),
+      make("td", { className: "what" }, what, turn.error === undefined ? null : make("span", { className: "error" }, turn.error)),
+      make("td", { className: "number" }, signed(turn.reward)),
+      make("td", { className: "number" }, turn.error === undefined && turn.verb === "step" ? asNumber(turn.total) : ""),
+      make("td", { className: "number" }, turn.ms >= 100 ? Math.round(turn.ms).toLocaleString() : String(turn.ms)));
+    row.addEventListener("click", () => {
+      if (this.results.has(turn.turn)) this.choose(turn, this.results.get(turn.turn), row);
+    });
+    return row;
+  }
+
+  mark(row) {
+    for (const each of this.body.querySelectorAll("[aria-current]")) each.removeAttribute("aria-current");
+    row?.setAttribute("aria-current", "true");
+  }
+
+  get latest() {
+    return this.turns.findLast((turn) => turn.error === undefined);
+  }
+
+  drawn() {
+    const episode = this.latest?.episode;
+    const steps = this.turns.filter((turn) => turn.episode === episode && turn.verb === "step" && turn.error === undefined);
+    if (steps.every((turn) => turn.reward === null)) {
+      this.plot.replaceChildren();
+      return;
+    }
+    this.plot.replaceChildren(chart(steps, Math.max(this.plot.clientWidth, 200)), make("div", { className: "key" }, make("span", {}, "Reward of each step"), make("span", { className: "sum" }, "Total")));
+  }
+}
+
+function separator(turn) {
+  const cell = make("td", {}, `Episode ${turn.episode}`);
+  cell.colSpan = 6;
+  return make("tr", { className: "episode" }, cell);
+}
+
+export function signed(reward) {
+  if (reward === null || reward === undefined) return "";
+  const value = Number(reward);
+  const said = make("span", { className: value > 0 ? "good" : value < 0 ? "bad" : "" }, value > 0 ? `+${asNumber(value)}` : asNumber(value));
+  return said;
+}
+
+function summary(turn) {
+  let sent = {};
+  try {
+    sent = JSON.parse(turn.sent);
+  } catch {
+    return `${turn.verb} ${turn.sent}`;
+  }
+  const entries = Object.entries(sent ?? {}).filter(([name]) => name !== "metadata" && name !== "type");
+  const named = entries.map(([name, value]) => (turn.verb === "step" && entries.length === 1 ? said(value) : `${name}: ${said(value)}`)).join(", ");
+  return turn.verb === "reset" ? `reset ${named}`.trim() : named || sent?.type || "step";
+}
+
+function said(value) {
+  const text = typeof value === "string" ? value : JSON.stringify(value);
+  return text.length > 160 ? `${text.slice(0, 157)}…` : text;
+}
+
+function chart(steps, width) {
+  const flat = steps.every((turn) => !Number(turn.reward));
+  const [height, left, right, top, bottom] = [flat ? 44 : 130, 44, 8, 10, 18];
+  const rewards = steps.map((turn) => Number(turn.reward) || 0);
+  const totals = rewards.map((sum => (reward) => (sum += reward))(0));
+  const least = Math.min(0, ...rewards, ...totals);
+  const most = Math.max(least < 0 ? 0 : 1e-9, ...rewards, ...totals);
+  const span = most - least;
+  const y = (value) => top + ((most - value) / span) * (height - top - bottom);
+  const step = (width - left - right) / steps.length;
+  const x = (at) => left + step * (at + 0.5);
+  const thick = Math.min(Math.max(step * 0.6, 1), 26);
+  const svg = draw("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `Rewards of ${steps.length} steps, ${asNumber(totals.at(-1))} in total` });
+  const style = { fill: "var(--soft)", "font-size": 11, "text-anchor": "end" };
+  for (const value of new Set([least, 0, most === 1e-9 ? 0 : most])) {
+    svg.append(draw("line", { x1: left, x2: width - right, y1: y(value), y2: y(value), stroke: "var(--line)" }), draw("text", { x: left - 6, y: y(value) + 4, ...style }, asNumber(value)));
+  }
+  rewards.forEach((reward, at) => {
+    if (reward !== 0) svg.append(draw("rect", { x: x(at) - thick / 2, width: thick, y: Math.min(y(0), y(reward)), height: Math.max(Math.abs(y(reward) - y(0)), 1), rx: 2, fill: "var(--accent)" }));
+  });
+  svg.append(draw("polyline", { points: totals.map((total, at) => `${x(at)},${y(total)}`).join(" "), fill: "none", stroke: "var(--good)", "stroke-width": 2, "stroke-linejoin": "round" }));
+  svg.append(draw("circle", { cx: x(totals.length - 1), cy: y(totals.at(-1)), r: 3.5, fill: "var(--good)" }));
+  svg.append(draw("text", { x: width - right, y: height - 4, ...style }, `step ${steps.at(-1).step}`));
+  return svg;
+}
