@@ -5,7 +5,8 @@ cannot do without is refused by `games`, and Wordle and Hangman draw from `words
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -66,11 +67,9 @@ def _endings(stem: str, flags: str) -> list[str]:
 def wordle() -> type[Any]:
     """Return TextArena's Wordle on the shipped words."""
     import textarena as ta
-    from nltk import corpus
 
-    corpus.words = _Corpus()
-    nltk.pos_tag = lambda tokens: [(token, "NN") for token in tokens]
-    from textarena.envs.Wordle.env import WordleEnv
+    with _shipped_corpus():
+        from textarena.envs.Wordle.env import WordleEnv
 
     class Wordle(WordleEnv):  # type: ignore[misc]
         """Words of the length asked for; guesses are English words."""
@@ -87,12 +86,23 @@ def wordle() -> type[Any]:
 @cache
 def hangman() -> type[Any]:
     """Return TextArena's Hangman on the shipped words."""
-    from nltk import corpus
-
-    corpus.words = _Corpus()
-    from textarena.envs.Hangman.env import HangmanEnv
+    with _shipped_corpus():
+        from textarena.envs.Hangman.env import HangmanEnv
 
     return HangmanEnv  # type: ignore[no-any-return]
+
+
+@contextmanager
+def _shipped_corpus() -> Iterator[None]:
+    """Have nltk find the shipped words while a game is imported; other games are to find what there is."""
+    from nltk import corpus
+
+    before = corpus.words, nltk.pos_tag
+    corpus.words, nltk.pos_tag = _Corpus(), lambda tokens: [(token, "NN") for token in tokens]
+    try:
+        yield
+    finally:
+        corpus.words, nltk.pos_tag = before
 
 
 class _Corpus:

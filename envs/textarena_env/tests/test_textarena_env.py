@@ -134,6 +134,8 @@ def test_hangman_is_played_on_the_shipped_words():
     seen = [environment.step(say(f"[{letter}]")) for letter in "ea"]
     assert not any(result.observation.invalid for result in seen)
     assert environment.state.env_id == "Hangman-v0"
+    with pytest.raises(InvalidRequestError, match="cannot be played here"):
+        environment.reset(env_id="WordSearch-v0")  # the shipped words are for those two
 
 
 # --- opponents and other games -----------------------------------------------------------------------
