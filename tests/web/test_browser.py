@@ -1,8 +1,6 @@
 """The page in a real browser: what people press and see."""
 
 import re
-import shutil
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +13,7 @@ from tests.web.shown import Shown, Slow
 from openenv.environment import Environment
 from openenv.models import Action, Observation, State
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright, of which there is none here")
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="needs a browser: apt-get install chromium"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning"),
-]
+pytestmark = pytest.mark.slow
 
 EVIL = "<img src=x onerror=\"document.title='broken'\"><script>document.title='broken'</script>"
 
@@ -86,40 +77,6 @@ class Painter(Environment[Draw | Say, Canvas, State]):
     @property
     def state(self) -> State:
         return State()
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def visit(chromium: Any) -> Iterator[Callable[..., Any]]:
-    """A maker of visitors: `visit(server, width=..., dark=...)` returns their page; nothing may go wrong on it."""
-    contexts, wrong = [], []
-
-    def opened(server: Any, width: int = 1280, dark: bool = False) -> Any:
-        scheme = "dark" if dark else "light"
-        contexts.append(chromium.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme))
-        page = contexts[-1].new_page()
-        page.set_default_timeout(15_000)
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("request", lambda request: None if is_here(request.url, server.url) else wrong.append(request.url))
-        page.goto(f"{server.url}/web")
-        page.wait_for_selector("#reset:enabled")
-        return page
-
-    yield opened
-    for context in contexts:
-        context.close()
-    assert wrong == []
-
-
-def is_here(url: str, server: str) -> bool:
-    return url.startswith((server, server.replace("http", "ws"), "data:", "blob:", "about:"))
 
 
 def reset(page: Any) -> None:
