@@ -1,6 +1,8 @@
 """The page in a real browser: what people press and see."""
 
 import re
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +50,21 @@ class Canvas(Observation):
     got: Any = None
     text: str = ""
     screen: np.ndarray
+    photo: bytes = b""
+    file: bytes = b""
     board: list[list[int]] = Field(default_factory=list)
     rows: list[dict[str, Any]] = Field(default_factory=list)
     legal_actions: list[str] = Field(default_factory=list)
+
+
+def photo() -> bytes:
+    """Return a PNG of two grey pixels, whose base64 has letters that its alphabets have different signs for."""
+    parts = [(b"IHDR", struct.pack(">IIBBBBB", 2, 1, 8, 0, 0, 0, 0)), (b"IDAT", zlib.compress(b"\0\xfb\xff"))]
+    chunks = [
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in [*parts, (b"IEND", b"")]
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
 class Painter(Environment[Draw | Say, Canvas, State]):
@@ -69,6 +83,8 @@ class Painter(Environment[Draw | Say, Canvas, State]):
             got=got,
             text=EVIL,
             screen=np.arange(64 * 48 * 3, dtype=np.uint8).reshape(64, 48, 3),
+            photo=photo(),
+            file=b"\xff\xfe\xfd",
             board=[[0, 2], [4, 8]],
             rows=[{"name": "a", "worth": 1}, {"name": "b", "worth": 2}],
             legal_actions=["hello", "bye"],
@@ -180,6 +196,10 @@ def test_what_an_environment_says_is_shown_as_what_it_is_and_never_run(open_page
     page = visit(open_page(Painter))
     reset(page)
     assert page.locator("#observation canvas").evaluate("each => [each.width, each.height]") == [48, 64]
+    photo = page.locator("#observation img")
+    photo.evaluate("each => each.decode()")
+    assert photo.evaluate("each => [each.naturalWidth, each.naturalHeight]") == [2, 1]
+    assert "3 bytes" in page.inner_text("#observation")
     assert page.locator("#observation table.grid td").all_inner_texts() == ["0", "2", "4", "8"]
     assert page.locator("#observation table:not(.grid) tbody tr").count() == 2
     assert EVIL in page.inner_text("#observation")
