@@ -1,6 +1,7 @@
 """Servers with the page on, and tabs of a browser without the browser."""
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -70,3 +71,42 @@ def tab() -> Iterator[Callable[..., Tab]]:
     yield opened
     for each in made:
         each.close()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """A browser; what needs it is skipped where there is none."""
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("needs a browser: apt-get install chromium")
+    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(chromium: Any) -> Iterator[Callable[..., Any]]:
+    """A maker of visitors: `visit(server, width=..., dark=...)` returns their page; nothing may go wrong on it."""
+    contexts, wrong = [], []
+
+    def opened(server: Any, width: int = 1280, dark: bool = False) -> Any:
+        scheme = "dark" if dark else "light"
+        contexts.append(chromium.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(15_000)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("request", lambda request: None if is_here(request.url, server.url) else wrong.append(request.url))
+        page.goto(f"{server.url}/web")
+        page.wait_for_selector("#reset:enabled")
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert wrong == []
+
+
+def is_here(url: str, server: str) -> bool:
+    return url.startswith((server, server.replace("http", "ws"), "data:", "blob:", "about:"))

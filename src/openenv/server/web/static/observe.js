@@ -1,8 +1,8 @@
 // Any value as people like to see it: pictures, boards, tables, text, figures.
 
 import { asNumber, make, words } from "./dom.js";
-import { decoded, isPicture, painted, picture, pictureType, typeName } from "./pictures.js";
-import { choices, resolve } from "./schema.js";
+import { decoded, isPicture, painted, picture, pictureType, plainBase64, typeName } from "./pictures.js";
+import { choices, isBytes, resolve } from "./schema.js";
 
 const FACT = 60; // characters of a text that is shown among the figures
 const FEW = 24; // numbers that are shown without being asked for
@@ -23,12 +23,13 @@ export function observation(value, schema, root, { before = null, without = [], 
     }
     const about = properties[name] ? resolve(properties[name], root).description : undefined;
     const isNew = before && JSON.stringify(before[name]) !== JSON.stringify(member);
-    const fact = asFact(member);
+    const isFile = typeof member === "string" && properties[name] && choices(resolve(properties[name], root), root).members.some(isBytes);
+    const fact = isFile ? null : asFact(member);
     if (fact !== null) {
       facts.push(make("div", { title: about, className: isNew ? "changed" : "" }, make("dt", {}, words(name)), make("dd", {}, fact)));
       continue;
     }
-    const content = shown(member, words(name));
+    const content = isFile ? bytes(member, words(name)) : shown(member, words(name));
     const visual = isVisual(content);
     const inside = visual && drawn ? [make("details", {}, make("summary", {}, words(name)), content)] : [make("span", { className: "name" }, words(name)), content];
     (visual && !drawn ? seen : read).push(make("div", { className: isNew ? "block changed" : "block", title: about }, ...inside));
@@ -74,8 +75,7 @@ export function shown(value, label) {
 }
 
 function text(value, label) {
-  const type = value.length > 100 && /^[\w+/]+=*$/.test(value.slice(0, 200)) ? pictureType(value) : undefined;
-  if (type) return picture(`data:${type};base64,${value}`, label);
+  if (value.length > 100 && /^[\w+/-]+=*$/.test(value) && pictureType(plainBase64(value))) return bytes(value, label);
   const lines = value.replace(/\n+$/, "").split("\n");
   return make("pre", { className: isBoard(lines) ? "board" : "", tabIndex: lines.length > 20 ? 0 : -1 }, value);
 }
@@ -87,7 +87,8 @@ function isBoard(lines) {
     && new Set(long.map((line) => line.trimEnd().length)).size <= Math.max(2, long.length / 3);
 }
 
-function bytes(base64, label) {
+function bytes(text, label) {
+  const base64 = plainBase64(text);
   const type = pictureType(base64);
   if (type) return picture(`data:${type};base64,${base64}`, label);
   const size = Math.floor((base64.replace(/=+$/, "").length * 3) / 4);
@@ -175,7 +176,7 @@ function members(value) {
     ...others.map(([name, member]) => make("div", { className: "block" }, make("span", { className: "name" }, words(name)), shown(member, words(name)))));
 }
 
-const PAPER = "body{margin:8px;display:flow-root;width:fit-content;max-width:calc(100vw - 16px);font:15px/1.5 system-ui,sans-serif;color:#111}img,svg{max-width:100%;height:auto}img{min-width:min(100%,320px)}";
+const PAPER = "body{margin:8px;display:flow-root;width:fit-content;max-width:calc(100vw - 16px);font:15px/1.5 system-ui,sans-serif;color:#111}pre{white-space:pre-wrap;overflow-wrap:anywhere}img,svg{max-width:100%;height:auto}img{min-width:min(100%,320px)}";
 
 /** Whether `render_web` has drawn anything. */
 export const isDrawn = (told) => Boolean(told?.image || told?.text || told?.html);

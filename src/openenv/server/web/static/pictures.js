@@ -16,6 +16,9 @@ export function typeName(dtype) {
   return kind === "b" ? "bool" : kind ? `${{ i: "int", u: "uint", f: "float" }[kind]}${size * 8}` : String(dtype);
 }
 
+/** Base64 in the alphabet of `data:` addresses, whichever of the two it came in. */
+export const plainBase64 = (base64) => base64.replaceAll("-", "+").replaceAll("_", "/");
+
 export function pictureType(base64) {
   return MAGIC.find(([magic]) => base64.startsWith(magic))?.[1];
 }

@@ -1,0 +1,77 @@
+"""The environments of this project on the page, in a real browser: played, looked at, two visitors at once."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from openenv.server.web import add_page
+
+pytestmark = pytest.mark.slow
+
+OFFERED = "#offers button >> nth=0"
+
+# What is typed for a step; an environment that offers its actions has a button.
+TYPED = {
+    "echo_env": ("#step-fields input[type=text]", "Hello, World!"),
+    "coding_env": ("#step-fields textarea.code", "print(6 * 7)"),
+    "browsergym_env": ("#step-fields textarea", "noop(100)"),
+}
+STEPS = {"browsergym_env": 2}
+
+
+@pytest.mark.parametrize(
+    "name", ["echo_env", "coding_env", "chess_env", "openspiel_env", "atari_env", "browsergym_env"]
+)
+def test_it_is_played_in_the_browser_by_two_visitors(name, host, visit, tmp_path: Path):
+    app = pytest.importorskip(f"envs.{name}.server.app", reason=f"needs what {name} needs").app
+    add_page(app)
+    server = host.run(app)
+    several = server.manager.config.max_concurrent_envs > 1
+    pages = [visit(server) for _ in range(2 if several else 1)]
+    for page in pages:
+        page.click("#reset")
+        page.wait_for_selector("#status[data-state=playing]", timeout=60_000)
+    for number in range(1, STEPS.get(name, 5) + 1):
+        for page in pages:
+            step(page, name)
+            page.wait_for_selector(f"#figure-step:text-is('{number}')", timeout=30_000)
+    first = pages[0]
+    assert first.locator("#history tbody tr").count() == number + 2
+    assert first.locator("#mistake").is_hidden()
+    first.screenshot(path=tmp_path / f"{name}.png", full_page=True)
+    first.set_viewport_size({"width": 390, "height": 800})
+    assert first.evaluate("() => document.documentElement.scrollWidth") <= 390
+    first.screenshot(path=tmp_path / f"{name}-phone.png", full_page=True)
+    first.reload()
+    first.wait_for_selector(f"#figure-step:text-is('{number}')")
+    server.stop(wait=False)
+
+
+def step(page: Any, name: str) -> None:
+    if name in TYPED:
+        where, what = TYPED[name]
+        page.fill(where, what)
+        page.click("#step")
+    else:
+        page.click(OFFERED)
+
+
+def test_catch_is_chosen_and_played_to_its_end(host, visit):
+    app = pytest.importorskip("envs.openspiel_env.server.app", reason="needs open_spiel").app
+    add_page(app)
+    server = host.run(app)
+    page = visit(server)
+    settings = page.locator("#reset-fields")
+    settings.get_by_label("Game name").fill("catch")
+    settings.get_by_label("Seed").fill("1")
+    page.click("#reset")
+    for number in range(1, 10):
+        page.click("#offers button:has-text('STAY')")
+        page.wait_for_selector(f"#figure-step:text-is('{number}')")
+    page.wait_for_selector("#status[data-state=over]")
+    assert page.inner_text("#figure-total") in ("1", "−1")
+    assert page.locator("#plot svg rect").count() == 1
+    page.click("#tab-state")
+    assert "catch" in page.inner_text("#state")
+    server.stop(wait=False)
