@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import threading
 from collections.abc import AsyncIterator
 
 import httpx
@@ -80,17 +81,19 @@ async def test_an_initialize_that_is_refused_leaves_no_session(serve):
 
 
 async def test_a_client_that_hangs_up_while_its_call_runs_loses_no_step_and_leaves_nothing(serve):
-    server: Server = serve(Shop)
+    class Held(Shop):
+        gate = threading.Event()
+
+    server: Server = serve(Held)
     async with httpx.AsyncClient(base_url=server.url, timeout=30) as http:
         session = await initialized(http)
         asked = message("tools/call", 7, name="dawdle", arguments={}, _meta={"progressToken": 1})
         headers = {**HEADERS, "Mcp-Session-Id": session}
-        Shop.gate.clear()
         try:
             async with http.stream("POST", "/mcp", json=asked, headers=headers) as stream:
                 assert "progress" in await anext(stream.aiter_text())
         finally:
-            Shop.gate.set()
+            Held.gate.set()
         assert (await call(http, session, "buy", 7 + 1))["result"]["structuredContent"] == {"result": 2}
         state = (await post(http, session, "resources/read", 9, uri="openenv://state")).json()
         assert '"step_count":2' in state["result"]["contents"][0]["text"]
@@ -149,8 +152,10 @@ async def test_who_does_not_read_answers_is_not_listened_to_and_nothing_is_lost(
 
 
 async def test_of_one_client_so_many_requests_may_be_under_way(serve):
-    server: Server = serve(Shop)
-    Shop.gate.clear()
+    class Held(Shop):
+        gate = threading.Event()
+
+    server: Server = serve(Held)
     try:
         async with websockets.connect(f"{server.url.replace('http', 'ws')}/mcp", proxy=None) as agent:
             for number in range(MOST_UNDER_WAY + 1):
@@ -159,4 +164,4 @@ async def test_of_one_client_so_many_requests_may_be_under_way(serve):
             assert refused["id"] == MOST_UNDER_WAY
             assert "under way" in refused["error"]["message"]
     finally:
-        Shop.gate.set()
+        Held.gate.set()
