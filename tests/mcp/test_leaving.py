@@ -140,11 +140,13 @@ async def test_who_does_not_read_answers_is_not_listened_to_and_nothing_is_lost(
 
     server: Server = serve(Talkative)
     async with websockets.connect(f"{server.url.replace('http', 'ws')}/mcp", proxy=None, compression=None) as deaf:
+        await deaf.send(json.dumps(message("tools/call", name="talk", arguments={})))
+        await deaf.recv()  # from now on calls are answered on the spot
+        session = server.on_loop(server.manager.sessions)[0]
         deaf.transport.pause_reading()
         for number in range(200):
             await deaf.send(json.dumps(message("tools/call", number, name="talk", arguments={})))
-        session = server.on_loop(server.manager.sessions)[0]
-        assert not await asyncio.to_thread(wait_until, lambda: session.info().step_count == 200, 1.0)
+        assert not await asyncio.to_thread(wait_until, lambda: session.info().step_count == 201, 1.0)
         deaf.transport.resume_reading()
         answers = [json.loads(await deaf.recv()) for _ in range(200)]
     assert [answer["id"] for answer in answers] == list(range(200))
