@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
+from functools import partial
 
 from openenv.environment.adapter import describe_class
 from openenv.environment.base import Environment
@@ -44,6 +45,11 @@ ENDS_KEPT = 1024
 
 CLOSE_GRACE_S = 5.0
 """Seconds after which the slot of an ended session is free although its last step still runs."""
+
+
+def _come(came: asyncio.Future[None], _reply: Reply) -> None:
+    if not came.done():
+        came.set_result(None)
 
 
 class SessionManager:
@@ -338,7 +344,7 @@ class SessionManager:
         for session in sorted(self.sessions(), key=lambda session: session.phase is Phase.CREATING):
             if session.phase is Phase.CREATING:  # another one would take as long, and may not be wanted beside it
                 came: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-                session.say(Reply("", b""), lambda _, came=came: None if came.done() else came.set_result(None))
+                session.say(Reply("", b""), partial(_come, came))
                 await came
             known = session.metadata()
             if known is not None:
