@@ -23,6 +23,7 @@ openssl openssl
 pg_ctlcluster postgresql
 /usr/games/stockfish stockfish
 chromium chromium
+chromium-headless-shell chromium-headless-shell
 "
 # Only to build Kubernetes.
 BUILD="

@@ -229,14 +229,15 @@ async def test_a_hundred_clients_at_once_do_not_hear_of_one_another(serve):
     server = serve(Guessing, max_concurrent_envs=100)
 
     async def play(number: int) -> list[Any]:
-        async with httpx.AsyncClient(base_url=server.url, timeout=60) as http:
-            session = await initialized(http)
-            answers = [await call(http, session, "ask", id_=str(number)) for _ in range(1 + number % 5)]
-            assert {answer["id"] for answer in answers} == {str(number)}
-            await http.delete("/mcp", headers={"Mcp-Session-Id": session})
-            return [answer["result"]["structuredContent"]["tries_left"] for answer in answers]
+        session = await initialized(http)
+        answers = [await call(http, session, "ask", id_=str(number)) for _ in range(1 + number % 5)]
+        assert {answer["id"] for answer in answers} == {str(number)}
+        await http.delete("/mcp", headers={"Mcp-Session-Id": session})
+        return [answer["result"]["structuredContent"]["tries_left"] for answer in answers]
 
-    played = await asyncio.gather(*(play(number) for number in range(100)))
+    limits = httpx.Limits(max_connections=100)
+    async with httpx.AsyncClient(base_url=server.url, timeout=60, limits=limits) as http:
+        played = await asyncio.gather(*(play(number) for number in range(100)))
     assert played == [[6, 5, 4, 3, 2][: 1 + number % 5] for number in range(100)]
     assert server.on_loop(server.manager.sessions) == []
 

@@ -88,6 +88,25 @@ def test_a_client_of_mcp_is_known_over_any_connection(pair: Several):
     assert statuses == [204, 404]
 
 
+def test_a_call_that_wants_to_hear_of_progress_is_answered_wherever_its_session_is(pair: Several):
+    with pair.fresh() as http:
+        session = rpc(http, "initialize", protocolVersion="2025-06-18").headers["mcp-session-id"]
+    for turn in range(6):
+        with pair.fresh() as http:
+            meta = {"progressToken": 1}
+            answer = rpc(http, "tools/call", session, name="do", arguments={"amount": 1}, _meta=meta)
+            assert answer.headers["content-type"].startswith("text/event-stream")
+            assert f'"total":{turn + 1}' in answer.text
+    pair.http.delete("/mcp", headers={"mcp-session-id": session})
+
+
+def test_what_can_not_be_read_is_answered_by_the_application(pair: Several):
+    for _ in range(4):
+        with pair.fresh() as http:
+            assert http.post("/mcp", content=b"[" * 100_000).status_code == 400
+            assert http.post("/mcp", content=b"{}", headers={b"mcp-session-id": b"\xff"}).status_code == 404
+
+
 def test_calls_of_tools_without_a_session_share_one_and_named_ones_reach_theirs(pair: Several):
     with pair.fresh() as http:
         http.post("/reset")

@@ -1,8 +1,8 @@
 """An episode in a browser: the task on its page, what is done there and what is seen.
 
 What a page looks like is read by BrowserGym's own functions, but the page is ours: in a new window of a browser
-that runs already, observed when it has come to rest instead of after a fixed wait. All of this runs on the browser's
-thread.
+that runs already, observed when it has come to rest instead of after a fixed wait. All of this runs on the
+browser's thread.
 """
 
 import base64

@@ -44,7 +44,7 @@ class ToolCalls(Faces):
     _typed_result: bool
     _tools: tuple[object, list[Tool]] | None = None  # of what, and which
     last_result: StepResult[Any] | None = None
-    """The result of the last tool called: its reward, `done` and outcome are there; None before the first."""
+    """The result of the last call of a tool: its reward, `done` and outcome; None if it came to nothing."""
 
     if TYPE_CHECKING:
 
@@ -130,6 +130,7 @@ class ToolCalls(Faces):
     async def _call_tool(self, name: str, arguments: dict[str, Any]) -> Any:
         if not isinstance(name, str):
             raise InvalidRequestError(f"The name of a tool is text, not {type(name).__name__}")
+        self.last_result = None  # a call that comes to nothing must not be taken for the one before
         result = await self._tool_step(CallToolAction(tool_name=name, arguments=arguments))
         self.last_result = result
         return returned(name, result)

@@ -68,9 +68,13 @@ def _reset(session: Session, data: m.ResetRequest, reply: OnReply, progress: Tel
 
 def _ask_peer(session: Session, request: dict[str, Any], reply: OnReply) -> None:
     """Answer a JSON-RPC request of the connection that holds the session, in the order of what that asks."""
-    at_once = True
+    at_once, given = True, False
 
     def answered(answer: dict[str, Any]) -> None:
+        nonlocal given
+        if given:
+            return
+        given = True
         data = msgspec.msgpack.encode(answer) if session.format.binary else written(answer)
         known = Reply("mcp", data)
         if at_once:
@@ -80,5 +84,5 @@ def _ask_peer(session: Session, request: dict[str, Any], reply: OnReply) -> None
 
     session.peer_of_holder().received(request, answered)
     if "id" not in request or "method" not in request:
-        answered({})  # nothing answers a notification, but something answers a frame
+        answered({})  # nothing need answer a notification, but something answers a frame, and once
     at_once = False

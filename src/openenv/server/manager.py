@@ -27,9 +27,10 @@ from openenv.protocol.messages import ConcurrencyConfig, ServerCapacityStatus, S
 from openenv.server.budgets import Budgets
 from openenv.server.copying import with_capabilities
 from openenv.server.given import is_safe
+from openenv.server.host import Reply
 from openenv.server.mcp.peer import Peer
 from openenv.server.runner import Factory, LocalRunner, Runner
-from openenv.server.sessions import CLOSED, STOPPED, Session
+from openenv.server.sessions import CLOSED, STOPPED, Phase, Session
 from openenv.server.slots import Slots
 from openenv.server.snapshots import SnapshotLimits, Snapshots
 from openenv.server.threads import ThreadPool
@@ -200,11 +201,8 @@ class SessionManager:
         return session
 
     def _peer(self, session: Session) -> Peer:
-        """Return the MCP client of a session whose trainer calls tools by JSON-RPC.
-
-        A trainer of version 2 begins its episodes itself; one of version 1 may never have heard of `reset`.
-        """
-        return Peer(self, session, begins=session.holder is None)
+        """Return the MCP client of a session whose trainer calls tools by JSON-RPC."""
+        return Peer(self, session)
 
     def refuse_more_than_fit(self, count: int, *, waiting: bool = False) -> None:
         """Make sure that there is room for so many sessions, or can be for who is `waiting`.
@@ -337,7 +335,11 @@ class SessionManager:
         return with_capabilities(describe_class(self.factory), copies, keeper.reseeds)
 
     async def _ask_instance(self) -> EnvironmentMetadata:
-        for session in self.sessions():
+        for session in sorted(self.sessions(), key=lambda session: session.phase is Phase.CREATING):
+            if session.phase is Phase.CREATING:  # another one would take as long, and may not be wanted beside it
+                came: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                session.say(Reply("", b""), lambda _, came=came: None if came.done() else came.set_result(None))
+                await came
             known = session.metadata()
             if known is not None:
                 return known

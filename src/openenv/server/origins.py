@@ -16,11 +16,19 @@ def is_allowed(headers: Any, scope: Any) -> bool:
     origin = headers.get("origin")
     if origin is None:
         return True
-    name = urlsplit(origin).hostname or ""
+    name = _host(origin)
     if _is_loopback(name):
         return True
     server = scope.get("server")
-    return urlsplit(f"//{headers.get('host', '')}").hostname == name and not (server and _is_loopback(server[0]))
+    return name == _host(f"//{headers.get('host', '')}") != "" and not (server and _is_loopback(server[0]))
+
+
+def _host(address: str) -> str:
+    """Return the host of an address; nothing if that is none."""
+    try:
+        return urlsplit(address).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _is_loopback(name: str) -> bool:

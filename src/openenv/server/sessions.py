@@ -107,6 +107,7 @@ class Session:
         peer: The MCP client that uses it, if one does; see `openenv.server.mcp`.
         make_peer: Makes the peer of a session whose trainer calls tools by JSON-RPC.
         shown: The answer to the last reset or step that went well; None before the first.
+        last_reset: The last reset that was begun, whatever came of it.
     """
 
     def __init__(
@@ -133,6 +134,7 @@ class Session:
         self.peer: Any = None
         self.make_peer: Callable[[Session], Any] = _no_peer
         self.shown: Reply | None = None
+        self.last_reset: ResetOp | None = None
         self.format: Format = JSON
         self._budgets = budgets or Budgets()
         self._make_runner = make_runner
@@ -165,6 +167,12 @@ class Session:
         """Have a function told of every reset and step, and what came of it, when it has been answered."""
         self._observers.append(observer)
         self._now = None  # the fast way leaves them out
+
+    def unobserve(self, observer: Observer) -> None:
+        """Have a function told no longer."""
+        self._observers.remove(observer)
+        if self.phase in (Phase.READY, Phase.RUNNING, Phase.ENDED):
+            self._allow_steps_now()
 
     def open(self) -> None:
         """Start constructing the environment. Requests wait until it is there."""
@@ -299,6 +307,8 @@ class Session:
             forking.abandon(self._ended)
         if self.on_end is not None:
             self.on_end(self._ended)
+        if self.peer is not None:
+            self.peer.ended()
         if self._busy:
             self._runner.stop()
         else:
@@ -322,6 +332,12 @@ class Session:
     def busy(self) -> bool:
         """Whether a request is running or waiting."""
         return self._busy or bool(self._queue)
+
+    @property
+    def is_being_reset(self) -> bool:
+        """Whether a reset is running or waiting."""
+        asked = self._queue if self._current is None else (self._current, *self._queue)
+        return any(isinstance(request.operation, ResetOp) for request in asked)
 
     def metadata(self) -> EnvironmentMetadata | None:
         """Return what the environment says about itself, once it is there."""
@@ -411,6 +427,8 @@ class Session:
         elif isinstance(operation, CopyOperation):
             self._copy(request, operation)
             return
+        if isinstance(operation, ResetOp):
+            self.last_reset = operation
         self._busy = True
         self._current = request
         seconds = self._budget(operation)

@@ -40,7 +40,8 @@ class Peer:
     Args:
         manager: The server's sessions.
         session: Its session.
-        begins: The first call of a tool begins an episode; else a trainer does, by `reset`.
+        begins: The first call of a tool begins an episode; else a trainer does, by `reset`. A trainer of version 2
+            always does it itself; one of version 1 may never have heard of `reset`.
         again: So does the first call after the end of one.
         owns: The session is its own, and ends with it.
         reset: Arguments of the resets that begin episodes.
@@ -64,15 +65,13 @@ class Peer:
         self.owns = owns
         self.stream: Any = None  # on which the client is told what it has not asked for
         self._notify: Send | None = None
-        self._observes = False
         self._manager = manager
         self._tools = manager.tools
         self._begins = begins
         self._again = again
         self._reset = reset or {}
         self._greeted = False
-        self._beginning = False
-        self._begun: str | None = None  # the episode that began with a call
+        self._begun: ResetOp | None = None  # the last reset for a call
         self._under_way: dict[str | int, Request] = {}
         self._subscriptions: set[str] = set()
         self._output_schemas: dict[str, Any] = {}
@@ -99,10 +98,16 @@ class Peer:
 
     def listen(self, notify: Send | None) -> None:
         """Have the client told, by a function, of what it has not asked for; None: not any more."""
-        if notify is not None and self._notify is None and not self._observes:
-            self._observes = True
+        if notify is not None and self._notify is None:
             self.session.observe(self._seen)
+        elif notify is None and self._notify is not None:
+            self.session.unobserve(self._seen)
         self._notify = notify
+
+    def ended(self) -> None:
+        """The session is over, and with it what its client is told."""
+        if self.stream is not None:
+            self.stream.put_nowait(None)
 
     def received(self, message: Any, send: Send, tell: Send | None = None) -> None:
         """Do what a message asks.
@@ -123,10 +128,18 @@ class Peer:
         if do is None:
             call.refuse(RpcError(JsonRpcErrorCode.METHOD_NOT_FOUND, f"Method not found: {call.method}"))
             return
+        self._safely(call, do, call)
+
+    @staticmethod
+    def _safely(call: Call, do: Callable[..., None], *arguments: Any) -> None:
+        """Do something for a call; whatever goes wrong is its answer, for without one its sender waits for ever."""
         try:
-            do(call)
+            do(*arguments)
         except RpcError as error:
             call.refuse(error)
+        except Exception:
+            logger.exception("%s could not be answered", call.method)
+            call.refuse(RpcError(JsonRpcErrorCode.INTERNAL_ERROR, f"{call.method} could not be answered"))
 
     @property
     def in_production(self) -> bool:
@@ -230,13 +243,15 @@ class Peer:
 
     def _must_begin(self) -> bool:
         session = self.session
-        if not self._begins or self._beginning or session.allows_step_without_reset:
+        if not self._begins or session.holder is not None or session.allows_step_without_reset:
+            return False
+        if session.is_being_reset:  # by a call before this one, or by a trainer who did not wait for the answer
             return False
         match session.phase:
             case Phase.CREATING | Phase.READY:
                 return True
             case Phase.BROKEN:  # what a trainer has begun is not begun anew behind its back
-                return session.episode is not None and session.episode.id == self._begun
+                return session.last_reset is self._begun
             case Phase.ENDED:
                 return self._again
             case _:
@@ -246,14 +261,8 @@ class Peer:
         """Begin an episode before whatever is asked next; the list holds the answer as soon as there is one."""
         answers: list[Reply] = []
 
-        def begun(reply: Reply) -> None:
-            self._beginning = False
-            if reply.error is None and self.session.episode is not None:
-                self._begun = self.session.episode.id
-            answers.append(reply)
-
-        self._beginning = True
-        self.session.reset(begun, **resources.reset_arguments(self._reset))
+        self._begun = ResetOp(**resources.reset_arguments(self._reset))
+        self.session.submit(Request(self._begun, answers.append))
         return answers
 
     # --- resources and prompts -------------------------------------------------------------------
@@ -273,7 +282,7 @@ class Peer:
             self._submit(call, Request(StateOp({}), partial(self._read, call, uri)))
         else:
             began = self._begin() if self._must_begin() else ()
-            self.session.say(_NOTHING, lambda _: self._read_observation(call, began))
+            self._submit(call, Request(None, lambda _: self._read_observation(call, began), known=_NOTHING))
 
     def _read_observation(self, call: Call, began: Sequence[Reply]) -> None:
         shown = began[0] if began else self.session.shown
@@ -288,7 +297,7 @@ class Peer:
             return
         data = results.data_of(reply, self.session.format)
         if uri == resources.OBSERVATION and self.in_production:
-            data = {"observation": data["observation"], "done": data["done"]}
+            data = {"observation": results.shown(data["observation"]), "done": data["done"]}
         call.answer(resources.contents(uri, data))
 
     async def _readme(self) -> Message:
@@ -331,20 +340,23 @@ class Peer:
         if number is not None and number in self._under_way:
             raise RpcError(JsonRpcErrorCode.INVALID_REQUEST, f"A request of the id {number!r} is under way already")
         request.progress = self._progress(call)
+        request.reply = partial(self._over, call, request.reply)
         if number is not None:
             self._under_way[number] = request
-            request.reply = partial(self._over, number, request.reply)
         self.session.submit(request)
 
-    def _over(self, number: str | int, answered: OnReply, reply: Reply) -> None:
-        self._under_way.pop(number, None)
-        answered(reply)
+    def _over(self, call: Call, answered: OnReply, reply: Reply) -> None:
+        if call.number is not None:
+            self._under_way.pop(call.number, None)
+        self._safely(call, answered, reply)
 
     def _cancel(self, call: Call) -> None:
+        """Stop a step. What only reads is let run to its end: to stop it would cost the episode."""
         number = call.params.get("requestId")
-        request = self._under_way.get(number) if isinstance(number, str | int) else None
-        if request is not None:
+        request = self._under_way.get(number) if isinstance(number, str | int) and number is not True else None
+        if request is not None and isinstance(request.operation, StepOp):
             self.session.cancel(request)
+        call.answer({})
 
     def _progress(self, call: Call) -> Callable[[dict[str, Any]], None] | None:
         """Return what tells a call's sender how far it is, if that wants to know."""
@@ -370,7 +382,7 @@ class Peer:
 
         async def answer() -> None:
             try:
-                call.answer(await made)
+                self._safely(call, call.answer, await made)
             except RequestError as error:
                 call.refuse(error)
 
@@ -396,6 +408,9 @@ _ENDS = frozenset(("SESSION_LOST", "SESSION_NOT_FOUND", "CAPACITY_REACHED", "FAC
 """Codes of what is no result of a call, but the end of the session or of the request."""
 
 
+_LONGEST_S = 1e9
+
+
 def _told(tool: dict[str, Any]) -> dict[str, Any]:
     """Return a tool as MCP has it."""
     schema = tool.get("input_schema") or {}
@@ -419,6 +434,6 @@ def _timeout(call: Call) -> float | None:
     seconds = meta.get(TIMEOUT) if isinstance(meta, dict) else None
     if seconds is None:
         return None
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds <= 0:
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < _LONGEST_S:
         raise InvalidRequestError(f"{TIMEOUT} is a number of seconds above 0, not {seconds!r}")
     return float(seconds)

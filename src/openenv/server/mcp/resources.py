@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic_core import to_json
 
+from openenv.server.mcp.results import shown
+
 OBSERVATION = "openenv://observation"
 STATE = "openenv://state"
 README = "openenv://readme"
@@ -29,7 +31,7 @@ def beginning(first: dict[str, Any]) -> str:
         first: The `ResultData` of its reset.
     """
     notices = (first.get("info") or {}).get("warnings", ())
-    return " ".join([f"An episode began with this call: {to_json(first['observation']).decode()}", *notices])
+    return " ".join([f"An episode began with this call: {to_json(shown(first['observation'])).decode()}", *notices])
 
 
 def listing(readme: bool, production: bool) -> list[dict[str, Any]]:

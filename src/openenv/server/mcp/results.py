@@ -37,6 +37,13 @@ def data_of(reply: Reply, format_: Format) -> Any:
     return encode(unpack(reply.data)) if format_.binary else from_json(reply.data)
 
 
+def shown(observation: Any) -> Any:
+    """Return what an agent is shown of an observation; its metadata is for trainers."""
+    if not isinstance(observation, dict):
+        return observation
+    return {name: value for name, value in observation.items() if name != "metadata"}
+
+
 def text_block(text: str) -> Block:
     """Return a block of text."""
     return {"type": "text", "text": text}
@@ -62,7 +69,7 @@ def of_step(data: dict[str, Any], graded: dict[str, Any], *, calls: bool, wrappe
         wrapped: The tool's results are wrapped: its output schema is an object of one property, `result`.
     """
     observation = data["observation"]
-    if calls and isinstance(observation, dict) and "tool_name" in observation:
+    if calls and isinstance(observation, dict) and "tool_name" in observation and observation.keys() & _OF_CALLS:
         made = _of_call(observation, wrapped)
     else:
         made = _of_observation(observation)
@@ -70,9 +77,15 @@ def of_step(data: dict[str, Any], graded: dict[str, Any], *, calls: bool, wrappe
     return made
 
 
+_OF_CALLS = {"result", "error"}
+
+
 def _of_call(observation: dict[str, Any], wrapped: bool) -> dict[str, Any]:
     error, value = observation.get("error"), observation.get("result")
     if error:
+        if not isinstance(error, dict) or not isinstance(error.get("message"), str):  # the author's own form
+            text = error if isinstance(error, str) else to_json(error).decode()
+            error = {"error_type": "execution_error", "message": text}
         return {"content": [text_block(error["message"])], "isError": True, "_meta": {ERROR: error}}
     if _is_mcp_result(value):
         return _of_mcp_result(value)
@@ -83,13 +96,16 @@ def _of_call(observation: dict[str, Any], wrapped: bool) -> dict[str, Any]:
 
 def _is_mcp_result(value: Any) -> TypeGuard[dict[str, Any]]:
     """Return whether a tool of a FastMCP server has answered, whose result is told as that server tells it."""
-    return isinstance(value, dict) and isinstance(value.get("content"), list) and "is_error" in value
+    if not isinstance(value, dict) or not {"content", "data", "is_error"} <= value.keys():
+        return False
+    content = value["content"]
+    return isinstance(content, list) and all(isinstance(one, dict) and "type" in one for one in content)
 
 
 def _of_mcp_result(value: dict[str, Any]) -> dict[str, Any]:
     content = [{k: v for k, v in block.items() if v is not None} for block in value["content"]]
     made = {"content": content, "isError": bool(value["is_error"])}
-    if value.get("structured_content") is not None:
+    if isinstance(value.get("structured_content"), dict):
         made["structuredContent"] = value["structured_content"]
     return made
 
@@ -97,10 +113,10 @@ def _of_mcp_result(value: dict[str, Any]) -> dict[str, Any]:
 def _of_observation(observation: Any) -> dict[str, Any]:
     if not isinstance(observation, dict):
         return {"content": [text_block(to_json(observation).decode())], "isError": False}
-    pictures = {name: kind for name, value in observation.items() if (kind := _picture(value))}
-    shown = {name: value for name, value in observation.items() if name not in pictures and name != "metadata"}
-    blocks = _blocks(to_json(shown).decode(), {observation[name]: kind for name, kind in pictures.items()})
-    structured = {name: value for name, value in observation.items() if name != "metadata"}  # it is in `_meta`
+    structured = shown(observation)
+    pictures = {name: kind for name, value in structured.items() if (kind := _picture(value))}
+    said = {name: value for name, value in structured.items() if name not in pictures}
+    blocks = _blocks(to_json(said).decode(), {structured[name]: kind for name, kind in pictures.items()})
     return {"content": blocks, "structuredContent": structured, "isError": False}
 
 

@@ -14,9 +14,11 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import msgspec
+from starlette.datastructures import Headers
 
 from openenv.errors import MessageTooLargeError, RequestError, SessionLost
 from openenv.server.connection import too_large
+from openenv.server.origins import is_allowed
 from openenv.server.processes.ledger import DIED
 from openenv.server.processes.line import REQUEST, RESPONSE, Line
 from openenv.server.processes.peers import Peers
@@ -99,18 +101,21 @@ class Pinned:
         except RequestError as error:
             await _respond(send, _refusal(error))
             return
+        if not is_allowed(Headers(scope=scope), scope):  # where the client is it can be told, and only there
+            await self.app(scope, _again(body, receive), send)
+            return
         named = _named_by_header(scope) or _named_by_query(scope)
         number = self._elsewhere(named) if named is not None else self._owner_of_call(body)
         if number is None:
-            await self.app(scope, _once(body), send)
+            await self.app(scope, _again(body, receive), send)
         else:
-            await self._pass_on(number, scope, _once(body), send)
+            await self._pass_on(number, scope, _again(body, receive), send)
 
     def _owner_of_call(self, body: bytes) -> int | None:
         """Return which process has the session of a call without `initialize`; None if it is this one."""
         try:
             message = msgspec.json.decode(body)
-        except msgspec.DecodeError:
+        except (ValueError, RecursionError):  # the application says what is wrong with it
             return None
         params = message.get("params") if isinstance(message, dict) else None
         if isinstance(params, dict) and "session_id" in params:
@@ -169,20 +174,33 @@ class Pinned:
 
 
 def _named_by_header(scope: Scope) -> str | None:
-    return next((value.decode() for name, value in scope["headers"] if name == b"mcp-session-id"), None)
+    return next((value.decode("latin-1") for name, value in scope["headers"] if name == b"mcp-session-id"), None)
 
 
 def _named_by_query(scope: Scope) -> str | None:
-    return next(iter(parse_qs(scope["query_string"].decode()).get("session_id", ())), None)
+    return next(iter(parse_qs(scope["query_string"].decode("latin-1")).get("session_id", ())), None)
 
 
-def _once(body: bytes) -> Any:
-    """Return what gives an application the body that has been read already, and then waits for the client to go."""
+def _again(body: bytes, receive: Any) -> Any:
+    """Return what gives an application the body that has been read already, and then what comes after it.
 
-    async def receive() -> dict[str, Any]:
+    An answer that is a stream waits for its client to go, and so for what comes after.
+    """
+    given = False
+
+    async def received() -> Any:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
         return {"type": "http.request", "body": body, "more_body": False}
 
-    return receive
+    return received
+
+
+async def _never() -> None:
+    """Wait for the end of a client whose answer is on its way to it in one piece."""
+    await asyncio.get_running_loop().create_future()
 
 
 def _refusal(error: RequestError) -> HttpResponse:
@@ -235,9 +253,6 @@ async def answered(app: Any, request: HttpRequest, scope: Scope) -> HttpResponse
     response = HttpResponse(500, [], b"")
     body = bytearray()
 
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": request.body, "more_body": False}
-
     async def send(message: dict[str, Any]) -> None:
         if message["type"] == "http.response.start":
             response.status = message["status"]
@@ -260,7 +275,7 @@ async def answered(app: Any, request: HttpRequest, scope: Scope) -> HttpResponse
         "query_string": request.query,
         "headers": request.headers,
     }
-    await app(own, receive, send)
+    await app(own, _again(request.body, _never), send)
     response.body = bytes(body)
     return response
 

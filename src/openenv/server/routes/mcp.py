@@ -110,7 +110,11 @@ class _Endpoint:
         peer, headers = self._peer(request, message)
         if isinstance(message, dict) and _wants_progress(message) and _takes_events(request):
             return StreamingResponse(self._events(peer, message), media_type="text/event-stream", headers=headers)
-        return self._sized(await self._answered(peer, message), headers)
+        answer = await self._answered(peer, message)
+        if headers and peer.owns and not (isinstance(answer, dict) and "result" in answer):
+            peer.session.end()  # nobody was let in who would end it
+            headers = {}
+        return self._sized(answer, headers)
 
     async def get(self, request: Request) -> Response:
         if request.headers.get(SESSION) is None or not _takes_events(request):
@@ -297,7 +301,7 @@ def _is_plain(message: Message) -> bool:
 def _wants_progress(message: Message) -> bool:
     params = message.get("params")
     meta = params.get("_meta") if isinstance(params, dict) else None
-    return isinstance(meta, dict) and "progressToken" in meta and "id" in message
+    return isinstance(meta, dict) and "progressToken" in meta and "id" in message and "method" in message
 
 
 def _takes_events(request: Request) -> bool:
