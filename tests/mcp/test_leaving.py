@@ -2,17 +2,22 @@
 
 import asyncio
 import contextlib
+import json
+import threading
 from collections.abc import AsyncIterator
 
 import httpx
 import pytest
+import websockets
 from tests.mcp.shops import Shop
 from tests.mcp.wire import HEADERS, call, initialize, initialized, message, post
 from tests.servers import Server, wait_until
 
 from openenv.client.generic import GenericEnvClient
 from openenv.errors import EpisodeEndedError
+from openenv.mcp import tool
 from openenv.models import EnvironmentMetadata
+from openenv.server.mcp.peer import MOST_UNDER_WAY
 
 
 @contextlib.asynccontextmanager
@@ -76,17 +81,19 @@ async def test_an_initialize_that_is_refused_leaves_no_session(serve):
 
 
 async def test_a_client_that_hangs_up_while_its_call_runs_loses_no_step_and_leaves_nothing(serve):
-    server: Server = serve(Shop)
+    class Held(Shop):
+        gate = threading.Event()
+
+    server: Server = serve(Held)
     async with httpx.AsyncClient(base_url=server.url, timeout=30) as http:
         session = await initialized(http)
         asked = message("tools/call", 7, name="dawdle", arguments={}, _meta={"progressToken": 1})
         headers = {**HEADERS, "Mcp-Session-Id": session}
-        Shop.gate.clear()
         try:
             async with http.stream("POST", "/mcp", json=asked, headers=headers) as stream:
                 assert "progress" in await anext(stream.aiter_text())
         finally:
-            Shop.gate.set()
+            Held.gate.set()
         assert (await call(http, session, "buy", 7 + 1))["result"]["structuredContent"] == {"result": 2}
         state = (await post(http, session, "resources/read", 9, uri="openenv://state")).json()
         assert '"step_count":2' in state["result"]["contents"][0]["text"]
@@ -121,3 +128,40 @@ def test_the_last_result_is_never_that_of_a_call_before(serve):
         with pytest.raises(EpisodeEndedError):
             env.call_tool("buy")
         assert env.last_result is None
+
+
+async def test_who_does_not_read_answers_is_not_listened_to_and_nothing_is_lost(serve):
+    class Talkative(Shop):
+        NON_BLOCKING = True
+
+        @tool
+        def talk(self) -> str:
+            return "x" * 200_000
+
+    server: Server = serve(Talkative)
+    async with websockets.connect(f"{server.url.replace('http', 'ws')}/mcp", proxy=None, compression=None) as deaf:
+        deaf.transport.pause_reading()
+        for number in range(200):
+            await deaf.send(json.dumps(message("tools/call", number, name="talk", arguments={})))
+        session = server.on_loop(server.manager.sessions)[0]
+        assert not await asyncio.to_thread(wait_until, lambda: session.info().step_count == 200, 1.0)
+        deaf.transport.resume_reading()
+        answers = [json.loads(await deaf.recv()) for _ in range(200)]
+    assert [answer["id"] for answer in answers] == list(range(200))
+    assert all("result" in answer for answer in answers)
+
+
+async def test_of_one_client_so_many_requests_may_be_under_way(serve):
+    class Held(Shop):
+        gate = threading.Event()
+
+    server: Server = serve(Held)
+    try:
+        async with websockets.connect(f"{server.url.replace('http', 'ws')}/mcp", proxy=None) as agent:
+            for number in range(MOST_UNDER_WAY + 1):
+                await agent.send(json.dumps(message("tools/call", number, name="dawdle", arguments={})))
+            refused = json.loads(await agent.recv())
+            assert refused["id"] == MOST_UNDER_WAY
+            assert "under way" in refused["error"]["message"]
+    finally:
+        Held.gate.set()

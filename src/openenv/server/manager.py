@@ -47,11 +47,6 @@ CLOSE_GRACE_S = 5.0
 """Seconds after which the slot of an ended session is free although its last step still runs."""
 
 
-def _come(came: asyncio.Future[None], _reply: Reply) -> None:
-    if not came.done():
-        came.set_result(None)
-
-
 class SessionManager:
     """Opens, finds and ends sessions.
 
@@ -344,7 +339,7 @@ class SessionManager:
         for session in sorted(self.sessions(), key=lambda session: session.phase is Phase.CREATING):
             if session.phase is Phase.CREATING:  # another one would take as long, and may not be wanted beside it
                 came: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-                session.say(Reply("", b""), partial(_come, came))
+                session.say(Reply("", b""), partial(_came, came))
                 await came
             known = session.metadata()
             if known is not None:
@@ -469,3 +464,8 @@ class SessionManager:
         if idle is not None and not session.busy and now - session.last_activity > idle:
             return f"The session had no request for {idle:g} s (idle budget)"
         return None
+
+
+def _came(came: asyncio.Future[None], _reply: Reply) -> None:
+    if not came.done():  # whoever waited may have been cancelled
+        came.set_result(None)

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("openenv.server")
 
+MOST_UNDER_WAY = 256
+"""Requests of one client that may wait for their answers."""
+
 TIMEOUT = "openenv/timeout_s"
 """Key in the `_meta` of a call: seconds that it may take."""
 
@@ -339,6 +342,8 @@ class Peer:
         number = call.number
         if number is not None and number in self._under_way:
             raise RpcError(JsonRpcErrorCode.INVALID_REQUEST, f"A request of the id {number!r} is under way already")
+        if len(self._under_way) >= MOST_UNDER_WAY:
+            raise RpcError(JsonRpcErrorCode.INVALID_REQUEST, f"{MOST_UNDER_WAY} requests are under way already")
         request.progress = self._progress(call)
         request.reply = partial(self._over, call, request.reply)
         if number is not None:

@@ -39,6 +39,9 @@ REVISION = "mcp-protocol-version"
 HEARTBEAT_S = 15.0
 """Seconds after which a stream on which nothing is told says that it is alive; so does its session."""
 
+MOST_UNSENT = 16
+"""Messages that wait for a client to read what came before them, upon which it is not listened to."""
+
 MOST_AT_ONCE = 100
 """Messages in one body, which clients of revision 2025-03-26 may send."""
 
@@ -218,10 +221,14 @@ class _Endpoint:
             return
         await websocket.accept()
         outbox: asyncio.Queue[bytes | None] = asyncio.Queue()
-        writer = asyncio.create_task(_send_all(websocket, outbox))
+        sent = asyncio.Event()
+        writer = asyncio.create_task(_send_all(websocket, outbox, sent))
         peer: Peer | None = None
         try:
             while True:
+                while outbox.qsize() >= MOST_UNSENT and not writer.done():  # who does not read is not listened to
+                    sent.clear()
+                    await sent.wait()
                 raw = await websocket.receive_text()
                 if len(raw) > self._context.max_message_size:
                     raise too_large(len(raw), self._context.max_message_size, "message")
@@ -265,10 +272,14 @@ class _Endpoint:
             peer.received(message, send)
 
 
-async def _send_all(websocket: WebSocket, outbox: asyncio.Queue[bytes | None]) -> None:
-    while (raw := await outbox.get()) is not None:
-        await websocket.send_text(raw.decode())
-    await websocket.close(SERVER_STOPS)
+async def _send_all(websocket: WebSocket, outbox: asyncio.Queue[bytes | None], sent: asyncio.Event) -> None:
+    try:
+        while (raw := await outbox.get()) is not None:
+            await websocket.send_text(raw.decode())
+            sent.set()
+        await websocket.close(SERVER_STOPS)
+    finally:
+        sent.set()
 
 
 async def _answer_of(ask: Any, message: Any) -> Message | None:
