@@ -73,7 +73,7 @@ def tab() -> Iterator[Callable[..., Tab]]:
         each.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while it is there, a loop runs in this thread: no test of another module may
 def chromium() -> Iterator[Any]:
     """A browser; what needs it is skipped where there is none."""
     program = shutil.which("chromium") or shutil.which("google-chrome")

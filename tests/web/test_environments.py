@@ -1,5 +1,7 @@
 """The environments of this project on the page, in a real browser: played, looked at, two visitors at once."""
 
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +22,30 @@ TYPED = {
 STEPS = {"browsergym_env": 2}
 
 
+@pytest.fixture
+def app_of() -> Iterator[Callable[[str], Any]]:
+    """A giver of an environment's application, made anew: the one that others use is not to be ended here."""
+    before = {}
+
+    def fresh(name: str) -> Any:
+        module = f"envs.{name}.server.app"
+        before[module] = sys.modules.pop(module, None)
+        app = pytest.importorskip(module, reason=f"needs what {name} needs").app
+        add_page(app)
+        return app
+
+    yield fresh
+    for module, known in before.items():
+        sys.modules.pop(module, None)
+        if known is not None:
+            sys.modules[module] = known
+
+
 @pytest.mark.parametrize(
     "name", ["echo_env", "coding_env", "chess_env", "openspiel_env", "atari_env", "browsergym_env"]
 )
-def test_it_is_played_in_the_browser_by_two_visitors(name, host, visit, tmp_path: Path):
-    app = pytest.importorskip(f"envs.{name}.server.app", reason=f"needs what {name} needs").app
-    add_page(app)
-    server = host.run(app)
+def test_it_is_played_in_the_browser_by_two_visitors(name, app_of, host, visit, tmp_path: Path):
+    server = host.run(app_of(name))
     several = server.manager.config.max_concurrent_envs > 1
     pages = [visit(server) for _ in range(2 if several else 1)]
     for page in pages:
@@ -57,10 +76,8 @@ def step(page: Any, name: str) -> None:
         page.click(OFFERED)
 
 
-def test_catch_is_chosen_and_played_to_its_end(host, visit):
-    app = pytest.importorskip("envs.openspiel_env.server.app", reason="needs open_spiel").app
-    add_page(app)
-    server = host.run(app)
+def test_catch_is_chosen_and_played_to_its_end(app_of, host, visit):
+    server = host.run(app_of("openspiel_env"))
     page = visit(server)
     settings = page.locator("#reset-fields")
     settings.get_by_label("Game name").fill("catch")
