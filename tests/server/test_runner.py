@@ -1,6 +1,7 @@
 """Where an environment runs: on which thread, or on the event loop itself."""
 
 import asyncio
+import inspect
 import threading
 
 import pytest
@@ -9,6 +10,7 @@ from tests.server.driving import STATE, Answers, asked, manage, opened, reset, s
 from tests.toys import AsyncCounter, Counter, Gate, InlineCounter, gated
 
 from openenv.server import threads
+from openenv.server.runner import _close
 from openenv.server.threads import ThreadPool
 
 
@@ -305,3 +307,16 @@ def test_a_thread_that_finishes_after_its_loop_is_closed_just_ends():
     gate.open()
     threads_seen[0].join(10)
     assert not threads_seen[0].is_alive()
+
+
+def test_a_coroutine_that_is_stopped_before_it_begins_takes_with_it_those_it_was_given():
+    async def given() -> None: ...
+
+    async def begins(coming) -> None:
+        await coming
+
+    inner = given()
+    outer = begins(inner)
+    _close(outer)
+    states = [inspect.getcoroutinestate(one) for one in (outer, inner)]
+    assert states == [inspect.CORO_CLOSED, inspect.CORO_CLOSED]

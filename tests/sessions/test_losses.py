@@ -227,7 +227,7 @@ def session_in(world: World) -> RemoteSession:
 
 
 def test_a_step_of_ten_minutes_survives_a_proxy_that_cuts_what_is_silent_for_half_a_minute(world: World):
-    ledger = world.manager._factory.book
+    ledger = world.manager.factory.book
     step = world.begin(world.client.request(session_in(world), "step", b'{"number":1,"hold":true}'))
     for _ in range(600 * 2):
         world.loop.advance(0.5)

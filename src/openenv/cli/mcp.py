@@ -104,7 +104,7 @@ def _supervised(arguments: list[str]) -> int:
     def ask_to_end(*_: object) -> None:
         raise KeyboardInterrupt
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):  # what starts us may have ignored the last
         signal.signal(number, ask_to_end)
     process = SupervisedProcess(
         [sys.executable, "-m", "openenv", "mcp", *arguments],

@@ -267,7 +267,7 @@ class LocalRunner:
 
     def _finished(self, coroutine: Coroutine[Any, Any, Any], done: Done, task: asyncio.Task[Any]) -> None:
         self._task = None
-        coroutine.close()  # it has not begun if the task was cancelled at once, and would complain of that
+        _close(coroutine)
         if task.cancelled():
             done(None, asyncio.CancelledError())
         else:
@@ -300,6 +300,18 @@ class LocalRunner:
         if self._own is not None:
             self._pool.release(self._own)
             self._own = None
+
+
+def _close(coroutine: Coroutine[Any, Any, Any]) -> None:
+    """Close a coroutine, which has not begun if its task was cancelled at once, and those that it was given.
+
+    One that never begins would complain of that.
+    """
+    if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
+        for value in inspect.getcoroutinelocals(coroutine).values():
+            if inspect.iscoroutine(value):
+                _close(value)
+    coroutine.close()
 
 
 async def _guarded(coroutine: Coroutine[Any, Any, Any]) -> Any:
