@@ -32,6 +32,7 @@ MORE_MEGABYTES = {  # git and its Perl; ipykernel; numpy, pandas, emulators and 
     "finrl_env": 170,
     "gymnasium_env": 90,
     "openspiel_env": 280,
+    "textarena_env": 200,
     "browsergym_env": 1200,
 }
 
