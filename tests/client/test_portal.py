@@ -12,7 +12,7 @@ from tests.client.conftest import portal_threads, told_to_be_dropped
 from tests.servers import wait_until
 from tests.toys import Add, Count, Counter, CounterEnv, Tally
 
-from openenv.client import HTTPEnvClient
+from openenv.client import HTTPEnvClient, portal
 from openenv.errors import ConnectionFailedError, OpenEnvError
 
 
@@ -145,6 +145,8 @@ def test_one_that_was_closed_and_moved_to_another_loop_is_ended_there(sessions):
         with told_to_be_dropped():
             del client
             assert await asyncio.to_thread(collected, lambda: count() == 0)
+        while portal._closing:  # the server's side has gone; this loop is not to end before our own has
+            await asyncio.sleep(0)
 
     asyncio.run(drop())
 
