@@ -106,6 +106,7 @@ cgroupDriver: cgroupfs
 cgroupRoot: $CGROUP
 failSwapOn: false
 evictionHard: {memory.available: 100Mi, nodefs.available: 1%, imagefs.available: 1%}
+imageGCHighThresholdPercent: 100
 podPidsLimit: 100
 resolvConf: /etc/resolv.conf
 END
