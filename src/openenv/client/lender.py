@@ -286,8 +286,9 @@ class Lender(Generic[ClientT]):
             member.idle = []
         for task in self._asking:
             task.cancel()
-        await asyncio.gather(*(_close(link) for link in links), *self._endings)
-        await asyncio.gather(*self._asking, return_exceptions=True)
+        await asyncio.gather(*(_close(link) for link in links))
+        while tasks := [*self._endings, *self._asking]:  # what ends may have begun another end meanwhile
+            await asyncio.gather(*tasks, return_exceptions=True)
         await self._stop_providers()
 
     # --- bookkeeping -----------------------------------------------------------------------------
