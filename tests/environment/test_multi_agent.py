@@ -154,8 +154,13 @@ def test_a_game_that_lacks_something_is_refused_when_it_is_wired():
         def observe(self, agent: str) -> games.Sum:
             return games.Sum(total=0, target=0)
 
+    class Still(Half):
+        def reset(self, seed: int | None = None) -> None: ...
+
     with pytest.raises(ConfigurationError, match="Half does not define reset"):
         seats(Half)
+    with pytest.raises(ConfigurationError, match="Still defines neither step"):
+        seats(Still)
     with pytest.raises(ConfigurationError, match="is not known"):
         seats(lambda: TicTacToe())
 

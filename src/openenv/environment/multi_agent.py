@@ -82,11 +82,11 @@ class MultiAgentGame(ABC, Generic[ActionT, ObservationT]):
         Raises:
             InvalidRequestError: The move is refused; nothing has changed, and it is the same agent's turn.
         """
-        raise NotImplementedError(f"{type(self).__name__} lets agents move in turn and has no step()")
+        raise ConfigurationError(f"{type(self).__name__} lets agents move in turn and does not define step()")
 
     def step_all(self, actions: Mapping[str, ActionT]) -> None:
         """Make the moves of all agents at once, where `agent_selection` is None."""
-        raise NotImplementedError(f"{type(self).__name__} lets all agents move at once and has no step_all()")
+        raise ConfigurationError(f"{type(self).__name__} lets all move at once and does not define step_all()")
 
     def check(self, agent: str, action: ActionT) -> None:
         """Refuse a move that is not legal, where all move at once: before it waits for those of the others.
@@ -230,6 +230,8 @@ class SeatEnvironment(Environment[ActionT, ObservationT, SeatState], Generic[Act
 
 _LONGEST_NAME = 200
 
+_MOVES = ("step", "step_all")
+
 
 def seats(game: Callable[[], MultiAgentGame[Any, Any]], action: Any = None, observation: Any = None) -> Any:
     """Return the environment class whose sessions play a game together, to be given to `create_app`.
@@ -242,13 +244,15 @@ def seats(game: Callable[[], MultiAgentGame[Any, Any]], action: Any = None, obse
         observation: The observation class; likewise.
 
     Raises:
-        ConfigurationError: The class is abstract, or its types are not known.
+        ConfigurationError: The class is abstract, has no way to move, or its types are not known.
     """
     name = getattr(game, "__name__", "Game")
     given = type_arguments(game, MultiAgentGame) if isinstance(game, type) else ()
     if inspect.isabstract(game):
         missing = ", ".join(sorted(getattr(game, "__abstractmethods__", ())))
         raise ConfigurationError(f"{name} does not define {missing}")
+    if isinstance(game, type) and all(getattr(game, one) is getattr(MultiAgentGame, one) for one in _MOVES):
+        raise ConfigurationError(f"{name} defines neither step, for moves in turn, nor step_all, for moves at once")
     known = (*given, None, None)
     action, observation = action or known[0], observation or known[1]
     if action is None or observation is None:

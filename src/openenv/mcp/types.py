@@ -50,7 +50,7 @@ class Tool(Model):
             shown["title"] = self.title
         if self.description:
             shown["description"] = self.description
-        shown["inputSchema"] = self.input_schema or {"type": "object"}
+        shown["inputSchema"] = {**self.input_schema, "type": "object"}
         if self.output_schema is not None:
             shown["outputSchema"] = self.output_schema
         if self.annotations:

@@ -16,8 +16,6 @@ from openenv.server.sessions import Session
 if TYPE_CHECKING:
     from openenv.server.manager import SessionManager
 
-CREATE, CLOSE = "openenv/session/create", "openenv/session/close"
-
 
 class Door:
     """Opens sessions for MCP clients, and finds them again.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from openenv._version import __version__
 from openenv.errors import InvalidRequestError, RequestError
 from openenv.mcp.signatures import WRAPPED
-from openenv.mcp.types import JsonRpcErrorCode
+from openenv.mcp.types import JsonRpcErrorCode, Tool
 from openenv.protocol.codes import ServerMode
 from openenv.protocol.formats import JSON
 from openenv.server.host import Reply, ResetOp, StateOp, StepOp
@@ -177,14 +177,14 @@ class Peer:
         self._inquire("tools", {}, self._all_tools, call)
 
     def _all_tools(self, found: list[dict[str, Any]]) -> Message:
-        own = [tool.model_dump(mode="json") for tool in self._tools.tools]
-        names = {tool["name"] for tool in own}
-        for tool in found:
-            if tool["name"] in names:
-                logger.warning("The tool %r is not offered: an action is called the same", tool["name"])
-        told = [_told(tool) for tool in [*own, *(tool for tool in found if tool["name"] not in names)]]
-        self._output_schemas = {tool["name"]: tool.get("outputSchema") for tool in told}
-        return {"tools": told}
+        offered = list(self._tools.tools)
+        for tool in map(Tool.model_validate, found):
+            if self._tools.is_action(tool.name):
+                logger.warning("The tool %r is not offered: an action is called the same", tool.name)
+            else:
+                offered.append(tool)
+        self._output_schemas = {tool.name: tool.output_schema for tool in offered}
+        return {"tools": [tool.to_mcp() for tool in offered]}
 
     def _call_tool(self, call: Call) -> None:
         name, arguments = call.params.get("name"), call.params.get("arguments")
@@ -414,20 +414,6 @@ _ENDS = frozenset(("SESSION_LOST", "SESSION_NOT_FOUND", "CAPACITY_REACHED", "FAC
 
 
 _LONGEST_S = 1e9
-
-
-def _told(tool: dict[str, Any]) -> dict[str, Any]:
-    """Return a tool as MCP has it."""
-    schema = tool.get("input_schema") or {}
-    told = {
-        "name": tool["name"],
-        "title": tool.get("title"),
-        "description": tool.get("description") or None,
-        "inputSchema": schema if schema.get("type") == "object" else {**schema, "type": "object"},
-        "outputSchema": tool.get("output_schema"),
-        "annotations": tool.get("annotations"),
-    }
-    return {key: value for key, value in told.items() if value is not None}
 
 
 def _is_wrapped(schema: Any) -> bool:
