@@ -350,7 +350,11 @@ class Keeper:
                     os.waitpid(orphan.pid, 0)
 
     def _kill(self, child: Child) -> None:
-        """Kill a process and all below it; its end is seen in a moment."""
+        """Kill a process and all below it; its end is seen in a moment, and nothing that it still says counts."""
+        answers = child.started.answers
+        if answers is not None and answers in self._selector.get_map():
+            # Else an answer that crosses with the kill would end the call, and the next one would meet the dying.
+            self._selector.unregister(answers)
         found = tree.processes()
         tree.kill(child.pid)
         for process in tree.below(child.pid, found):
