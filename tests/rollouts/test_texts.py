@@ -49,7 +49,7 @@ CHOICES = {"properties": {"moves": {"type": "array"}}}
         ('{"code": "x", "timeout": 3}', ONE_NEEDED, {"code": "x", "timeout": 3}),
         ('I think {hm} of {"row": 1, "column": 2}.', SEVERAL, {"row": 1, "column": 2}),
         (
-            '{"row": 0, "column": 0} or rather\n```json\n{"row": 1, "column": 2}\n```',
+            '{"row": 0, "column": 0} no,\n```\n{"row": 1, "column": 2}\n```',
             SEVERAL,
             {"row": 1, "column": 2},
         ),
