@@ -1,52 +1,39 @@
 """The contract lets an honest player pass, in every form, and catches each promise that is broken."""
 
-import asyncio
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import pytest
 
-from openenv.client import EnvPool, GenericEnvClient
-from openenv.errors import OpenEnvError
+from openenv.rollouts import Episodes, text_of
 from openenv.testing import AdapterContract, next_move
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("trouble")]
 
 
-def as_tools(env, move):
-    env.call_tool(move.tool, number=move.number)
-    return env.last_result
-
-
-def as_text(env, move):
-    return env.step({"text": str(move.number)})
-
-
 class Honest(AdapterContract):
-    """Plays one row after another."""
+    """Plays all rows of a batch at once, by what the project's own adapters are made of."""
 
-    act = staticmethod(as_tools)
+    def act(self, episode, move):
+        return episode.call_tool(move.tool, {"number": move.number})
+
+    def told(self, turn):
+        return text_of(turn.observation)
 
     @contextmanager
     def adapter(self, url, budget_s):
-        with EnvPool(GenericEnvClient, [url], wait_s=budget_s, message_timeout_s=budget_s, reuse=False) as pool:
-            yield lambda rows: [self.play_one(pool, row) for row in rows]
+        with Episodes(url, timeout_s=budget_s, wait_s=budget_s) as episodes:
+            yield lambda rows: self.play(episodes, rows)
 
-    def play_one(self, pool, row):
-        try:
-            with pool.lease() as env:
-                return self.episode(env, row)
-        except OpenEnvError:
-            return None
-
-    def episode(self, env, row):
-        result, rewards = env.reset(**row), []
-        while move := next_move(str(result.observation)):
-            result = self.act(env, move)
-            if not result.outcome.reward_valid and result.done:
-                return None
-            rewards.append(result.reward)
-        graded = [reward for reward in rewards if reward is not None]
-        return sum(graded) if graded else None
+    def play(self, episodes, rows):
+        begun = [episodes.begin(**row) for row in rows]
+        playing = [(episode, reset.result()) for episode, reset in begun]
+        while playing:
+            moves = [(episode, next_move(self.told(turn))) for episode, turn in playing]
+            acts = [(episode, self.act(episode, move)) for episode, move in moves if move]
+            playing = [(episode, act.result()) for episode, act in acts]
+        for episode, _ in begun:
+            episode.end().result()
+        return [episode.reward for episode, _ in begun]
 
 
 class TestTools(Honest):
@@ -55,4 +42,17 @@ class TestTools(Honest):
 
 class TestText(Honest):
     form = "text"
-    act = staticmethod(as_text)
+
+    def act(self, episode, move):
+        return episode.step({"text": str(move.number)})
+
+
+class TestNumber(Honest):
+    form = "number"
+
+    def act(self, episode, move):
+        return episode.step({"number": move.number})
+
+    def told(self, turn):
+        number = turn.observation and turn.observation["number"]
+        return f"next: number {number}" if number else ""

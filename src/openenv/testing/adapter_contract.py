@@ -12,8 +12,8 @@ class TestMyAdapter(AdapterContract):
             yield lambda rows: [mine.play(row, policy=next_move) for row in rows]
 ```
 
-The environment is `openenv.testing.trouble`, in a process of its own: a row says by its `trouble` what goes wrong in
-its episode. An adapter is only asked how it plays a batch of rows, so the contract holds for any form of it.
+The environment is `openenv.testing.trouble`, in a process of its own: a row says by its `trouble` what goes wrong
+in its episode. An adapter is only asked how it plays a batch of rows, so the contract holds for any form of it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import tempfile
 import threading
 import time
@@ -39,7 +40,7 @@ __all__ = ["AdapterContract", "Move", "Play", "next_move"]
 
 Row = Mapping[str, Any]
 Play = Callable[[Sequence[Row]], Sequence[float | None]]
-"""Plays one episode for each row, and gives the reward of each in their order; None where nothing can be learned."""
+"""Plays an episode for each row, and gives their rewards in that order; None where nothing can be learned."""
 
 PLACES = 20
 """Sessions of the server."""
@@ -221,6 +222,10 @@ class _TroubleServer:
             env_vars={FOLDER: str(self._folder)},
             max_concurrent_envs=PLACES,
         )
+        # Chosen beforehand: a port that the system has chosen cannot be taken again at once.
+        with socket.socket() as free:
+            free.bind(self._provider.address)
+            self._provider.address = free.getsockname()
         self.url = self._provider.start()
         self._warm()
 
@@ -271,9 +276,6 @@ class _TroubleServer:
         assert self._provider.pid is not None
         os.killpg(self._provider.pid, signal.SIGKILL)
         self._provider.stop()
-        port = httpx.URL(self.url).port
-        assert port is not None
-        self._provider.address = (self._provider.address[0], port)
         self._provider.start()
         self._warm()
 

@@ -1,8 +1,8 @@
 """An environment that misbehaves when it is told to, for tests of what plays environments.
 
-Its task is trivial: repeat, twice, the number that the last observation names. What matters is what a row asks for by
-its `trouble`. The same game is served in three forms, because adapters differ in what they can say: `tools` (a tool
-call), `text` (an action of one text field) and `number` (an action of one small integer).
+Its task is trivial: repeat, twice, the number that the last observation names. What matters is what a row asks for
+by its `trouble`. The same game is served in three forms, because adapters differ in what they can say: `tools` (a
+tool call), `text` (an action of one text field) and `number` (an action of one small integer).
 
 Nothing of the task is known before a reset: not the number, and not the tools, of which there are none until then.
 """
@@ -72,7 +72,7 @@ class Game:
         return f"next: {self.tool} {self.secret}"
 
     def move(self, number: int) -> tuple[str, Any, dict[str, Any]]:
-        """Make a move; return what the player is told, the reward, and end and outcome as `StepResult` takes them."""
+        """Make a move; return what the player is told, the reward, and the end as `StepResult` takes it."""
         told = self._move(number)
         reward = told.pop("reward")
         return "over" if told else self.prompt, reward, told
@@ -96,7 +96,7 @@ def _raises(_task: float) -> dict[str, Any]:
     raise WorkspaceLostError("the step was told to raise")  # which is no answer to the agent, also of a tool
 
 
-_ENDS = {
+_ENDS: dict[str, Callable[[float], dict[str, Any]]] = {
     "step_raises": _raises,
     "ungraded": lambda _task: {"reward": None, "terminated": True},
     "graded_late": lambda task: {"reward": task, "terminated": True},
