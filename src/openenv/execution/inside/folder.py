@@ -9,9 +9,12 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-__all__ = ["Files", "Usage", "changed", "empty", "files", "remove"]
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+__all__ = ["Files", "Usage", "below", "changed", "empty", "files", "remove"]
 
 MOST_FILES = 20_000
 MOST_NAMES = 1000
@@ -76,14 +79,34 @@ def remove(top: str) -> None:
         shutil.rmtree(top, ignore_errors=True)
 
 
-def empty(top: str) -> None:
-    """Remove all that is in a folder, likewise."""
+def empty(top: str, kept: Collection[str] = ()) -> None:
+    """Remove all that is in a folder, likewise.
+
+    Args:
+        top: The folder.
+        kept: Paths below it that stay, as `below` has given them.
+    """
     with contextlib.suppress(OSError):
         for entry in list(os.scandir(top)):
-            if entry.is_dir(follow_symlinks=False):
+            folder = entry.is_dir(follow_symlinks=False)
+            if entry.path in kept:
+                if folder and not os.path.ismount(entry.path):
+                    empty(entry.path, kept)
+            elif folder:
                 remove(entry.path)
             else:
                 os.unlink(entry.path)
+
+
+def below(top: str) -> set[str]:
+    """Return the paths of all that is in a folder and what is below it, up to where something else is mounted."""
+    found: set[str] = set()
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(top):
+            found.add(entry.path)
+            if entry.is_dir(follow_symlinks=False) and not os.path.ismount(entry.path):
+                found |= below(entry.path)
+    return found
 
 
 def _flatten(top: str) -> None:

@@ -35,6 +35,8 @@ class Home:
 
     def __init__(self, wanted: dict[str, Any]) -> None:
         self._wanted = wanted
+        # What is shown to programs may lie there, such as an interpreter that is installed in `/tmp`.
+        self._emptied = {place: folder.below(place) for place in wanted.get("emptied", ())}
         self.root = tempfile.mkdtemp(prefix="openenv-work-", dir=wanted["base"])
         make_mode(self.root, 0o711)  # programs may be another user
         work, temporary = (os.path.join(self.root, name) for name in ("work", "tmp"))
@@ -56,8 +58,8 @@ class Home:
     def remove(self) -> None:
         """Remove it, and empty what else is this workspace's alone."""
         folder.remove(self.root)
-        for place in self._wanted.get("emptied", ()):
-            folder.empty(place)
+        for place, kept in self._emptied.items():
+            folder.empty(place, kept)
 
     def remove_groups(self) -> None:
         """Remove the control groups, in which nothing runs any more."""
