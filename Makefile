@@ -14,6 +14,9 @@ EDITABLE := $(patsubst %/pyproject.toml,-e ./%,$(wildcard envs/*/pyproject.toml)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq --constraint constraints.txt
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadgroup
 
+# A test that hangs says where it does, and is failed: its process is ended, and another one goes on.
+HANGS_AFTER = -o faulthandler_timeout=$(1) --timeout $$(( $(1) + 20 )) --timeout-method thread
+
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-full test-slow test-engines test-pythons chaos readmes escape fuzz bench lint format types docs clean
 
@@ -24,13 +27,13 @@ demo: $(VENV)/.demo ## Play episodes against real environments, each in its own 
 	@$(BIN)/openenv demo
 
 test: $(VENV)/.dev ## Run the fast tests (ARGS="-k name" for some of them)
-	$(PYTEST) -m "not slow and not engine" $(ARGS)
+	$(PYTEST) $(call HANGS_AFTER,180) -m "not slow and not engine" $(ARGS)
 
 test-full: $(VENV)/.dev ## Run all tests but those that need an engine
-	$(PYTEST) -m "not engine" $(ARGS)
+	$(PYTEST) $(call HANGS_AFTER,900) -m "not engine" $(ARGS)
 
 test-slow: $(VENV)/.dev ## Run what the fast tests leave out
-	$(PYTEST) -m "slow and not engine" $(ARGS)
+	$(PYTEST) $(call HANGS_AFTER,900) -m "slow and not engine" $(ARGS)
 
 test-engines: $(VENV)/.engines ## Start Docker, a swarm, Kubernetes and Ray, run the tests that need them, end them
 	PYTHON=$(BIN)/python tests/engines/run.sh $(ARGS)
