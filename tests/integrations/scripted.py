@@ -20,7 +20,9 @@ END, START, PAD = "<|im_end|>", "<|im_start|>", "<|endoftext|>"
 
 def tokenizer():
     """A token for each byte, and the chat template of Qwen3, by which TRL knows how tools are called."""
-    bytewise = Tokenizer(models.BPE(vocab={c: n for n, c in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}, merges=[]))
+    bytewise = Tokenizer(
+        models.BPE(vocab={c: n for n, c in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}, merges=[])
+    )
     bytewise.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bytewise.decoder = decoders.ByteLevel()
     bytewise.add_special_tokens([PAD, START, END])
@@ -55,7 +57,7 @@ def call(name, **arguments):
     """What a model says that calls a tool."""
     import json
 
-    return f'<tool_call>\n{json.dumps({"name": name, "arguments": arguments})}\n</tool_call>'
+    return f"<tool_call>\n{json.dumps({'name': name, 'arguments': arguments})}\n</tool_call>"
 
 
 def player(text):

@@ -1,8 +1,8 @@
 """What TRL will ask for next, as far as the frame that calls says it.
 
-TRL resets the environments of a batch in a loop, and makes the tool calls of a turn in a loop. The rows and the calls
-of the whole batch are variables of the function that has the loop. Whatever does not look as expected there gives
-nothing, and then calls are made as they come.
+TRL resets the environments of a batch in a loop, and makes the tool calls of a turn in a loop. The rows and the
+calls of the whole batch are variables of the function that has the loop. Whatever does not look as expected there
+gives nothing, and then calls are made as they come.
 """
 
 from __future__ import annotations

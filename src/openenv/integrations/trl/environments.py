@@ -6,8 +6,8 @@ with environment_factory("http://localhost:8000", MyEnv) as factory:
     trainer.train()
 ```
 
-TRL makes tools of all public functions of a class. So a class is made for each environment, which has nothing public
-but `reset`, `get_reward` and the tools.
+TRL makes tools of all public functions of a class. So a class is made for each environment, which has nothing
+public but `reset`, `get_reward` and the tools.
 
 TRL calls one environment after another and waits for each. The first call of a batch therefore begins those of all
 others, as far as it can see them coming (`ahead`); each is only ever used by a call that asks for exactly the same.

@@ -1,7 +1,7 @@
 """Tools as Python functions, for libraries that read a function's signature and docstring to tell a model of it.
 
-transformers wants type hints, and a docstring in Google's style with a line for each argument. What a hint cannot say,
-such as bounds, and the fields of an object, is said in that line.
+transformers wants type hints, and a docstring in Google's style with a line for each argument. What a hint cannot
+say, such as bounds, and the fields of an object, is said in that line.
 """
 
 from __future__ import annotations
