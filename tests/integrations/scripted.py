@@ -1,5 +1,6 @@
 """TRL's own GRPOTrainer with a model that is told what to say: everything between the two is TRL's real code."""
 
+import json
 import os
 from pathlib import Path
 
@@ -9,23 +10,26 @@ os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 import torch
 import trl
 from datasets import Dataset
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
-from transformers.utils import get_json_schema  # noqa: F401 - for tests, from one place
 
 from openenv.testing import next_move
 
 END, START, PAD = "<|im_end|>", "<|im_start|>", "<|endoftext|>"
 
 
-def tokenizer():
-    """A token for each byte, and the chat template of Qwen3, by which TRL knows how tools are called."""
-    bytewise = Tokenizer(
-        models.BPE(vocab={c: n for n, c in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}, merges=[])
-    )
+def tokenizer(texts=()):
+    """A token for each byte, and what is frequent in texts; and the chat template of Qwen3, which TRL knows."""
+    bytewise = Tokenizer(models.BPE())
     bytewise.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bytewise.decoder = decoders.ByteLevel()
-    bytewise.add_special_tokens([PAD, START, END])
+    trainer = trainers.BpeTrainer(
+        vocab_size=800,
+        special_tokens=[PAD, START, END],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    bytewise.train_from_iterator(texts, trainer)
     template = Path(trl.__file__).parent / "chat_templates" / "qwen3.jinja"
     return PreTrainedTokenizerFast(
         tokenizer_object=bytewise,
@@ -36,13 +40,14 @@ def tokenizer():
     )
 
 
-def model(tokens):
+def model(tokens, hidden=16, layers=1):
+    """A model that knows nothing."""
     config = Qwen3Config(
         vocab_size=len(tokens),
-        hidden_size=16,
-        intermediate_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=1,
+        hidden_size=hidden,
+        intermediate_size=2 * hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=hidden // 16,
         num_key_value_heads=1,
         head_dim=16,
         max_position_embeddings=16384,
@@ -55,8 +60,6 @@ def model(tokens):
 
 def call(name, **arguments):
     """What a model says that calls a tool."""
-    import json
-
     return f"<tool_call>\n{json.dumps({'name': name, 'arguments': arguments})}\n</tool_call>"
 
 
@@ -69,7 +72,7 @@ def player(text):
 class Scripted(trl.GRPOTrainer):
     """A trainer whose model says what a function of the last message says."""
 
-    def __init__(self, factory, folder, answer=player, rows=({},), **settings):
+    def __init__(self, factory, folder, answer=player, rows=({},), tokens=None, size=(16, 1), **settings):
         torch.set_num_threads(1)
         self.answer = answer
         self.rewards = []
@@ -87,9 +90,9 @@ class Scripted(trl.GRPOTrainer):
             "logging_steps": 1,
             "dataloader_pin_memory": False,
         }
-        tokens = tokenizer()
+        tokens = tokens or tokenizer()
         super().__init__(
-            model=model(tokens),
+            model=model(tokens, *size),
             processing_class=tokens,
             args=trl.GRPOConfig(**{**config, **settings}),
             train_dataset=Dataset.from_list([with_prompt(row) for row in rows]),

@@ -7,12 +7,16 @@ gives nothing, and then calls are made as they come.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 __all__ = ["calls_ahead", "resets_ahead", "same"]
+
+T = TypeVar("T")
+_NEAR = 4
+"""How many frames are looked at."""
 
 
 def resets_ahead(
@@ -25,9 +29,7 @@ def resets_ahead(
         environment: Whose.
         row: What it was called with.
     """
-    with suppress(AttributeError, KeyError, TypeError, IndexError):
-        return list(_resets(_names(frame), environment, row))
-    return []
+    return _first(frame, lambda names: _resets(names, environment, row))
 
 
 def calls_ahead(
@@ -41,9 +43,7 @@ def calls_ahead(
         name: The tool's, as the model knows it.
         arguments: What it was called with.
     """
-    with suppress(AttributeError, KeyError, TypeError, IndexError):
-        return list(_calls(_names(frame), environment, name, arguments))
-    return []
+    return _first(frame, lambda names: _calls(names, environment, name, arguments))
 
 
 def same(one: Any, other: Any) -> bool:
@@ -58,8 +58,15 @@ def same(one: Any, other: Any) -> bool:
         return False
 
 
-def _names(frame: FrameType | None) -> Mapping[str, Any]:
-    return frame.f_locals if frame is not None else {}
+def _first(frame: FrameType | None, look: Callable[[Mapping[str, Any]], Iterator[T]]) -> list[T]:
+    """Return what is seen from a frame, or from one of the next, for there may be a wrapper in between."""
+    for _ in range(_NEAR):
+        if frame is None:
+            break
+        with suppress(AttributeError, KeyError, TypeError, IndexError, ValueError):
+            return list(look(frame.f_locals))
+        frame = frame.f_back
+    return []
 
 
 def _resets(
@@ -69,7 +76,7 @@ def _resets(
     environments = trainer.environments
     place = _place(environments, environment)
     if len(environments) != len(rows) or not same(_arguments(trainer, rows[place]), dict(row)):
-        return
+        raise KeyError("these are other rows")
     for other, its_row in zip(environments[place + 1 :], rows[place + 1 :], strict=True):
         yield other, _arguments(trainer, its_row)
 
@@ -85,9 +92,9 @@ def _calls(
 ) -> Iterator[tuple[Any, str, dict[str, Any]]]:
     trainer, turn, rollouts, calls = names["self"], names["idx"], names["idxs_with_tool"], names["tool_calls"]
     if trainer.environments[rollouts[turn]] is not environment or len(rollouts) != len(calls):
-        return
+        raise KeyError("this is another turn")
     if not any(_call(call) == (name, arguments) for call in calls[turn]):
-        return
+        raise KeyError("these are other calls")
     for rollout, its_calls in zip(rollouts[turn + 1 :], calls[turn + 1 :], strict=True):
         functions, other = trainer._sync_tool_dicts[rollout], trainer.environments[rollout]
         for its_name, its_arguments in map(_call, its_calls):
@@ -101,4 +108,4 @@ def _call(call: Mapping[str, Any]) -> tuple[Any, Any]:
 
 
 def _place(environments: Any, environment: Any) -> int:
-    return next(place for place, one in enumerate(environments) if one is environment)
+    return [one is environment for one in environments].index(True)
