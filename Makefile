@@ -48,6 +48,7 @@ test-pythons: ## Run the fast tests on each Python of PYTHONS that this machine 
 
 test-trainers: $(TRAINERS)/.installed ## Run the tests against the trainers' own code, in an environment of their own
 	@$(call trainers,$(TRAINERS)/bin/python -m pytest -n 2 --dist loadgroup tests/integrations $(ARGS))
+	@$(call trainers,$(TRAINERS)/bin/python -m pytest tests/snippets -k trainers)
 
 learn: $(TRAINERS)/.installed ## Train small models with the trainers, and see that they learn and a control does not
 	@$(call trainers,TRAINERS=$(TRAINERS)/bin/python .ci/learn $(ARGS))

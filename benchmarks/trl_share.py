@@ -1,4 +1,4 @@
-"""The share of a training step of TRL that is spent in `environment_factory`: 32 generations of 4 tool calls each."""
+"""The share of a training step of TRL spent in `environment_factory`: 32 generations of 4 tool calls each."""
 
 from __future__ import annotations
 
