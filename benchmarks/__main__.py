@@ -41,6 +41,7 @@ NAMES = (
     "atari_pong",
     "tool_calls",
     "miniwob",
+    "trl_faults",
     "trl_overlap",
     "trl_share",
 )

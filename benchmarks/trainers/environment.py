@@ -1,10 +1,13 @@
-"""What trainers play here: a tool that adds, at once or after a while."""
+"""What trainers play here: a tool that adds, at once or after a while, and one that breaks now and then."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import random
 from typing import Any
 
+from openenv.errors import WorkspaceLostError
 from openenv.mcp import MCPEnvironment, tool
 from openenv.models import Observation, State
 from openenv.server import create_app
@@ -48,5 +51,34 @@ class Slowly(Adding):
     seconds = 0.1
 
 
+class Breaking(MCPEnvironment):
+    """Wants to hear one of three letters. One episode in ten breaks, in one of three ways."""
+
+    def reset(self) -> Observation:
+        self.trouble = random.choice(("reset", "step", "process")) if random.random() < 0.1 else ""
+        if self.trouble == "reset":
+            raise RuntimeError("this reset was to fail")
+        return Observation()
+
+    @tool
+    def say(self, letter: str) -> str:
+        """Say a letter.
+
+        Args:
+            letter: One of a, b and c.
+        """
+        if self.trouble == "process":
+            os._exit(1)
+        if self.trouble == "step":
+            raise WorkspaceLostError("this step was to fail")
+        self.end_episode(reward=float(letter == "c"))
+        return "Heard."
+
+    @property
+    def state(self) -> State:
+        return State()
+
+
+breaking = create_app(Breaking, isolation="process", max_concurrent_envs=64)
 adding = create_app(Adding, max_concurrent_envs=128)
 slowly = create_app(Slowly, max_concurrent_envs=128)

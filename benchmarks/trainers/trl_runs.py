@@ -3,7 +3,8 @@
 `overlap URL`: batches of 64 rollouts of one call each; seconds of all resets, and of all calls of the turn. `share
 URL`: training steps of 32 rollouts of four calls each; seconds of each step, and of it in the adapter, for which it
 waits for the environment, too. The model is of about 100,000 parameters, and it really generates as many tokens as
-it is then told to have said.
+it is then told to have said. `faults URL`: a whole training in which nobody tells the model anything; the reward of
+each step, and which share of its episodes broke.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from tests.integrations.scripted import END, START, Scripted, call, tokenizer
+import torch
+import trl
+from datasets import Dataset
+from tests.integrations.scripted import END, START, Scripted, call, model, tokenizer
 from transformers import TrainerCallback
 
 from openenv.integrations.trl import environment_factory, environments
@@ -121,11 +125,72 @@ def share(url: str, folder: str) -> dict[str, Any]:
     return {"steps": steps.steps, "calls": calls, "parameters": trainer.model.num_parameters()}
 
 
+LEARNING_STEPS, WARM_STEPS = 30, 200
+
+
+def faults(url: str, folder: str) -> dict[str, Any]:
+    """Show a new model how to call the tool, with a letter that is drawn, and let it find out which is right."""
+    with environment_factory(url, attempts=1, unfinished=-1.0, name="Breaking") as factory:
+        prompt = [{"role": "user", "content": "Play."}]
+        template = {"tools": [factory().say], "tokenize": False, "add_generation_prompt": True}
+        shown = tokenizer().apply_chat_template(prompt, **template)
+        answers = [f"{call('say', letter=letter)}{END}" for letter in "abc"]
+        tokens = tokenizer([shown, *answers, "<tool_response>Heard.</tool_response>", "Done."] * 20)
+        torch.manual_seed(0)
+        network = model(tokens, 64, 2)
+        _warm_up(network, tokens, [(shown, answer) for answer in answers] + [(f"{shown}{END}", f"Done.{END}")])
+        config = trl.GRPOConfig(
+            output_dir=folder,
+            max_steps=LEARNING_STEPS,
+            learning_rate=1e-3,
+            per_device_train_batch_size=GENERATIONS,
+            num_generations=16,
+            max_completion_length=64,
+            max_tool_calling_iterations=1,
+            beta=0.0,
+            top_p=0.9,
+            lr_scheduler_type="constant",
+            seed=1,
+            use_cpu=True,
+            logging_steps=1,
+            save_strategy="no",
+            report_to=[],
+            disable_tqdm=True,
+            dataloader_pin_memory=False,
+        )
+        trainer = trl.GRPOTrainer(
+            model=network,
+            processing_class=tokens,
+            args=config,
+            train_dataset=Dataset.from_list([{"prompt": prompt}] * GENERATIONS),
+            environment_factory=factory,
+        )
+        trainer.train()
+        steps = [step for step in trainer.state.log_history if "reward" in step]
+        return {
+            "rewards": [step["reward"] for step in steps],
+            "faults": [step["env/faults"] for step in steps],
+            "counts": factory.metrics(),
+        }
+
+
+def _warm_up(network: Any, tokens: Any, samples: list[tuple[str, str]]) -> None:
+    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
+    for _ in range(WARM_STEPS):
+        for asked, answer in samples:
+            before, after = tokens(asked)["input_ids"], tokens(answer)["input_ids"]
+            ids = torch.tensor([before + after])
+            labels = torch.tensor([[-100] * len(before) + after])
+            network(input_ids=ids, labels=labels).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+
 def main() -> None:
     """Do what the command line says."""
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as folder:
-        taken = {"overlap": overlap, "share": share}[sys.argv[1]](sys.argv[2], folder)
+        taken = {"faults": faults, "overlap": overlap, "share": share}[sys.argv[1]](sys.argv[2], folder)
     print("\n" + json.dumps(taken))
 
 

@@ -5,11 +5,14 @@ import pickle
 import re
 import threading
 from contextlib import contextmanager
+from pathlib import Path
+from statistics import fmean
 
 import pytest
 
 pytest.importorskip("trl", reason="needs the extra openenv[trl]")
 
+from benchmarks.trainers import trl_runs
 from tests.integrations import rollout_loop
 from tests.integrations.scripted import Scripted, call, with_prompt
 from tests.servers import wait_until
@@ -19,6 +22,7 @@ from openenv.errors import ConfigurationError
 from openenv.integrations.trl import ToolError, environment_factory
 from openenv.mcp import MCPEnvironment, tool
 from openenv.models import Action, Observation, State
+from openenv.providers import ProcessProvider
 from openenv.testing import AdapterContract
 
 # What libraries warn of in their own code is theirs; the last filter that fits counts.
@@ -340,6 +344,16 @@ def test_the_worker_of_the_asynchronous_trainer_plays_and_leaves_no_session(serv
     assert worker.exitcode == 0
     assert sorted(rewards) == [0.0] * 4 + [1.0] * 4
     assert wait_until(lambda: not server.manager.sessions())
+
+
+@pytest.mark.slow
+def test_a_model_learns_while_one_environment_in_ten_breaks(tmp_path):
+    with ProcessProvider("benchmarks.trainers.environment:breaking", cwd=Path(__file__).parents[2]) as server:
+        taken = trl_runs.faults(server.base_url, str(tmp_path))
+    assert fmean(taken["rewards"][-5:]) > fmean(taken["rewards"][:5]) + 0.3
+    assert 0.02 < fmean(taken["faults"]) < 0.2
+    assert taken["counts"]["environment_error"] > 0
+    assert taken["counts"]["environment_died"] > 0
 
 
 # --- what cannot be played -------------------------------------------------------------------------------
