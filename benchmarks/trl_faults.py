@@ -1,4 +1,4 @@
-"""A training by TRL while one environment in ten raises, dies or fails to reset: it ends, and the model has learned."""
+"""A training by TRL while one environment in ten raises, dies or fails to reset: it ends, and the model learns."""
 
 from __future__ import annotations
 

@@ -54,8 +54,9 @@ class Slowly(Adding):
 class Breaking(MCPEnvironment):
     """Wants to hear one of three letters. One episode in ten breaks, in one of three ways."""
 
-    def reset(self) -> Observation:
-        self.trouble = random.choice(("reset", "step", "process")) if random.random() < 0.1 else ""
+    def reset(self, safe: bool = False) -> Observation:
+        broken = random.random() < 0.1 and not safe
+        self.trouble = random.choice(("reset", "step", "process")) if broken else ""
         if self.trouble == "reset":
             raise RuntimeError("this reset was to fail")
         return Observation()

@@ -130,7 +130,7 @@ LEARNING_STEPS, WARM_STEPS = 30, 200
 
 def faults(url: str, folder: str) -> dict[str, Any]:
     """Show a new model how to call the tool, with a letter that is drawn, and let it find out which is right."""
-    with environment_factory(url, attempts=1, unfinished=-1.0, name="Breaking") as factory:
+    with environment_factory(url, rows=[{"safe": True}], attempts=1, unfinished=-1.0) as factory:
         prompt = [{"role": "user", "content": "Play."}]
         template = {"tools": [factory().say], "tokenize": False, "add_generation_prompt": True}
         shown = tokenizer().apply_chat_template(prompt, **template)
@@ -142,9 +142,9 @@ def faults(url: str, folder: str) -> dict[str, Any]:
         config = trl.GRPOConfig(
             output_dir=folder,
             max_steps=LEARNING_STEPS,
-            learning_rate=1e-3,
+            learning_rate=5e-4,
             per_device_train_batch_size=GENERATIONS,
-            num_generations=16,
+            num_generations=GENERATIONS,
             max_completion_length=64,
             max_tool_calling_iterations=1,
             beta=0.0,
@@ -175,14 +175,15 @@ def faults(url: str, folder: str) -> dict[str, Any]:
 
 
 def _warm_up(network: Any, tokens: Any, samples: list[tuple[str, str]]) -> None:
+    pairs = [(tokens(asked)["input_ids"], tokens(answer)["input_ids"]) for asked, answer in samples]
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / WARM_STEPS)
     for _ in range(WARM_STEPS):
-        for asked, answer in samples:
-            before, after = tokens(asked)["input_ids"], tokens(answer)["input_ids"]
-            ids = torch.tensor([before + after])
-            labels = torch.tensor([[-100] * len(before) + after])
-            network(input_ids=ids, labels=labels).loss.backward()
+        for before, after in pairs:
+            ids, labels = torch.tensor([before + after]), torch.tensor([[-100] * len(before) + after])
+            (network(input_ids=ids, labels=labels).loss / len(pairs)).backward()
         optimizer.step()
+        schedule.step()
         optimizer.zero_grad()
 
 

@@ -3,6 +3,8 @@
 import multiprocessing
 import pickle
 import re
+import subprocess
+import sys
 import threading
 from contextlib import contextmanager
 from pathlib import Path
@@ -286,6 +288,27 @@ def test_a_run_with_faults_completes_masks_them_and_counts_them(serve, tmp_path)
     assert step["rewards/Breaking/mean"] == pytest.approx(0.5)  # of the 12 that were graded
     assert counts == {"episodes": 21, "environment_error": 2}
     assert wait_until(lambda: not server.manager.sessions())
+
+
+def test_a_run_in_which_everything_breaks_goes_on(serve, tmp_path):
+    server = serve(Adder, max_concurrent_envs=8)
+    with environment_factory(server.url, rows=[{"goal": 1}]) as factory:
+        trainer = Scripted(factory, tmp_path, rows=[{"goal": None}] * 2, max_steps=2)
+        trainer.train()
+        assert trainer.rewards == [None, None]
+        assert [step["env/faults"] for step in trainer.state.log_history if "env/faults" in step] == [1.0, 1.0]
+
+
+def test_a_program_that_ends_leaves_no_session(serve):
+    server = serve(Adder, max_concurrent_envs=8)
+    program = f"""if True:
+        from openenv.integrations.trl import environment_factory
+        environment = environment_factory({server.url!r}, rows=[{{"goal": 1}}])()
+        environment.reset(goal=2)
+    """
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert not server.manager.sessions()
 
 
 def test_batches_of_different_sizes_use_the_same_sessions(serve, tmp_path):

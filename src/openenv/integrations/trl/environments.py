@@ -173,9 +173,10 @@ class EnvironmentFactory:
             try:
                 found |= {tool.name: tool for tool in self.episodes.tools(**_sent(row)) if tool.name not in found}
             except OpenEnvError as error:
+                why = error.message.rstrip(".")
                 raise ConfigurationError(
-                    f"No episode could begin to see which tools there are: {error.message} If the reset needs "
-                    "arguments, say which by rows=[{...}]."
+                    f"No episode could begin to see which tools there are: {why}. If the reset needs arguments, say "
+                    "which by rows=[{...}]."
                 ) from error
         if not found:
             raise ConfigurationError("The environment has no tools, and without a tool TRL cannot play it")
@@ -196,7 +197,7 @@ class _Environment:
         self._resetting: tuple[dict[str, Any], Future[Turn]] | None = None
         self._calling: deque[tuple[str, dict[str, Any], Future[Turn]]] = deque()
         self._reward: float | None = None
-        self._is_scored = False
+        self._is_scored = self._is_logged = False
 
     def reset(self, /, **row: Any) -> str | None:
         """Begin an episode; what is returned is put at the end of the prompt."""
@@ -222,12 +223,12 @@ class _Environment:
             if self._reward is None and not episode.done:
                 self._reward = self._unfinished
             episode.end()  # somebody else may have the session now
-            _log(sys._getframe(1), self._episodes, episode)
+        self._is_logged = self._is_logged or _log(sys._getframe(1), self._episodes, self._episode)
         return self._reward
 
     def _begin(self, row: Mapping[str, Any]) -> Future[Turn]:
         self._calling.clear()
-        self._is_scored = False
+        self._is_scored = self._is_logged = False
         return self._episode.reset(**_sent(row))
 
     def _call(self, name: str, arguments: dict[str, Any], frame: FrameType) -> str:
@@ -289,8 +290,11 @@ def _after(prompt: Any, said: str) -> str:
     return f"\n{said}" if said and isinstance(last, str) and last else said
 
 
-def _log(frame: FrameType | None, episodes: Episodes, episode: Episode) -> None:
-    """Tell TRL which share of the episodes broke, and why, if there is a way to in the function that asks."""
+def _log(frame: FrameType | None, episodes: Episodes, episode: Episode) -> bool:
+    """Tell TRL whether an episode broke, and why; return whether there was a way to in the function that asks.
+
+    It logs the mean of what it is told in a step, which is a share.
+    """
     for _ in range(2):  # a comprehension has a frame of its own before Python 3.12
         log_metric = (frame.f_locals.get("kwargs") or {}).get("log_metric") if frame is not None else None
         if callable(log_metric):
@@ -298,8 +302,9 @@ def _log(frame: FrameType | None, episodes: Episodes, episode: Episode) -> None:
             log_metric("env/faults", float(bool(broke)))
             for cause in episodes.counts.keys() - {"episodes"}:
                 log_metric(f"env/faults/{cause}", float(cause == broke))
-            return
+            return True
         frame = frame.f_back if frame is not None else None
+    return False
 
 
 def _close_at_exit(episodes: Episodes) -> None:
