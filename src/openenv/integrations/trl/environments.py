@@ -175,8 +175,8 @@ class EnvironmentFactory:
             except OpenEnvError as error:
                 why = error.message.rstrip(".")
                 raise ConfigurationError(
-                    f"No episode could begin to see which tools there are: {why}. If the reset needs arguments, say "
-                    "which by rows=[{...}]."
+                    f"No episode could begin to see which tools there are: {why}. If the reset needs arguments, "
+                    "say which by rows=[{...}]."
                 ) from error
         if not found:
             raise ConfigurationError("The environment has no tools, and without a tool TRL cannot play it")
