@@ -7,6 +7,7 @@ VENV ?= .venv
 PYTHONS ?= 3.11 3.12 3.13
 ARGS ?=
 SECONDS ?= 300
+TRAINERS := .venv-trainers
 
 BIN := $(VENV)/bin
 PROJECTS := pyproject.toml $(wildcard envs/*/pyproject.toml)
@@ -18,7 +19,7 @@ PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadgroup
 HANGS_AFTER = -o faulthandler_timeout=$(1) --timeout $$(( $(1) + 20 )) --timeout-method thread
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-full test-slow test-engines test-pythons chaos readmes escape fuzz bench lint format types docs clean
+.PHONY: help install demo test test-full test-slow test-engines test-pythons test-trainers learn chaos readmes escape fuzz bench lint format types docs clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -47,6 +48,13 @@ test-pythons: ## Run the fast tests on each Python of PYTHONS that this machine 
 	        echo "Python $$version is not on this machine: skipped"; \
 	    fi; \
 	done
+
+test-trainers: $(TRAINERS)/.installed ## Run the tests against the trainers' own code, in an environment of their own
+	@$(call trainers,$(TRAINERS)/bin/python -m pytest -n 2 --dist loadgroup tests/integrations $(ARGS))
+	@$(call trainers,$(TRAINERS)/bin/python -m pytest tests/snippets -k trainers)
+
+learn: $(TRAINERS)/.installed ## Train small models with the trainers, and see that they learn and a control does not
+	@$(call trainers,TRAINERS=$(TRAINERS)/bin/python .ci/learn $(ARGS))
 
 chaos: $(VENV)/.dev ## Break everything a thousand times, and count what went wrong (ARGS="--seed 1 --only cut")
 	$(BIN)/python -m tests.chaos $(ARGS)
@@ -79,6 +87,24 @@ docs: $(VENV)/.dev ## Run every code block of the README and the documentation
 	$(PYTEST) tests/snippets tests/docs $(ARGS)
 
 install: $(VENV)/.dev ## Install everything for development into .venv
+
+# Their libraries are large, and want other versions than the rest. Where they cannot be installed, nothing of them runs.
+trainers = if [ -x $(TRAINERS)/bin/python ]; \
+    then HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(1); \
+    else echo "Skipped: the trainers' libraries are tested on Python 3.11, which is not on this machine."; fi
+
+# What the learning examples play.
+PLAYED := blackjack_env echo_env openspiel_env python_exec_env
+TRAINERS_PIP := $(TRAINERS)/bin/python -m pip --disable-pip-version-check install -qq --constraint constraints-trainers.txt
+
+$(TRAINERS)/.installed: $(PROJECTS) constraints-trainers.txt
+	@if python=$$(.ci/find-python 3.11 2>/dev/null); then \
+	    echo "Installing into $(TRAINERS) ..." && \
+	    $$python -m venv $(TRAINERS) && \
+	    $(TRAINERS_PIP) torch && \
+	    $(TRAINERS_PIP) -e '.[test,trainers]' $(PLAYED:%=-e ./envs/%) && \
+	    touch $@; \
+	fi
 
 clean: ## Remove the virtual environments and what tools left behind
 	rm -rf .venv .venv-* build dist .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -41,6 +41,9 @@ NAMES = (
     "atari_pong",
     "tool_calls",
     "miniwob",
+    "trl_faults",
+    "trl_overlap",
+    "trl_share",
 )
 RESULTS = Path(__file__).with_name("RESULTS.md")
 _NARROWEST = 150  # columns that the table needs to have a line for each figure

@@ -16,6 +16,9 @@ class Said(Observation):
     ("value", "text"),
     [
         (None, ""),
+        (Observation(reward=1.0), ""),
+        ({"reward": 1.0, "done": True, "metadata": {}}, ""),
+        ({}, "{}"),
         ("as it is", "as it is"),
         (Said(text="one thing", reward=1.0, metadata={"secret": 1}), "one thing"),
         (Said(text="two", count=2), '{"text":"two","count":2}'),

@@ -11,7 +11,8 @@ from tests.sessions.wire import pass_time
 from tests.toys import Add, AsyncCounter, Counter, CounterEnv, Gate, gated
 
 from openenv.client.mux import Multiplexer, RemoteSession
-from openenv.errors import RequestCancelledError, SessionLost
+from openenv.errors import InvalidReplyError, RequestCancelledError, SessionLost
+from openenv.protocol import encoding
 from openenv.protocol.formats import JSON
 from openenv.server import multiplex
 from openenv.server.app import create_app
@@ -254,3 +255,25 @@ def test_a_connection_on_which_there_is_traffic_needs_no_heartbeat(world: World)
         world.loop.advance(5)
         world.do(world.client.request(session_in(world), "step", b'{"number":%d}' % number))
     assert not [raw for raw in world.cables[0].carried if b'"ping"' in raw]
+
+
+def test_an_answer_that_is_no_message_loses_its_session_at_once_and_no_other(serve, monkeypatch):
+    server = serve(Counter)
+
+    async def play() -> int:
+        async with CounterEnv(server.url) as env, CounterEnv(server.url) as other:
+            await env.reset()
+            await other.reset()
+            with monkeypatch.context() as patched:
+                patched.setattr(encoding, "_plain_result", lambda *_: b'{"reward":nan}')
+                with pytest.raises(InvalidReplyError, match="no message"):
+                    await env.step(Add())
+            with pytest.raises(InvalidReplyError, match="no message"):
+                await env.step(Add())
+            assert mux_of(env).reconnects == 0
+            assert (await other.step(Add(amount=2))).observation.total == 2
+            await env.reset()
+            return (await env.step(Add(amount=3))).observation.total
+
+    assert asyncio.run(play()) == 3
+    assert wait_until(lambda: not server.manager.sessions())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Coroutine
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -122,8 +123,11 @@ class Multiplexer:
         ours = [s for s in sessions if self._sessions.pop(s.id, None) is not None]
         for session in ours:
             self._forget(session, "The client was closed, and its session with it")
+        await self._ended_there(ours)
+
+    async def _ended_there(self, sessions: list[RemoteSession]) -> None:
         if self.socket is not None:
-            closing = (self.ask("close", {"session": s.id}, budget="close") for s in ours)
+            closing = (self.ask("close", {"session": s.id}, budget="close") for s in sessions)
             await asyncio.gather(*closing, return_exceptions=True)
 
     def request(
@@ -264,7 +268,10 @@ class Multiplexer:
 
     def _let_go(self, sessions: list[RemoteSession]) -> None:
         """End sessions without waiting for it."""
-        closing = self._loop.create_task(self.close_sessions(sessions))
+        self._soon(self.close_sessions(sessions))
+
+    def _soon(self, ending: Coroutine[Any, Any, None]) -> None:
+        closing = self._loop.create_task(ending)
         self._leaving.add(closing)
         closing.add_done_callback(self._leaving.discard)
 
@@ -272,7 +279,11 @@ class Multiplexer:
 
     def _received(self, raw: bytes) -> None:
         self._heard = self._loop.time()
-        answer = self.format.read(raw)
+        try:
+            answer = self.format.read(raw)
+        except InvalidReplyError as error:
+            self._lose_what_waits(error)
+            return
         if answer.id is None:
             self._notice(answer)
         elif answer.kind == "progress":
@@ -281,6 +292,15 @@ class Multiplexer:
             if answer.kind == "forked":
                 self._forked(answer.id, answer)
             self.calls.answered(answer.id, answer)
+
+    def _lose_what_waits(self, error: InvalidReplyError) -> None:
+        """Give up what an answer that cannot be read may belong to; sent once more, it would be the same again."""
+        sessions = [session for session in self._sessions.values() if self.calls.numbers_of(session)]
+        for session in sessions:
+            del self._sessions[session.id]
+            self._forget(session, error)
+        self.calls.fail(error, with_sessions=False)
+        self._soon(self._ended_there(sessions))
 
     def _forked(self, number: int, answer: Incoming) -> None:
         """Hold forks as soon as they are known, so that they are resumed if the connection is lost now."""

@@ -39,7 +39,9 @@ def text_of(value: Any) -> str:
     if isinstance(value, BaseModel):
         value = dict(value)
     if isinstance(value, Mapping):
-        value = {name: said for name, said in value.items() if name not in _UNSAID}
+        whole, value = value, {name: said for name, said in value.items() if name not in _UNSAID}
+        if whole and not value:  # an observation that says nothing
+            return ""
         said = [one for one in value.values() if one is not None and one != ""] if _simple(value) else []
         if len(said) == 1 and isinstance(said[0], str):
             return said[0]
