@@ -230,6 +230,9 @@ class Adapter:
     Args:
         environment: The instance.
         strict: Refuse arguments the environment does not declare, instead of warning about them.
+
+    Attributes:
+        warnings: What the next result has to say of the arguments it was asked for with.
     """
 
     def __init__(self, environment: Any, *, strict: bool = False) -> None:
@@ -238,7 +241,7 @@ class Adapter:
         self.strict = strict
         self._reset = getattr(environment, self.shape.reset_name)
         self._step = getattr(environment, self.shape.step_name)
-        self._warnings: list[str] = []
+        self.warnings: list[str] = []
         self._has_views = has_views(type(environment))
         self._seen: Any = None
         self.allows_step_without_reset = bool(getattr(environment, "ALLOWS_STEP_WITHOUT_RESET", False))
@@ -251,7 +254,7 @@ class Adapter:
         Raises:
             InvalidRequestError: Strict, and an argument is not declared.
         """
-        self._warnings = []
+        self.warnings = []
         given = dict(options or {})
         if seed is not None:
             given["seed"] = seed
@@ -272,7 +275,7 @@ class Adapter:
         Raises:
             InvalidRequestError: Strict, and an argument is not declared.
         """
-        self._warnings = []
+        self.warnings = []
         given = dict(options or {})
         if timeout_s is not None and self.shape.step.accepts("timeout_s"):
             given["timeout_s"] = timeout_s
@@ -365,14 +368,18 @@ class Adapter:
                 "return an Observation or a StepResult",
                 exception="TypeError",
             )
-        if self._has_views:
-            self._seen = result.observation
-        if self._warnings:
-            warnings = [*result.info.get("warnings", ()), *self._warnings]
+        self.seen(result.observation)
+        if self.warnings:
+            warnings = [*result.info.get("warnings", ()), *self.warnings]
             # A copy, for the environment may give the same object again.
             result = result.model_copy(update={"info": {**result.info, "warnings": warnings}})
-            self._warnings = []
+            self.warnings = []
         return result
+
+    def seen(self, observation: Any) -> None:
+        """Keep the last observation, where the environment shows people something of it."""
+        if self._has_views:
+            self._seen = observation
 
     def _accepted(self, verb: str, signature: Signature, given: dict[str, Any]) -> dict[str, Any]:
         """Keep what the method takes; say so of what it does not take, never drop it in silence."""
@@ -386,11 +393,11 @@ class Adapter:
                     for n in unknown
                 ],
             )
-        self._warnings = [
+        self.warnings = [
             f"{n} was not used: {name}.{verb}() does not declare it"
             + ("; this episode is not reproducible" if n == "seed" else "")
             for n in unknown
         ]
         if "seed" in given and "seed" not in signature.named and "seed" not in unknown:
-            self._warnings.append(f"seed may not be used: {name}.{verb}() takes it only as part of **kwargs")
+            self.warnings.append(f"seed may not be used: {name}.{verb}() takes it only as part of **kwargs")
         return {n: value for n, value in given.items() if n not in unknown}

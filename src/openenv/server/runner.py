@@ -60,7 +60,7 @@ class Runner(Protocol):
     def run(self, operation: Operation, done: OnAnswer, progress: Tell | None = None) -> None:
         """Run an operation; what the environment reports before it is done goes to `progress`."""
 
-    def step_now(self) -> Callable[[Any], Answer | RequestError | None] | None:
+    def step_now(self) -> Callable[[Any], Answer | RequestError] | None:
         """Return what takes a step on the spot, for an environment that never blocks; else None."""
 
     def fork(self, label: str, done: Callable[[Any, RequestError | None], None]) -> None:
@@ -164,7 +164,7 @@ class LocalRunner:
         else:
             self._in_thread(partial(host.call, operation, call), partial(self._called, host, operation, done))
 
-    def step_now(self) -> Callable[[Any], Answer | RequestError | None] | None:
+    def step_now(self) -> Callable[[Any], Answer | RequestError] | None:
         """See `Runner.step_now`."""
         direct = (
             self.host is not None and "step" in self._inline and "step" not in self.host.adapter.shape.coroutines
