@@ -20,7 +20,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from openenv.environment.base import Environment
+from openenv.environment.base import Environment, non_blocking
 from openenv.environment.views import has_views, view_of
 from openenv.errors import ConfigurationError, ExecutionError, InvalidRequestError
 from openenv.models import Action, EnvironmentMetadata, Observation, State, StepResult
@@ -68,6 +68,7 @@ class Shape:
         reset_name: `reset`, or `reset_async` where the class overrides that.
         step_name: `step`, or `step_async` where the class overrides that.
         coroutines: Which of `reset`, `step`, `state` and `close` are coroutine functions.
+        non_blocking: Which of them return at once, as the class says.
         reset: Which keyword arguments `reset` takes.
         step: Which keyword arguments `step` takes.
         types: Declared `action`, `observation` and `state` types, as far as they are declared.
@@ -77,6 +78,7 @@ class Shape:
     reset_name: str
     step_name: str
     coroutines: frozenset[str]
+    non_blocking: frozenset[str]
     reset: Signature
     step: Signature
     types: Mapping[str, Any]
@@ -86,7 +88,7 @@ class Shape:
         """Read the shape of a class.
 
         Raises:
-            ConfigurationError: A verb is missing.
+            ConfigurationError: A verb is missing, or what it says of itself makes no sense.
         """
         for verb in ("reset", "step"):
             if not callable(getattr(environment_class, verb, None)):
@@ -100,6 +102,7 @@ class Shape:
             reset_name=reset_name,
             step_name=step_name,
             coroutines=_coroutines(environment_class, reset=reset, step=step),
+            non_blocking=non_blocking(environment_class),
             reset=Signature.of(reset),
             step=Signature.of(step, given=2),
             types=_declared_types(environment_class, reset, step),

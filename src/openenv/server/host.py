@@ -218,29 +218,32 @@ class Host:
     def finish(self, operation: Operation, returned: Any) -> Answer | RequestError:
         """Return the answer that what the environment returned stands for. Never raises."""
         try:
+            if isinstance(operation, (ResetOp, StepOp)):
+                return self._result(operation, returned)
             if isinstance(operation, StateOp):
                 if operation.forked:
                     returned = _renamed(returned, operation.known.get("episode_id"))
                 data = self.format.pack_state(_completed(returned, operation.known))
                 return Answer("state", data, episode_id=_episode_id(returned))
-            if isinstance(operation, StateCall):
-                return operation.finish(returned)
-            notice = operation.notice if isinstance(operation, ResetOp) else None
-            if notice is None and (answer := self._plain(returned)) is not None:
-                return answer
-            result = self.adapter.result(returned)
-            if notice:
-                result.info = {**result.info, "warnings": [notice, *result.info.get("warnings", ())]}
-            changed = self._has_tools and self.adapter.take_tools_changed()
-            try:
-                data = self.format.pack_result(result)
-            except RequestError as error:
-                return Answer("observation", b"", error, result.done, tools_changed=changed)
-            return Answer("observation", data, None, result.done, tools_changed=changed)
+            return operation.finish(returned)
         except RequestError as refused:
             return refused
         except BaseException as error:  # a value with hostile methods
             return self._report(operation.verb, error)
+
+    def _result(self, operation: ResetOp | StepOp, returned: Any) -> Answer:
+        notice = operation.notice if isinstance(operation, ResetOp) else None
+        if notice is None and (answer := self._plain(returned)) is not None:
+            return answer
+        result = self.adapter.result(returned)
+        if notice:
+            result.info = {**result.info, "warnings": [notice, *result.info.get("warnings", ())]}
+        changed = self._has_tools and self.adapter.take_tools_changed()
+        try:
+            data = self.format.pack_result(result)
+        except RequestError as error:
+            return Answer("observation", b"", error, result.done, tools_changed=changed)
+        return Answer("observation", data, None, result.done, tools_changed=changed)
 
     def _plain(self, returned: Any) -> Answer | None:
         """Return the answer to a reset or step with nothing unusual about it; None for any other."""

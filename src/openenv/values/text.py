@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from math import isfinite
 from typing import Any
 
 from pydantic_core import from_json, to_json
@@ -65,11 +66,21 @@ def refuse_non_finite(raw: bytes | str, *, what: str = "value") -> None:
 
 def refuse_non_finite_tree(value: Any, *, what: str = "value") -> None:
     """Raise SerializationError if a tree of plain values holds NaN or infinity outside its arrays."""
-    path = _non_finite_path(value)
-    if path is not None:
+    if not _all_finite(value):
+        path = _non_finite_path(value)
         raise SerializationError(
             f"The {what} holds NaN or infinity at {path or 'its top'}; send a finite number or null"
         )
+
+
+def _all_finite(value: Any) -> bool:
+    if isinstance(value, float):
+        return isfinite(value)
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, (list, tuple)):
+        return True
+    return all(map(_all_finite, value))
 
 
 def _non_finite_path(value: Any, path: str = "") -> str | None:
