@@ -211,9 +211,10 @@ class Host:
         """Take a step of an environment that does not block, and has no arguments but the action. Never raises."""
         try:
             returned = self._step(action)
+            answer = self._plain(returned)
         except BaseException as error:
             return self._report("step", error)
-        return self._plain(returned) or self.finish(_ANY_STEP, returned)
+        return answer or self.finish(_ANY_STEP, returned)
 
     def finish(self, operation: Operation, returned: Any) -> Answer | RequestError:
         """Return the answer that what the environment returned stands for. Never raises."""
