@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,8 +20,6 @@ from openenv.cli.serve import LOG_LEVELS, announce, listen
 from openenv.cli.target import locate
 
 if TYPE_CHECKING:
-    from types import FrameType
-
     from openenv.providers.supervised import SupervisedProcess
 
 LOOK_S = 0.25
@@ -61,9 +58,11 @@ def dev(target: str, host: str, port: int, log_level: str) -> None:
     environment package, or module:app. The server starts again whenever a file of its sources changes; sessions end
     with that, and the page begins anew.
     """
+    from openenv.server.serving import ended_by_sigterm
+
     found = locate(target)
     folder = found.folder or Path.cwd()
-    with listen(host, port) as listener, _ended_by_sigterm():
+    with listen(host, port) as listener, ended_by_sigterm():
         fd = listener.fileno()
         command = [sys.executable, "-m", "openenv", "serve", target, "--fd", str(fd), "--log-level", log_level]
         announce(found, listener, path="/web", note="starts again when a file changes")
@@ -108,17 +107,3 @@ def _sources(folder: Path) -> dict[str, int]:
             with contextlib.suppress(OSError):  # gone meanwhile
                 found[path] = os.stat(path).st_mtime_ns
     return found
-
-
-@contextlib.contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM end the program by an exception, so that the server is ended in good order."""
-
-    def end(_number: int, _frame: FrameType | None) -> None:
-        raise SystemExit(0)
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
