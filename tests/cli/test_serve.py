@@ -22,6 +22,13 @@ def test_a_folder_is_served_and_announced_and_ends_with_ctrl_c(make_environment)
     assert server.returncode == 0
 
 
+def test_a_folder_of_another_name_than_its_package_is_served_without_being_installed(make_environment):
+    with served(str(make_environment("counter-env")), "--port", "0") as server:
+        url = url_of(server)
+        ask(f"{url}/reset", {})
+        assert ask(f"{url}/step", {"action": {"amount": 3}})["observation"]["total"] == 3
+
+
 def test_an_open_socket_can_be_handed_over(make_environment):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.set_inheritable(True)
