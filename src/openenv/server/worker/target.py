@@ -47,7 +47,8 @@ class Target:
         if spec is None or spec.origin != file:
             return None
         outermost = sys.modules.get(module.partition(".")[0])
-        return Target(module, name, package=outermost.__file__ if hasattr(outermost, "__path__") else None)
+        is_package = hasattr(outermost, "__path__")
+        return Target(module, name, package=getattr(outermost, "__file__", None) if is_package else None)
 
     def load(self) -> Callable[[], Any]:
         """Import it.
