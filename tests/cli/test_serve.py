@@ -1,59 +1,15 @@
 """`openenv serve` as a person runs it: a real server, and a plain sentence when there can be none."""
 
-import json
-import os
-import signal
 import socket
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from urllib.request import Request, urlopen
 
 import pytest
 from click.testing import CliRunner
+from tests.cli.running import ask, served, url_of
 
 from openenv.cli.serve import announce, serve
 from openenv.cli.target import Target
-
-SOURCE = str(Path(__file__).parents[2] / "src")
-
-
-@contextmanager
-def served(*arguments: str, fds: tuple[int, ...] = ()) -> Iterator["subprocess.Popen[str]"]:
-    """Run `python -m openenv serve` and end it as Ctrl+C does."""
-    server = subprocess.Popen(
-        [sys.executable, "-m", "openenv", "serve", *arguments],
-        env={**os.environ, "PYTHONPATH": SOURCE, "PYTHONUNBUFFERED": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        pass_fds=fds,
-    )
-    try:
-        yield server
-    finally:
-        server.send_signal(signal.SIGINT)
-        try:
-            server.communicate(timeout=15)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.communicate()
-            raise
-
-
-def url_of(server: "subprocess.Popen[str]") -> str:
-    """Return the address that the server announced; its socket takes connections from then on."""
-    line = server.stdout.readline()
-    assert "/docs" in line, server.communicate(timeout=5)
-    return next(word for word in line.split() if word.startswith("http://"))
-
-
-def ask(url: str, body: object = None) -> dict:
-    data = None if body is None else json.dumps(body).encode()
-    with urlopen(Request(url, data=data, headers={"content-type": "application/json"}), timeout=15) as response:
-        return json.load(response)
 
 
 def test_a_folder_is_served_and_announced_and_ends_with_ctrl_c(make_environment):
@@ -64,6 +20,13 @@ def test_a_folder_is_served_and_announced_and_ends_with_ctrl_c(make_environment)
         ask(f"{url}/reset", {})
         assert ask(f"{url}/step", {"action": {"amount": 3}})["observation"]["total"] == 3
     assert server.returncode == 0
+
+
+def test_a_folder_of_another_name_than_its_package_is_served_without_being_installed(make_environment):
+    with served(str(make_environment("counter-env")), "--port", "0") as server:
+        url = url_of(server)
+        ask(f"{url}/reset", {})
+        assert ask(f"{url}/step", {"action": {"amount": 3}})["observation"]["total"] == 3
 
 
 def test_an_open_socket_can_be_handed_over(make_environment):

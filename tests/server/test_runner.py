@@ -9,6 +9,7 @@ from tests import shapes
 from tests.server.driving import STATE, Answers, asked, manage, opened, reset, step, until
 from tests.toys import AsyncCounter, Counter, Gate, InlineCounter, gated
 
+from openenv.errors import ConfigurationError
 from openenv.server import threads
 from openenv.server.runner import _close
 from openenv.server.threads import ThreadPool
@@ -52,6 +53,14 @@ class Affine(Sync):
 
 class Inline(Sync):
     NON_BLOCKING = True
+
+
+class SlowToReset(Sync):
+    NON_BLOCKING = ("step", "state")
+
+
+class AffineAndSlowToReset(SlowToReset):
+    REQUIRES_SINGLE_THREAD_EXECUTOR = True
 
 
 class Async(Noting, AsyncCounter):
@@ -122,6 +131,26 @@ async def test_an_environment_that_never_blocks_runs_on_the_loop_but_for_its_con
     done_by = await played(environment)
     assert done_by.pop("constructor") is not threading.current_thread()
     assert set(done_by.values()) == {threading.current_thread()}
+
+
+async def test_of_an_environment_that_names_what_never_blocks_the_rest_runs_on_threads():
+    done_by = await played(SlowToReset)
+    here = threading.current_thread()
+    assert {verb for verb, thread in done_by.items() if thread is here} == {"step", "state"}
+
+
+async def test_one_that_is_bound_to_a_thread_runs_there_even_where_it_never_blocks():
+    done_by = await played(AffineAndSlowToReset)
+    assert len(set(done_by.values())) == 1
+    assert threading.current_thread() not in done_by.values()
+
+
+async def test_a_verb_that_there_is_not_can_not_be_named_as_one_that_never_blocks():
+    class Misspelt(Counter):
+        NON_BLOCKING = "step"
+
+    with pytest.raises(ConfigurationError, match="NON_BLOCKING of Misspelt is 'step': True, or a tuple of"):
+        manage(Misspelt)
 
 
 @pytest.mark.parametrize("environment", [Async, AffineAsync])

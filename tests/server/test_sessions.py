@@ -1,13 +1,17 @@
 """A session: what is legal when, one request at a time, one answer each, one way out."""
 
 import asyncio
+import json
 import time
+from typing import Any
 
 import pytest
 from tests import shapes
 from tests.server.driving import STATE, Answers, Moody, asked, manage, opened, reset, step, until
-from tests.toys import AsyncCounter, Counter, Gate, InlineCounter, gated
+from tests.toys import Add, AsyncCounter, Counter, Gate, InlineCounter, gated
 
+from openenv.server.inquiries import Inquiry
+from openenv.server.requests import Request
 from openenv.server.sessions import Phase
 
 COUNTERS = [Counter, InlineCounter, AsyncCounter]
@@ -91,6 +95,23 @@ async def test_requests_that_come_at_once_are_answered_in_their_order(counter):
     assert got[:22] == ["NOT_RESET", *range(21)]
     assert got[22]["total"] == 20
     assert got[23:] == [0, 5]
+
+
+class Shown(InlineCounter):
+    """Shows people where it stands."""
+
+    def render_web(self, observation):
+        return f"total {observation.total}"
+
+
+async def test_people_are_shown_the_last_observation_whatever_way_the_step_was_taken():
+    session = await opened(manage(Shown))
+    await asked(session, reset())
+    answer = session.step_now(1, Add(amount=3))
+    assert answer is not None
+    views: list[Any] = []
+    session.submit(Request(Inquiry("view"), lambda reply: views.append(json.loads(reply.data))))
+    assert views == [{"text": "total 3"}]
 
 
 async def test_an_environment_runs_one_request_at_a_time():

@@ -17,7 +17,7 @@ from openenv.errors import InvalidRequestError, NotResetError
 from openenv.models import unchecked
 
 from ..models import OpenSpielAction, OpenSpielObservation, OpenSpielState, OpponentPolicy
-from .games import draws_itself, load_game
+from .games import load_game
 from .opponents import Opponent, draw, opponent_named
 from .view import View
 
@@ -106,7 +106,7 @@ class OpenSpielEnvironment(Environment[OpenSpielAction, OpenSpielObservation, Op
         """
         setting = self._chosen(game_name, game_params, agent_player, opponent_policy)
         view = self._loaded(setting, seed)
-        rng = Random(self._unseeded.getrandbits(64) if seed is None else seed)
+        rng = self._unseeded if seed is None else Random(seed)
         thinks = self._simulations if simulations is None else simulations
         self._opponent = _opponent(setting, view.game, rng, thinks)
         self._setting, self._view, self._rng = setting, view, rng
@@ -168,13 +168,12 @@ class OpenSpielEnvironment(Environment[OpenSpielAction, OpenSpielObservation, Op
     def _loaded(self, setting: OpenSpielState, seed: int | None) -> View:
         """Return the game of a setting, the one at hand if it is that, and put down how many play it."""
         view = self._view
-        if view is None or setting is not self._setting or draws_itself(view.game):
+        if view is None or setting is not self._setting or view.draws_itself:
             view = View(load_game(setting.game_name, setting.game_params, seed))
-        players = view.game.num_players()
-        if not 0 <= setting.agent_player < players:
-            raise InvalidRequestError(f"{view.game} has players from 0 to {players - 1}")
-        if setting.num_players != players:
-            setting.num_players = players
+        if not 0 <= setting.agent_player < view.players:
+            raise InvalidRequestError(f"{view.game} has players from 0 to {view.players - 1}")
+        if setting.num_players != view.players:
+            setting.num_players = view.players
         return view
 
     def _play_on(self, position: pyspiel.State) -> int:

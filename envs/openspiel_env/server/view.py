@@ -2,6 +2,8 @@
 
 import pyspiel
 
+from .games import draws_itself
+
 
 class View:
     """How one game is shown.
@@ -11,10 +13,14 @@ class View:
 
     Attributes:
         game: The same.
+        players: How many play it.
+        draws_itself: Whether it has random numbers of its own.
     """
 
     def __init__(self, game: pyspiel.Game) -> None:
         self.game = game
+        self.players = game.num_players()
+        self.draws_itself = draws_itself(game)
         kind = game.get_type()
         self._informed = kind.provides_information_state_tensor
         self._observed = kind.provides_observation_tensor

@@ -177,7 +177,9 @@ def _next(port: int) -> int:
     return port + 1 if port < 65535 else 8000
 
 
-def announce(target: Target, listener: socket.socket) -> None:
+def announce(
+    target: Target, listener: socket.socket, *, path: str = "", note: str = "interactive API at /docs"
+) -> None:
     """Print where the server is, and a warning if that is not this machine alone."""
     bound = listener.getsockname()
     if isinstance(bound, str):
@@ -186,7 +188,7 @@ def announce(target: Target, listener: socket.socket) -> None:
     host, port = bound[:2]
     address = ipaddress.ip_address(host)
     shown = "127.0.0.1" if address.is_unspecified else f"[{host}]" if address.version == 6 else host
-    click.echo(f"{target.name}: http://{shown}:{port}  (interactive API at /docs, Ctrl+C stops it)")
+    click.echo(f"{target.name}: http://{shown}:{port}{path}  ({note}, Ctrl+C stops it)")
     if not address.is_loopback:
         click.echo("Other machines can reach this server, and it asks nobody for a password.", err=True)
 

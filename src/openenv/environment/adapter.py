@@ -20,7 +20,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from openenv.environment.base import Environment
+from openenv.environment.base import Environment, non_blocking
 from openenv.environment.views import has_views, view_of
 from openenv.errors import ConfigurationError, ExecutionError, InvalidRequestError
 from openenv.models import Action, EnvironmentMetadata, Observation, State, StepResult
@@ -68,6 +68,7 @@ class Shape:
         reset_name: `reset`, or `reset_async` where the class overrides that.
         step_name: `step`, or `step_async` where the class overrides that.
         coroutines: Which of `reset`, `step`, `state` and `close` are coroutine functions.
+        non_blocking: Which of them return at once, as the class says.
         reset: Which keyword arguments `reset` takes.
         step: Which keyword arguments `step` takes.
         types: Declared `action`, `observation` and `state` types, as far as they are declared.
@@ -77,6 +78,7 @@ class Shape:
     reset_name: str
     step_name: str
     coroutines: frozenset[str]
+    non_blocking: frozenset[str]
     reset: Signature
     step: Signature
     types: Mapping[str, Any]
@@ -86,7 +88,7 @@ class Shape:
         """Read the shape of a class.
 
         Raises:
-            ConfigurationError: A verb is missing.
+            ConfigurationError: A verb is missing, or what it says of itself makes no sense.
         """
         for verb in ("reset", "step"):
             if not callable(getattr(environment_class, verb, None)):
@@ -100,6 +102,7 @@ class Shape:
             reset_name=reset_name,
             step_name=step_name,
             coroutines=_coroutines(environment_class, reset=reset, step=step),
+            non_blocking=non_blocking(environment_class),
             reset=Signature.of(reset),
             step=Signature.of(step, given=2),
             types=_declared_types(environment_class, reset, step),
@@ -230,6 +233,9 @@ class Adapter:
     Args:
         environment: The instance.
         strict: Refuse arguments the environment does not declare, instead of warning about them.
+
+    Attributes:
+        warnings: What the next result has to say of the arguments it was asked for with.
     """
 
     def __init__(self, environment: Any, *, strict: bool = False) -> None:
@@ -238,7 +244,7 @@ class Adapter:
         self.strict = strict
         self._reset = getattr(environment, self.shape.reset_name)
         self._step = getattr(environment, self.shape.step_name)
-        self._warnings: list[str] = []
+        self.warnings: list[str] = []
         self._has_views = has_views(type(environment))
         self._seen: Any = None
         self.allows_step_without_reset = bool(getattr(environment, "ALLOWS_STEP_WITHOUT_RESET", False))
@@ -251,7 +257,7 @@ class Adapter:
         Raises:
             InvalidRequestError: Strict, and an argument is not declared.
         """
-        self._warnings = []
+        self.warnings = []
         given = dict(options or {})
         if seed is not None:
             given["seed"] = seed
@@ -272,7 +278,7 @@ class Adapter:
         Raises:
             InvalidRequestError: Strict, and an argument is not declared.
         """
-        self._warnings = []
+        self.warnings = []
         given = dict(options or {})
         if timeout_s is not None and self.shape.step.accepts("timeout_s"):
             given["timeout_s"] = timeout_s
@@ -365,14 +371,18 @@ class Adapter:
                 "return an Observation or a StepResult",
                 exception="TypeError",
             )
-        if self._has_views:
-            self._seen = result.observation
-        if self._warnings:
-            warnings = [*result.info.get("warnings", ()), *self._warnings]
+        self.seen(result.observation)
+        if self.warnings:
+            warnings = [*result.info.get("warnings", ()), *self.warnings]
             # A copy, for the environment may give the same object again.
             result = result.model_copy(update={"info": {**result.info, "warnings": warnings}})
-            self._warnings = []
+            self.warnings = []
         return result
+
+    def seen(self, observation: Any) -> None:
+        """Keep the last observation, where the environment shows people something of it."""
+        if self._has_views:
+            self._seen = observation
 
     def _accepted(self, verb: str, signature: Signature, given: dict[str, Any]) -> dict[str, Any]:
         """Keep what the method takes; say so of what it does not take, never drop it in silence."""
@@ -386,11 +396,11 @@ class Adapter:
                     for n in unknown
                 ],
             )
-        self._warnings = [
+        self.warnings = [
             f"{n} was not used: {name}.{verb}() does not declare it"
             + ("; this episode is not reproducible" if n == "seed" else "")
             for n in unknown
         ]
         if "seed" in given and "seed" not in signature.named and "seed" not in unknown:
-            self._warnings.append(f"seed may not be used: {name}.{verb}() takes it only as part of **kwargs")
+            self.warnings.append(f"seed may not be used: {name}.{verb}() takes it only as part of **kwargs")
         return {n: value for n, value in given.items() if n not in unknown}

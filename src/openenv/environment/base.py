@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, ClassVar, Generic, Protocol, TypedDict, runtime_checkable
 
 from typing_extensions import TypeVar
 
+from openenv.errors import ConfigurationError
 from openenv.models import Action, EnvironmentMetadata, Observation, State
 
 ActionT = TypeVar("ActionT", default=Action)
@@ -26,6 +27,25 @@ class Transform(ABC, Generic[ObservationT]):
     @abstractmethod
     def __call__(self, observation: ObservationT) -> ObservationT:
         """Return the observation to send."""
+
+
+VERBS = frozenset(("reset", "step", "state", "close"))
+"""What is asked of an environment."""
+
+
+def non_blocking(cls: type) -> frozenset[str]:
+    """Return which of the verbs return at once, as a class says by `NON_BLOCKING`.
+
+    Raises:
+        ConfigurationError: It names something else.
+    """
+    said = getattr(cls, "NON_BLOCKING", False)
+    named = frozenset(said) if isinstance(said, Collection) else VERBS if said else frozenset()
+    if not named <= VERBS:
+        raise ConfigurationError(
+            f"NON_BLOCKING of {cls.__name__} is {said!r}: True, or a tuple of reset, step, state, close"
+        )
+    return named
 
 
 class Environment(ABC, Generic[ActionT, ObservationT, StateT]):
@@ -60,14 +80,16 @@ class Environment(ABC, Generic[ActionT, ObservationT, StateT]):
     Attributes:
         SUPPORTS_CONCURRENT_SESSIONS: Several instances may live in one process. Without it a server holds one.
         REQUIRES_SINGLE_THREAD_EXECUTOR: Every call must come from the same thread, the one that constructed it.
-        NON_BLOCKING: Sync methods return within microseconds; they are called on the event loop directly.
+        NON_BLOCKING: Sync methods return at once, within a millisecond at most: they are called on the event loop
+            directly, where nothing else goes on meanwhile. True for all of them, or the names of those that do, as
+            in `("step", "state")` for an environment that takes its time to be reset.
         ALLOWS_STEP_WITHOUT_RESET: A step before the first reset, and after `done`, is part of the task.
         INSTANCES_MEET: Instances of the class play with one another, so all of them have to be in one process.
     """
 
     SUPPORTS_CONCURRENT_SESSIONS: ClassVar[bool] = False
     REQUIRES_SINGLE_THREAD_EXECUTOR: ClassVar[bool] = False
-    NON_BLOCKING: ClassVar[bool] = False
+    NON_BLOCKING: ClassVar[bool | Collection[str]] = False
     ALLOWS_STEP_WITHOUT_RESET: ClassVar[bool] = False
     INSTANCES_MEET: ClassVar[bool] = False
 

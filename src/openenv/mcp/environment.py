@@ -15,7 +15,7 @@ from typing import TypeVar as PlainTypeVar
 
 from typing_extensions import TypeVar
 
-from openenv.environment.base import Environment, Transform
+from openenv.environment.base import Environment, Transform, non_blocking
 from openenv.errors import InvalidRequestError
 from openenv.mcp.functions import Function, declared, mark, names_around
 from openenv.mcp.prompts import Prompts
@@ -250,7 +250,7 @@ class MCPEnvironment(Environment[ActionT, ObservationT, StateT]):
 
     @cached_property
     def _toolbox(self) -> Toolbox:
-        return Toolbox(self, in_place=self.NON_BLOCKING or self.REQUIRES_SINGLE_THREAD_EXECUTOR)
+        return Toolbox(self, in_place="step" in non_blocking(type(self)) or self.REQUIRES_SINGLE_THREAD_EXECUTOR)
 
     @cached_property
     def _prompts(self) -> Prompts:

@@ -111,8 +111,7 @@ class BatchCodec:
             packed = [dump(a, exclude=None if a.metadata else BARE, fallback=fallback) for a in actions]
         except Exception:  # whatever a custom serialiser raises: one by one tells which
             return None
-        text = b"".join(packed)
-        return None if b"NaN" in text or b"Infinity" in text else packed
+        return None if values.may_be_non_finite(b"".join(packed)) else packed
 
     def _pack(self, action: Any, form: Format) -> bytes:
         if self._payload is not None:

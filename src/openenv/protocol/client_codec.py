@@ -129,7 +129,7 @@ class ClientCodec:
                 raw = dump(action, exclude=None if action.metadata else BARE, fallback=values.fallback)
             except Exception:  # whatever a custom serialiser raises; `payload_json` says what
                 return self.payload_json(action)
-            if b"NaN" not in raw and b"Infinity" not in raw:
+            if not values.may_be_non_finite(raw):
                 return raw
         return self.payload_json(action)
 

@@ -87,7 +87,7 @@ def plain_observation(observation: Any) -> bytes | None:
         if dump is None or fields["metadata"]:
             return None
         body = dump(observation, exclude=BESIDE_OBSERVATION, fallback=values.fallback)
-        if b"NaN" in body or b"Infinity" in body:
+        if values.may_be_non_finite(body):
             return None
         return _plain_result(body, fields["reward"], fields["done"])
     except BaseException:  # whatever a serialiser of its author raises; `encode_result` says what
@@ -134,7 +134,7 @@ def dump_model(model: BaseModel, *, exclude: set[str] | None = None, what: str =
         raise SerializationError(
             f"The {what} {cls.__name__} cannot be serialised: {values.reason(error)}"
         ) from error
-    if b"NaN" in raw or b"Infinity" in raw:
+    if values.may_be_non_finite(raw):
         values.refuse_non_finite(raw, what=f"{what} {cls.__name__}")
     return raw
 

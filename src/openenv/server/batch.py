@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -51,8 +51,10 @@ class Batch:
             if request is not None:
                 request.progress = partial(self._connection.progressed, session, self._number)
 
-    def step_all(self, items: list[StepItem], actions: list[Any], sessions: Mapping[str, Session]) -> None:
-        """Take a step in each session: at once, where nothing stands in the way."""
+    def step_all(
+        self, items: Sequence[StepItem | v2.StepItem[Any]], actions: list[Any], sessions: Mapping[str, Session]
+    ) -> None:
+        """Take a step without a limit of its own in each session: at once, where nothing stands in the way."""
         done: list[tuple[str, int, bytes]] = []
         for item, action in zip(items, actions, strict=True):
             session = sessions.get(item.session)

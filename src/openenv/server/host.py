@@ -207,44 +207,54 @@ class Host:
             return self._report(operation.verb, error)
         return returned if inspect.iscoroutine(returned) else self.finish(operation, returned)
 
-    def step_now(self, action: Any) -> Answer | RequestError | None:
-        """Take a step of an environment that does not block; None if it turns out to be one that does.
-
-        The same as `call` and `finish`, for the one case that has to be fast.
-        """
+    def step_now(self, action: Any) -> Answer | RequestError:
+        """Take a step of an environment that does not block, and has no arguments but the action. Never raises."""
         try:
             returned = self._step(action)
+            answer = self._plain(returned)
         except BaseException as error:
             return self._report("step", error)
-        data = encoding.plain_observation(returned) if self.format is JSON else None
-        if data is not None:
-            changed = self._has_tools and self.adapter.take_tools_changed()
-            return Answer("observation", data, None, returned.done, None, changed)
-        return self.finish(_ANY_STEP, returned)
+        return answer or self.finish(_ANY_STEP, returned)
 
     def finish(self, operation: Operation, returned: Any) -> Answer | RequestError:
         """Return the answer that what the environment returned stands for. Never raises."""
         try:
+            if isinstance(operation, (ResetOp, StepOp)):
+                return self._result(operation, returned)
             if isinstance(operation, StateOp):
                 if operation.forked:
                     returned = _renamed(returned, operation.known.get("episode_id"))
                 data = self.format.pack_state(_completed(returned, operation.known))
                 return Answer("state", data, episode_id=_episode_id(returned))
-            if isinstance(operation, StateCall):
-                return operation.finish(returned)
-            result = self.adapter.result(returned)
-            if isinstance(operation, ResetOp) and operation.notice:
-                result.info = {**result.info, "warnings": [operation.notice, *result.info.get("warnings", ())]}
-            changed = self._has_tools and self.adapter.take_tools_changed()
-            try:
-                data = self.format.pack_result(result)
-            except RequestError as error:
-                return Answer("observation", b"", error, result.done, tools_changed=changed)
-            return Answer("observation", data, None, result.done, tools_changed=changed)
+            return operation.finish(returned)
         except RequestError as refused:
             return refused
         except BaseException as error:  # a value with hostile methods
             return self._report(operation.verb, error)
+
+    def _result(self, operation: ResetOp | StepOp, returned: Any) -> Answer:
+        notice = operation.notice if isinstance(operation, ResetOp) else None
+        if notice is None and (answer := self._plain(returned)) is not None:
+            return answer
+        result = self.adapter.result(returned)
+        if notice:
+            result.info = {**result.info, "warnings": [notice, *result.info.get("warnings", ())]}
+        changed = self._has_tools and self.adapter.take_tools_changed()
+        try:
+            data = self.format.pack_result(result)
+        except RequestError as error:
+            return Answer("observation", b"", error, result.done, tools_changed=changed)
+        return Answer("observation", data, None, result.done, tools_changed=changed)
+
+    def _plain(self, returned: Any) -> Answer | None:
+        """Return the answer to a reset or step with nothing unusual about it; None for any other."""
+        adapter = self.adapter
+        data = encoding.plain_observation(returned) if self.format is JSON and not adapter.warnings else None
+        if data is None:
+            return None
+        adapter.seen(returned)
+        changed = self._has_tools and adapter.take_tools_changed()
+        return Answer("observation", data, None, returned.done, None, changed)
 
 
 def _episode_id(state: Any) -> str | None:

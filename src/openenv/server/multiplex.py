@@ -283,16 +283,22 @@ class MultiplexConnection:
         """Take steps with nothing unusual about them: at once, where nothing stands in the way."""
         if isinstance(frame, StepMany):
             Batch(self, frame.id, len(given)).step_all(frame.items, given, self._sessions)
-            return
+        else:
+            self._step_soon(frame, given)
+
+    def _step_soon(self, frame: Step | v2.Step[Any], action: Any) -> None:
         session = self._sessions.get(frame.session)
-        reply = session.step_now(frame.seq, given) if session is not None else None
+        reply = session.step_now(frame.seq, action) if session is not None else None
         if reply is None:
-            self._numbered(frame.id, frame, StepOp(given))
+            self._numbered(frame.id, frame, StepOp(action))
         else:
             self._answer(frame.id, frame.session, frame.seq, reply)
 
     def _step(self, frame: v2.Step[Any]) -> None:
-        self._numbered(frame.id, frame, StepOp(frame.data, frame.timeout_s))
+        if frame.timeout_s is None:
+            self._step_soon(frame, frame.data)
+        else:
+            self._numbered(frame.id, frame, StepOp(frame.data, frame.timeout_s))
 
     def _reset(self, frame: v2.Reset) -> None:
         self._numbered(frame.id, frame, reset_op(frame))
@@ -365,6 +371,9 @@ class MultiplexConnection:
 
     def _step_many(self, frame: v2.StepMany[Any]) -> None:
         batch = Batch(self, frame.id, len(frame.items))
+        if all(item.timeout_s is None for item in frame.items):
+            batch.step_all(frame.items, [item.data for item in frame.items], self._sessions)
+            return
         for item in frame.items:
             batch.run(self._sessions.get(item.session), item, StepOp(item.data, item.timeout_s))
         batch.begun()

@@ -3,7 +3,7 @@
 | the environment | runs |
 |---|---|
 | its methods are coroutine functions | on the event loop |
-| sync, `NON_BLOCKING = True` | on the event loop, directly |
+| sync, named by `NON_BLOCKING` | on the event loop, directly |
 | sync | on a pooled thread; on a thread of the session's own if the class asks for one |
 
 A constructor always runs on a thread. Operations are run one at a time; `done` is called once on the loop, at once
@@ -19,6 +19,7 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, Protocol
 
+from openenv.environment.base import VERBS
 from openenv.environment.keeping import StateKeeper
 from openenv.errors import RequestCancelledError, RequestError
 from openenv.models import EnvironmentMetadata
@@ -60,7 +61,7 @@ class Runner(Protocol):
     def run(self, operation: Operation, done: OnAnswer, progress: Tell | None = None) -> None:
         """Run an operation; what the environment reports before it is done goes to `progress`."""
 
-    def step_now(self) -> Callable[[Any], Answer | RequestError | None] | None:
+    def step_now(self) -> Callable[[Any], Answer | RequestError] | None:
         """Return what takes a step on the spot, for an environment that never blocks; else None."""
 
     def fork(self, label: str, done: Callable[[Any, RequestError | None], None]) -> None:
@@ -164,7 +165,7 @@ class LocalRunner:
         else:
             self._in_thread(partial(host.call, operation, call), partial(self._called, host, operation, done))
 
-    def step_now(self) -> Callable[[Any], Answer | RequestError | None] | None:
+    def step_now(self) -> Callable[[Any], Answer | RequestError] | None:
         """See `Runner.step_now`."""
         direct = (
             self.host is not None and "step" in self._inline and "step" not in self.host.adapter.shape.coroutines
@@ -287,14 +288,12 @@ class LocalRunner:
         self.allows_step_without_reset = host.adapter.allows_step_without_reset
         keeper = StateKeeper(host.adapter.environment)
         self.copies, self.reseeds = "state" if keeper.keeps else "", keeper.reseeds
-        if getattr(shape.cls, "NON_BLOCKING", False):
-            self._inline = frozenset(("reset", "step", "state", "close", *state_calls.VERBS))
-        else:
-            # Reading the state of an async environment must not race with it from another thread.
-            reads = {"state", *state_calls.VERBS} if {"reset", "step"} & shape.coroutines else set()
-            self._inline = shape.coroutines | reads
         affine = getattr(shape.cls, "REQUIRES_SINGLE_THREAD_EXECUTOR", False)
-        return bool(affine) and not self._inline >= {"reset", "step", "state", "close"}
+        direct = shape.non_blocking if not affine or shape.non_blocking == VERBS else frozenset()
+        # Reading the state of an async environment must not race with it from another thread.
+        reads = direct == VERBS or {"reset", "step"} & shape.coroutines
+        self._inline = direct | shape.coroutines | ({"state", *state_calls.VERBS} if reads else set())
+        return bool(affine) and not self._inline >= VERBS
 
     def _give_back(self) -> None:
         if self._own is not None:

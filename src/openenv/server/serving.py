@@ -131,14 +131,14 @@ def serve(
 
 def _run(server: uvicorn.Server, *listeners: socket.socket) -> None:
     # When uvicorn has shut down in good order it raises the signal that asked for it once more.
-    with contextlib.suppress(KeyboardInterrupt), _ended_by_sigterm():
+    with contextlib.suppress(KeyboardInterrupt), ended_by_sigterm():
         server.run(sockets=list(listeners) or None)
     if not server.started:
         sys.exit(STARTUP_FAILURE)
 
 
 @contextlib.contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
+def ended_by_sigterm() -> Iterator[None]:
     """Let SIGTERM end the program by an exception, so that what has to be cleaned up is."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -151,7 +151,7 @@ class Session:
         self._kept: Reply | None = None
         self._leaving = 0
         self.forkings: set[Forking] = set()
-        self._now: Callable[[Any], Answer | RequestError | None] | None = None
+        self._now: Callable[[Any], Answer | RequestError] | None = None
         self._observers: list[Observer] = []
         self._own_peer: Any = None
 
@@ -254,7 +254,6 @@ class Session:
                 self.phase = Phase.ENDED
             self._kept = self.shown = answer
             return answer
-        assert answer is not None
         self._kept = reply = self._reply(StepOp(action), answer)
         return reply
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from importlib.machinery import ModuleSpec
 from typing import Any
 
 MAIN_ALIAS = "__openenv_main__"
@@ -20,11 +22,14 @@ class Target:
         module: The module's name.
         name: The object's dotted name in it.
         file: The module's file, if it is a script that was run and can not be imported by its name.
+        package: The `__init__.py` of the outermost package it is in, for where that is not found: its folder may
+            have another name, as `openenv serve` allows.
     """
 
     module: str
     name: str
     file: str | None = None
+    package: str | None = None
 
     @staticmethod
     def of(factory: Any) -> Target | None:
@@ -39,7 +44,11 @@ class Target:
             spec = importlib.util.find_spec(module)
         except (ImportError, ValueError):
             return None
-        return Target(module, name) if spec is not None and spec.origin == file else None
+        if spec is None or spec.origin != file:
+            return None
+        outermost = sys.modules.get(module.partition(".")[0])
+        is_package = hasattr(outermost, "__path__")
+        return Target(module, name, package=getattr(outermost, "__file__", None) if is_package else None)
 
     def load(self) -> Callable[[], Any]:
         """Import it.
@@ -50,11 +59,14 @@ class Target:
         """
         if self.file is not None and self.module not in sys.modules:
             spec = importlib.util.spec_from_file_location(self.module, self.file)
-            assert spec is not None
-            assert spec.loader is not None
-            module = importlib.util.module_from_spec(spec)
-            sys.modules[self.module] = module
-            spec.loader.exec_module(module)
+            _run(self.module, spec)
+        outermost = self.module.partition(".")[0]
+        if self.package is not None and importlib.util.find_spec(outermost) is None:
+            folder = os.path.dirname(self.package)
+            spec = importlib.util.spec_from_file_location(
+                outermost, self.package, submodule_search_locations=[folder]
+            )
+            _run(outermost, spec)
         found: Any = importlib.import_module(self.module)
         for part in self.name.split("."):
             found = getattr(found, part)
@@ -63,3 +75,10 @@ class Target:
     def to_wire(self) -> dict[str, Any]:
         """Return its attributes."""
         return asdict(self)
+
+
+def _run(name: str, spec: ModuleSpec | None) -> None:
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
