@@ -219,6 +219,10 @@ class RemoteVectorEnv(VectorEnv[Any, Any, Any]):
                 self._graded[index] = True
         return seen, rewards, terminations, truncations, self._masked(infos)
 
+    def action_masks(self) -> np.ndarray[Any, Any]:
+        """Return which actions are legal now, a row for each environment."""
+        return self._doing.masks(self._legal)
+
     def close_extras(self, **_kwargs: Any) -> None:
         """End the sessions, and the server if it was started for them."""
         self._finish()

@@ -240,7 +240,7 @@ class Doing:
 
     def masks(self, legal: list[Any]) -> np.ndarray[Any, Any]:
         """Return a row for each list of legal actions; where nothing is legal, or known to be, all is."""
-        size, index = len(self.index), self.index
+        size, index = len(self.few), self.index
         masks = np.zeros((len(legal), size), bool)
         places: list[int] = []
         row = 0
@@ -397,7 +397,7 @@ def _is_numeric(schema: Schema) -> bool:
 
 def read(message: Any, name: str) -> Any:
     """Return a field of a message that is a model or a dictionary; None if it has no such field."""
-    return message.get(name) if isinstance(message, Mapping) else getattr(message, name, None)
+    return message.get(name) if isinstance(message, dict) else getattr(message, name, None)
 
 
 def _told(schema: Schema, name: str) -> str | None:
