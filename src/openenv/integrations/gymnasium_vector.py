@@ -22,7 +22,8 @@ from openenv.client.generic import GenericEnvClient
 from openenv.client.results import Failure
 from openenv.errors import ConfigurationError, InvalidReplyError
 from openenv.integrations.narrow import NarrowVector, Told
-from openenv.integrations.translation import Chosen, place, read, translated
+from openenv.integrations.parts import read
+from openenv.integrations.translation import Chosen, place, translated
 from openenv.integrations.verdicts import BROKEN, Verdict, verdict
 from openenv.outcomes import Cause, Status
 from openenv.protocol.messages import SchemaResponse

@@ -7,24 +7,32 @@ first observation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from gymnasium import Space, spaces
-from gymnasium.vector.utils import batch_space, concatenate, create_empty_array, iterate
+from gymnasium.vector.utils import batch_space, create_empty_array, iterate
 
 from openenv.errors import ConfigurationError
-from openenv.integrations.elements import sent
+from openenv.integrations.parts import (
+    Part,
+    Schema,
+    batched,
+    exactly,
+    is_numeric,
+    object_of,
+    part_of,
+    read,
+    space_like,
+)
 from openenv.integrations.spaces import space_of
 from openenv.protocol.messages import SchemaResponse
 
-Schema = Mapping[str, Any]
 First = Callable[[], Any]
 """Returns an observation that an episode begins with."""
 
-_NUMBERS = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
 _FEW = 10_000
 _BESIDE = ("done", "reward", "metadata")
 
@@ -46,23 +54,6 @@ class Chosen:
     observation_space: Space[Any] | None = None
     action_space: Space[Any] | None = None
     legal_actions: str | None = "legal_actions"
-
-
-@dataclass(frozen=True)
-class Part:
-    """A value of a message as an element of a space.
-
-    Attributes:
-        space: The space.
-        take: Makes an element of a value.
-        send: Makes a value of an element.
-        plain: Whether values are numbers and lists of them in JSON, which many can be made an array of at once.
-    """
-
-    space: Space[Any]
-    take: Callable[[Any], Any]
-    send: Callable[[Any], Any]
-    plain: bool = False
 
 
 # --- what is seen ----------------------------------------------------------------------------------------
@@ -132,7 +123,7 @@ class Seeing:
 
     def batch(self, elements: list[Any]) -> Any:
         """Return a batch of elements."""
-        return _batch(self.space, elements)
+        return batched(self.space, elements)
 
 
 def _stacked(part: Part, values: list[Any]) -> Any:
@@ -141,11 +132,7 @@ def _stacked(part: Part, values: list[Any]) -> Any:
         if batch.shape != (len(values), *(part.space.shape or ())):
             raise ValueError(f"Observations of shape {list(batch.shape[1:])} do not fit into {part.space}")
         return batch
-    return _batch(part.space, [part.take(value) for value in values])
-
-
-def _batch(space: Space[Any], elements: list[Any]) -> Any:
-    return concatenate(space, elements, create_empty_array(space, n=len(elements)))  # type: ignore[arg-type]
+    return batched(part.space, [part.take(value) for value in values])
 
 
 def _all_seen(schema: Schema, legal_actions: str | None) -> dict[str, Part]:
@@ -169,7 +156,7 @@ def _all_seen(schema: Schema, legal_actions: str | None) -> dict[str, Part]:
 def _seen(space: Space[Any] | None, name: str, field: Schema, schema: Schema, first: First) -> Part:
     """Return the part of one field that was named."""
     if space is not None:
-        return _exactly(space, plain=_is_numeric(field))
+        return exactly(space, plain=is_numeric(field))
     try:
         part = part_of(field, schema)
     except ConfigurationError:
@@ -179,12 +166,12 @@ def _seen(space: Space[Any] | None, name: str, field: Schema, schema: Schema, fi
     seen = first()
     told = read(seen, "observation_space") if _told(schema, "observation") == name else None
     if told is not None:
-        return _exactly(space_of(told))
-    return _exactly(_space_like(read(seen, name)), plain=_is_numeric(field))
+        return exactly(space_of(told))
+    return exactly(space_like(read(seen, name)), plain=is_numeric(field))
 
 
 def _given(space: Space[Any] | None, look: First) -> Part:
-    return _exactly(_space_like(look()) if space is None else space)
+    return exactly(space_like(look()) if space is None else space)
 
 
 # --- what is done ----------------------------------------------------------------------------------------
@@ -216,13 +203,13 @@ class Doing:
         if callable(chosen.action):
             if chosen.action_space is None:
                 raise ConfigurationError("An action function needs an action_space, too")
-            part = _exactly(chosen.action_space)
+            part = exactly(chosen.action_space)
             self.action = chosen.action
         elif name := chosen.action or _only(schema):
             part = _done(chosen.action_space, name, _property(schema, name), schema, first)
             self.action = lambda element: {name: part.send(element)}
         else:
-            part = _object(schema, schema.get("required", ()), schema)
+            part = object_of(schema, schema.get("required", ()), schema)
             self.action = part.send
         self.space = part.space
         self.few: Sequence[int] = ()
@@ -261,7 +248,7 @@ def _done(space: Space[Any] | None, name: str, field: Schema, schema: Schema, fi
     except ConfigurationError:
         part = None
     if space is not None:
-        return part if part is not None and part.space == space else _exactly(space)
+        return part if part is not None and part.space == space else exactly(space)
     if part is not None:
         return part
     told = None if field.get("type") else read(first(), "action_space")
@@ -270,7 +257,7 @@ def _done(space: Space[Any] | None, name: str, field: Schema, schema: Schema, fi
             f"The schema of {name!r} has no end to its values; say which there are: "
             "action_space=gymnasium.spaces.Discrete(n)"
         )
-    return _exactly(space_of(told))
+    return exactly(space_of(told))
 
 
 def _only(schema: Schema) -> str | None:
@@ -284,120 +271,7 @@ def _only(schema: Schema) -> str | None:
     return fields[0]
 
 
-# --- parts of messages -----------------------------------------------------------------------------------
-
-
-def part_of(schema: Schema, root: Schema) -> Part:
-    """Return the part that a JSON Schema describes.
-
-    Args:
-        schema: Of the value.
-        root: What holds the definitions it refers to.
-
-    Raises:
-        ConfigurationError: No space has such values.
-    """
-    if "$ref" in schema:
-        return part_of(root.get("$defs", {}).get(str(schema["$ref"]).rpartition("/")[2], {}), root)
-    values = schema.get("enum", [schema["const"]] if "const" in schema else None)
-    if values is None and schema.get("type") == "boolean":
-        values = [False, True]
-    if values is not None:
-        places = {value: np.int64(place) for place, value in enumerate(values)}
-        return Part(spaces.Discrete(len(values)), lambda value: places[value], lambda e: values[int(e)])
-    if schema.get("type") == "object" and "properties" in schema:
-        return _object(schema, schema["properties"], root)
-    return _exactly(space_of(schema), plain=_is_numeric(schema))
-
-
-def _object(schema: Schema, names: Any, root: Schema) -> Part:
-    parts = {name: part_of(schema["properties"][name], root) for name in names}
-    return Part(
-        spaces.Dict({name: part.space for name, part in parts.items()}),
-        lambda value: {name: part.take(read(value, name)) for name, part in parts.items()},
-        lambda element: {name: part.send(element[name]) for name, part in parts.items()},
-    )
-
-
-def _exactly(space: Space[Any], plain: bool = False) -> Part:
-    """Return the part whose values are elements of a space already, but for their form on the wire."""
-    numeric = isinstance(space, _NUMBERS)
-    return Part(
-        space, _arrays(space) if numeric else _nested(space), lambda e: _listed(sent(space, e)), plain and numeric
-    )
-
-
-def _arrays(space: Space[Any]) -> Callable[[Any], Any]:
-    dtype, shape = space.dtype, space.shape or ()
-
-    def take(value: Any) -> Any:
-        array = np.asarray(value, dtype)
-        if array.shape != shape:
-            raise ValueError(f"An observation of shape {list(array.shape)} does not fit into {space}")
-        return array[()] if isinstance(space, spaces.Discrete) else array
-
-    return take
-
-
-def _nested(space: Space[Any]) -> Callable[[Any], Any]:
-    match space:
-        case spaces.Dict():
-            inner = {key: _exactly(each).take for key, each in space.spaces.items()}
-            return lambda value: {key: take(read(value, key)) for key, take in inner.items()}
-        case spaces.Tuple():
-            takes = [_exactly(each).take for each in space.spaces]
-            return lambda value: tuple(take(each) for take, each in zip(takes, value, strict=True))
-        case spaces.Sequence():
-            take = _exactly(space.feature_space).take
-            return lambda value: _sequence(space, [take(each) for each in value])
-        case spaces.OneOf():
-            choices = [_exactly(each).take for each in space.spaces]
-            return lambda value: (np.int64(value[0]), choices[int(value[0])](value[1]))
-    return lambda value: value
-
-
-def _sequence(space: spaces.Sequence, items: list[Any]) -> Any:
-    return _batch(space.feature_space, items) if space.stack else tuple(items)
-
-
-def _listed(value: Any) -> Any:
-    return value.tolist() if isinstance(value, np.ndarray) and value.dtype.kind in "biuf" else value
-
-
-def _space_like(value: Any) -> Space[Any]:
-    """Return the space that values like this one are in, whatever their numbers."""
-    if isinstance(value, Mapping):
-        return spaces.Dict({str(key): _space_like(each) for key, each in value.items()})
-    array = value if isinstance(value, np.ndarray) else _array(value)
-    if array.dtype.kind == "b":
-        return spaces.Box(0, 1, array.shape, np.int8)
-    if array.dtype.kind in "iu":
-        ends = np.iinfo(array.dtype)
-        return spaces.Box(ends.min, ends.max, array.shape, array.dtype.type)
-    if array.dtype.kind == "f":
-        return spaces.Box(-np.inf, np.inf, array.shape, array.dtype.type)
-    raise ConfigurationError(f"What is seen has no space; say observation_space= for {value!r:.100}")
-
-
-def _array(value: Any) -> np.ndarray[Any, Any]:
-    try:
-        array = np.asarray(value)
-    except ValueError as error:
-        raise ConfigurationError(f"What is seen is no array: {error}") from None
-    return array.astype(np.float32) if array.dtype == np.float64 else array
-
-
-def _is_numeric(schema: Schema) -> bool:
-    """Return whether values of a schema are numbers, or lists of them, in JSON."""
-    while schema.get("type") == "array":
-        items = schema.get("items") or {}
-        schema = items if isinstance(items, Mapping) else {}
-    return schema.get("type") in ("integer", "number")
-
-
-def read(message: Any, name: str) -> Any:
-    """Return a field of a message that is a model or a dictionary; None if it has no such field."""
-    return message.get(name) if isinstance(message, dict) else getattr(message, name, None)
+# --- the schema ------------------------------------------------------------------------------------------
 
 
 def _told(schema: Schema, name: str) -> str | None:
