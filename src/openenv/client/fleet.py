@@ -7,7 +7,7 @@ step ever runs on an environment that was not reset.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Any
 
@@ -96,6 +96,11 @@ class Fleet:
         for index, given in lost.items():
             self._spawn(self._reopen(index, given, gathering))
         self._send("reset", {i: given for i, given in arguments.items() if i not in lost}, gathering)
+
+    def abandon(self, indices: Iterable[int]) -> None:
+        """End sessions without waiting for it, such as those that do not answer; a reset opens others."""
+        for index in indices:
+            self._lane_of[index].abandon(index)
 
     async def state(self, index: int) -> bytes | dict[str, Any]:
         """Return the answer to a state request."""

@@ -262,7 +262,7 @@ class Multiplexer:
         self.calls.fail(SessionLost("The client was closed"), with_sessions=True)
         self.calls.close()
 
-    def _let_go(self, sessions: list[RemoteSession]) -> None:
+    def let_go(self, sessions: list[RemoteSession]) -> None:
         """End sessions without waiting for it."""
         closing = self._loop.create_task(self.close_sessions(sessions))
         self._leaving.add(closing)
@@ -290,7 +290,7 @@ class Multiplexer:
             for fork in forks:
                 self._sessions.setdefault(fork.id, fork)
             if not self.calls.waited_for(number):  # nobody will close them
-                self._let_go(forks)
+                self.let_go(forks)
 
     def _notice(self, answer: Incoming) -> None:
         if answer.kind == "ended":

@@ -207,6 +207,10 @@ class VectorEnvClient(Faces, Generic[ActionT, ObservationT, StateT]):
         stepper.send(actions)
         return in_order(actions, await stepper.all())
 
+    async def _abandon(self, indices: Sequence[int]) -> Nothing:
+        (await self._keeper.live()).abandon(indices)
+        return Nothing()
+
     async def _stepper(self) -> Stepper:
         return Stepper(await self._keeper.live(), self.autoreset, self._ended, self._autoreset_arguments)
 

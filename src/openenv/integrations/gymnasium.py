@@ -22,7 +22,7 @@ from openenv.integrations.gymnasium_vector import RemoteVectorEnv
 from openenv.integrations.translation import Chosen, place, translated
 from openenv.integrations.verdicts import BROKEN, verdict
 from openenv.models import Outcome, StepResult
-from openenv.outcomes import Status
+from openenv.outcomes import Cause, Status
 
 if TYPE_CHECKING:
     from gymnasium import Space
@@ -147,6 +147,7 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
                 raise EnvironmentFault(result.outcome)
             self._seen = self._look(result)
         except RequestError as error:
+            self._give_up(error)
             if self._raises:
                 raise
             self._down, self._seen = error, self._seeing.nothing()
@@ -167,6 +168,7 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
                 raise EnvironmentFault(result.outcome)
             self._seen = self._look(result)
         except RequestError as error:
+            self._give_up(error)
             told = verdict(Failure(0, error, error.outcome), False, self._illegal_reward)
             if told is BROKEN and self._raises:
                 raise
@@ -198,6 +200,11 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
         if self._mask is not None:
             info["action_mask"] = self._mask
         return info
+
+    def _give_up(self, error: RequestError) -> None:
+        if error.outcome.cause == Cause.BUDGET:  # the session is still busy with what was not waited for
+            client = self.client._client
+            client._call(client._abandon)
 
     def _told(self, error: RequestError, *, valid: bool) -> dict[str, Any]:
         self._mask = None

@@ -178,6 +178,7 @@ class RemoteVectorEnv(VectorEnv[Any, Any, Any]):
                 infos = self._fault(infos, index, result)
             elif result.info:
                 infos = self._add_info(infos, dict(result.info), index)
+        self._abandon(results)
         return seen, self._masked(infos)
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
@@ -218,6 +219,7 @@ class RemoteVectorEnv(VectorEnv[Any, Any, Any]):
                 infos = self._informed(infos, index, result, before)
             else:
                 self._graded[index] = True
+        self._abandon(results)
         return seen, rewards, terminations, truncations, self._masked(infos)
 
     def action_masks(self) -> np.ndarray[Any, Any]:
@@ -263,6 +265,11 @@ class RemoteVectorEnv(VectorEnv[Any, Any, Any]):
         self.faults[str(outcome.cause)] += 1
         _log.warning("Environment %d: %s (%s): %s", index, outcome.status, outcome.cause, error)
         return self._add_info(infos, {"outcome": outcome, "error": error}, index)
+
+    def _abandon(self, results: dict[int, Any]) -> None:
+        """Give up sessions that are still busy with what was not waited for."""
+        if late := [index for index, result in results.items() if _is_late(result)]:
+            self.client._call(lambda: self.client._abandon(late))
 
     def _see(self, results: dict[int, Any]) -> Any:
         """Return the batch of what is seen; a result that does not fit becomes a failure."""
@@ -349,7 +356,11 @@ def _is_odd(result: Any) -> bool:
 
 
 def _is_passing(result: Any) -> bool:
-    return isinstance(result, Failure) and result.outcome.retryable and result.outcome.cause != Cause.BUDGET
+    return isinstance(result, Failure) and result.outcome.retryable and not _is_late(result)
+
+
+def _is_late(result: Any) -> bool:
+    return isinstance(result, Failure) and result.outcome.cause == Cause.BUDGET
 
 
 def _for_each(arguments: Any, count: int) -> list[dict[str, Any]]:

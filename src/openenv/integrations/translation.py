@@ -46,7 +46,8 @@ class Chosen:
         action: Name of a field, or a function that makes the whole action of an element of the action space.
         observation_space: The space of what is seen.
         action_space: The space of what is done.
-        legal_actions: Name of the observation's field that lists the legal actions.
+        legal_actions: Name of the observation's field that lists the legal actions, for a mask where the action is
+            a field.
     """
 
     observation: str | Callable[[Any], Any] | None = None
@@ -216,7 +217,7 @@ class Doing:
         if isinstance(part.space, spaces.Discrete) and part.space.n <= _FEW:
             self.few = range(int(part.space.start), int(part.space.start + part.space.n))
         known = chosen.legal_actions in schemas.observation.get("properties", {})
-        self.legal = chosen.legal_actions if known and self.few else None
+        self.legal = chosen.legal_actions if known and self.few and not callable(chosen.action) else None
         if self.legal is not None:
             self.index = {part.send(number): place for place, number in enumerate(self.few)}
 
