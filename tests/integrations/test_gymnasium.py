@@ -269,6 +269,7 @@ def test_a_fault_among_many_is_told_and_left_behind(make, mode, broken):
     rows = [envs.step([STAY, STAY, STAY]) for _ in range(3)]
     seen, rewards, _, truncations, infos = rows[0]
     assert seen.tolist() == [2, 2, 2]
+    assert rows[1][4]["reward_valid"].tolist() == [True, broken == "reset" or mode == "SameStep", True]
     assert np.isnan(rewards).tolist() == [False, True, False]
     assert infos["reward_valid"].tolist() == [True, False, True]
     if broken != "reset":  # else this step was the reset

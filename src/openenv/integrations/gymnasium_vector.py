@@ -216,10 +216,12 @@ class RemoteVectorEnv(VectorEnv[Any, Any, Any]):
             if result.reward is None or result.done or result.info or self._resets[index] or _is_odd(result):
                 told, valid[index] = self._judged(index, result)
                 rewards[index], terminations[index], truncations[index] = told
-                infos = self._informed(infos, index, result, before)
+                infos = self._informed(infos, index, result, before, math.isnan(told.reward))
             else:
                 self._graded[index] = True
         self._abandon(results)
+        if _UNEXPECTED in self._resets and self.autoreset_mode is AutoresetMode.SAME_STEP:
+            seen = self._revived()
         return seen, rewards, terminations, truncations, self._masked(infos)
 
     def action_masks(self) -> np.ndarray[Any, Any]:
@@ -248,10 +250,14 @@ class RemoteVectorEnv(VectorEnv[Any, Any, Any]):
             self._resets[index] = _UNEXPECTED  # the client could not do it in the same step
         return told, not reset and not math.isnan(told.reward)
 
-    def _informed(self, infos: dict[str, Any], index: int, result: Any, before: Any) -> dict[str, Any]:
+    def _informed(
+        self, infos: dict[str, Any], index: int, result: Any, before: Any, broken: bool
+    ) -> dict[str, Any]:
         """Add what is to be told beside the numbers."""
-        if result.outcome.is_fault:
+        if broken:
             infos = self._fault(infos, index, result)
+        elif result.outcome.is_fault:
+            infos = self._add_info(infos, {"outcome": result.outcome}, index)
         info = dict(result.info)
         if self.autoreset_mode is AutoresetMode.SAME_STEP and result.done:
             last = self._one(info.get("final_obs", result.observation))
@@ -265,6 +271,16 @@ class RemoteVectorEnv(VectorEnv[Any, Any, Any]):
         self.faults[str(outcome.cause)] += 1
         _log.warning("Environment %d: %s (%s): %s", index, outcome.status, outcome.cause, error)
         return self._add_info(infos, {"outcome": outcome, "error": error}, index)
+
+    def _revived(self) -> Any:
+        """Reset what the client has not reset in the same step, and return the batch of what is seen now."""
+        down = [index for index, reset in enumerate(self._resets) if reset]
+        results = self._reset({index: self._next_arguments(index) for index in down})
+        for index, result in results.items():
+            self._graded[index] = False
+            self._resets[index] = _UNEXPECTED if isinstance(result, Failure) else 0
+        self._abandon(results)
+        return self._see(results)
 
     def _abandon(self, results: dict[int, Any]) -> None:
         """Give up sessions that are still busy with what was not waited for."""
