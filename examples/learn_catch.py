@@ -39,7 +39,9 @@ class Player(nn.Module):
         self.body = nn.Sequential(nn.Linear(size, 64), nn.Tanh())
         self.actor, self.critic = nn.Linear(64, actions), nn.Linear(64, 1)
 
-    def forward(self, seen: torch.Tensor, mask: torch.Tensor) -> tuple[torch.distributions.Categorical, torch.Tensor]:
+    def forward(
+        self, seen: torch.Tensor, mask: torch.Tensor
+    ) -> tuple[torch.distributions.Categorical, torch.Tensor]:
         """Return what to do, of what is legal, and what is expected of it."""
         hidden = self.body(seen)
         scores = self.actor(hidden).masked_fill(~mask, -torch.inf)
