@@ -1,5 +1,7 @@
 """Every Python block of the README, the documentation and the environments' READMEs prints what it says."""
 
+import re
+
 import pytest
 from tests.snippets.pages import Block, blocks, pages, run
 
@@ -14,6 +16,9 @@ def test_a_program_prints_what_its_comments_say(program, tmp_path):
     except AssertionError as error:
         if "There is no browser" in str(error):
             pytest.skip("there is no browser")
+        absent = re.search(r"No module named '(\w+)'", str(error))
+        if absent and program.page.parent.name == "trainers":  # those are installed in an environment of their own
+            pytest.skip(f"{absent[1]} is not installed; `make test-trainers` runs this")
         raise
     missing = [line for line in program.printed if line not in printed]  # each is looked for after the one before
     assert not missing
