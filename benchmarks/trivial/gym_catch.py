@@ -1,8 +1,9 @@
 """Step 64 games of catch through Gymnasium's vector interface: `gym_catch.py KIND COUNT [URL]`.
 
-KIND is `adapter`, over a server at the URL, or one of this process's own: `masked`, the game as somebody would write
-it for Gymnasium, with the legal actions in the info, since the adapter tells them; `bare`, without them; `async`, the
-former in a process each; `class`, the environment class that is served. Says `ready` before the first round.
+KIND is `adapter` or `adapter2`, over a server of one or two processes at the URL, or one of this process's own:
+`masked`, the game as somebody would write it for Gymnasium, with the legal actions in the info, since the adapter
+tells them; `bare`, without them; `async`, the former in a process each; `class`, the environment class that is
+served. Says `ready` before the first round.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ class Same(Bare):
 
 def made(kind: str, count: int, url: str) -> VectorEnv[Any, Any, Any]:
     """Return the vector environment of a kind."""
-    if kind == "adapter":
+    if kind.startswith("adapter"):
         from openenv.integrations.gymnasium import RemoteVectorEnv
         from openspiel_env import OpenSpielEnv
 
@@ -92,6 +93,7 @@ def made(kind: str, count: int, url: str) -> VectorEnv[Any, Any, Any]:
             observation="info_state",
             action_space=Discrete(ACTIONS),
             arguments={"text": False},
+            connections=int(kind.removeprefix("adapter") or 1),  # one for each server process
         )
     if kind == "async":
         return AsyncVectorEnv([Masked] * count)

@@ -18,6 +18,7 @@ from openenv.errors import BudgetExceededError, ConfigurationError, ExecutionErr
 from openenv.integrations.gymnasium import EnvironmentFault, RemoteEnv, RemoteVectorEnv
 from openenv.models import State
 from openenv.outcomes import Cause, Status
+from openenv.providers import ProcessProvider
 
 LEFT, STAY, RIGHT = range(3)
 
@@ -335,3 +336,37 @@ def test_who_does_not_answer_is_replaced(make, trouble_url):
         assert env.reset()[1]["reward_valid"]
     finally:
         env.close()
+
+
+def test_an_environment_of_gymnasium_comes_back_as_it_was(make):
+    pytest.importorskip("gymnasium_env", reason="gymnasium_env is not installed")
+    provider = ProcessProvider("gymnasium_env.server.app:app")
+    local = gymnasium.make_vec("CartPole-v1", 3, vectorization_mode="sync")
+    ours = RemoteVectorEnv(provider, num_envs=3)
+    try:
+        assert ours.single_observation_space == local.single_observation_space
+        assert ours.single_action_space == local.single_action_space
+        np.testing.assert_array_equal(ours.reset(seed=5)[0], local.reset(seed=5)[0])
+        for turn in range(8):  # before any of them ends: what autoreset draws is another's business
+            actions = np.array([turn % 2, 1, 0])
+            for mine, wanted in zip(ours.step(actions)[:4], local.step(actions)[:4], strict=True):
+                np.testing.assert_array_equal(mine, wanted)
+    finally:
+        ours.close()
+        local.close()
+
+
+def test_an_array_is_seen_as_it_is(corridor_url):
+    pytest.importorskip("atari_env", reason="atari_env is not installed")
+    pytest.importorskip("ale_py", reason="ale-py is not installed")
+    from atari_env import AtariEnv
+
+    options = {"observation": "screen", "action": "action_id", "action_space": spaces.Discrete(3)}
+    envs = RemoteVectorEnv(ProcessProvider("atari_env.server.app:app"), AtariEnv, 2, **options)
+    try:
+        assert envs.single_observation_space.dtype == np.uint8
+        seen, _ = envs.reset(seed=1)
+        assert seen.shape == (2, *envs.single_observation_space.shape)
+        assert envs.observation_space.contains(envs.step(np.array([0, 1]))[0])
+    finally:
+        envs.close()

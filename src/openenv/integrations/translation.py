@@ -227,17 +227,14 @@ class Doing:
         return self.masks([legal])[0] if legal is not None else None
 
     def masks(self, legal: list[Any]) -> np.ndarray[Any, Any]:
-        """Return a row for each list of legal actions; where nothing is legal, or known to be, all is."""
+        """Return a row for each list of legal actions; where none is legal, or known to be, all are."""
         size, index = len(self.few), self.index
         masks = np.zeros((len(legal), size), bool)
         places: list[int] = []
         row = 0
-        try:
-            for actions in legal:
-                places += [row + index[action] for action in actions] if actions else range(row, row + size)
-                row += size
-        except KeyError as error:
-            raise ConfigurationError(f"The legal action {error} is not in the space {self.space}") from None
+        for actions in legal:
+            places += [row + index[action] for action in actions or () if action in index] or range(row, row + size)
+            row += size
         masks.ravel()[places] = True
         return masks
 
