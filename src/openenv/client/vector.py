@@ -209,6 +209,7 @@ class VectorEnvClient(Faces, Generic[ActionT, ObservationT, StateT]):
 
     async def _abandon(self, indices: Sequence[int]) -> Nothing:
         (await self._keeper.live()).abandon(indices)
+        await asyncio.sleep(0)  # they are lost from the next turn of the loop on
         return Nothing()
 
     async def _stepper(self) -> Stepper:
