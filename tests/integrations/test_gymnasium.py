@@ -264,9 +264,9 @@ def test_masks_of_many(make):
 def test_a_fault_among_many_is_told_and_left_behind(make, mode, broken):
     envs = make(RemoteVectorEnv, num_envs=3, observation="at", autoreset_mode=mode, arguments={"at": 2})
     _, infos = envs.reset()
-    envs._arguments[1] = {"at": 2, "broken": broken}
+    envs._beginnings.arguments[1] = {"at": 2, "broken": broken}
     envs.reset()
-    envs._arguments[1] = {"at": 2}
+    envs._beginnings.arguments[1] = {"at": 2}
     rows = [envs.step([STAY, STAY, STAY]) for _ in range(3)]
     seen, rewards, _, truncations, infos = rows[0]
     assert seen.tolist() == [2, 2, 2]
@@ -301,9 +301,9 @@ def test_a_reset_that_fails_for_all_is_raised(make):
 def test_many_that_are_all_down_are_raised(make):
     envs = make(RemoteVectorEnv, num_envs=2)
     envs.reset()
-    envs._arguments[:] = [{"broken": "step"}] * 2
+    envs._beginnings.arguments[:] = [{"broken": "step"}] * 2
     envs.reset()
-    envs._arguments[:] = [{"broken": "reset"}] * 2
+    envs._beginnings.arguments[:] = [{"broken": "reset"}] * 2
     envs.step([STAY, STAY])
     with pytest.raises(ExecutionError):
         envs.step([STAY, STAY])
@@ -315,9 +315,9 @@ def test_who_does_not_answer_is_replaced(make, trouble_url):
     envs = RemoteVectorEnv(trouble_url, num_envs=2, message_timeout_s=3.0)
     try:
         seen, _ = envs.reset(options={"trouble": "none", "task": 1})
-        envs._arguments[1] = {"trouble": "step_hangs", "task": 1}
+        envs._beginnings.arguments[1] = {"trouble": "step_hangs", "task": 1}
         seen, _ = envs.reset()
-        envs._arguments[1] = {}
+        envs._beginnings.arguments[1] = {}
         envs.step(seen)
         seen, rewards, *_ = envs.step(envs._batch)
         assert math.isnan(rewards[1])

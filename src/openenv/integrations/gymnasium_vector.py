@@ -9,7 +9,6 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from random import Random
 from typing import TYPE_CHECKING, Any
 
 import gymnasium
@@ -20,7 +19,8 @@ from gymnasium.vector.utils import batch_space, iterate
 from openenv.client.base import EnvClient
 from openenv.client.generic import GenericEnvClient
 from openenv.client.results import Failure
-from openenv.errors import ConfigurationError, InvalidReplyError
+from openenv.errors import InvalidReplyError
+from openenv.integrations.beginnings import Beginnings
 from openenv.integrations.narrow import NarrowVector, Told
 from openenv.integrations.parts import read
 from openenv.integrations.translation import Chosen, place, translated
@@ -99,9 +99,8 @@ class RemoteVectorEnv(VectorEnv[Any, Any, Any]):
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {"autoreset_mode": self.autoreset_mode}
         self.num_envs = num_envs
-        self._arguments = _for_each(arguments, num_envs)
+        self._beginnings = Beginnings(arguments, num_envs)
         self._illegal_reward = illegal_reward
-        self._seeds: list[Random | None] = [None] * num_envs
         self._wait: Callable[[], Any] | None = None
         self.faults: Counter[str] = Counter()
         self.client = NarrowVector(
@@ -109,7 +108,7 @@ class RemoteVectorEnv(VectorEnv[Any, Any, Any]):
             num_envs=num_envs,
             connections=connections,
             autoreset=self.autoreset_mode.value,
-            autoreset_arguments=self._next_arguments,
+            autoreset_arguments=self._beginnings.next,
             **place(where),
             **client_options,
         ).sync()
@@ -155,18 +154,7 @@ class RemoteVectorEnv(VectorEnv[Any, Any, Any]):
             RequestError: None of them could be reset.
         """
         self._finish()
-        given = dict(options or {})
-        mask = given.pop("reset_mask", None)
-        asked = range(self.num_envs) if mask is None else np.flatnonzero(mask).tolist()
-        seeds = _seeds(seed, self.num_envs)
-        arguments = {}
-        for index in asked:
-            if seeds[index] is not None:
-                self._seeds[index] = Random(seeds[index])  # noqa: S311 - seeds of games
-            arguments[index] = {**self._next_arguments(index), **given}
-            if seeds[index] is not None:
-                arguments[index]["seed"] = seeds[index]
-        results = self._begin(arguments)
+        results = self._begin(self._beginnings.asked(seed, options or {}))
         seen = self._see(results)
         infos: dict[str, Any] = {"reward_valid": np.ones(self.num_envs, bool)}
         for index, result in results.items():
@@ -275,7 +263,7 @@ class RemoteVectorEnv(VectorEnv[Any, Any, Any]):
     def _revived(self) -> Any:
         """Reset what the client has not reset in the same step, and return the batch of what is seen now."""
         down = [index for index, reset in enumerate(self._resets) if reset]
-        results = self._reset({index: self._next_arguments(index) for index in down})
+        results = self._reset({index: self._beginnings.next(index) for index in down})
         for index, result in results.items():
             self._graded[index] = False
             self._resets[index] = _UNEXPECTED if isinstance(result, Failure) else 0
@@ -334,10 +322,6 @@ class RemoteVectorEnv(VectorEnv[Any, Any, Any]):
 
     # --- resets ----------------------------------------------------------------------------------
 
-    def _next_arguments(self, index: int) -> dict[str, Any]:
-        seeds = self._seeds[index]
-        return {**self._arguments[index], **({} if seeds is None else {"seed": seeds.getrandbits(31)})}
-
     def _begin(self, arguments: dict[int, dict[str, Any]]) -> dict[int, Any]:
         """Reset environments; what failed in passing is tried once more."""
         results = self._reset(arguments)
@@ -353,7 +337,7 @@ class RemoteVectorEnv(VectorEnv[Any, Any, Any]):
         return dict(zip(arguments, results, strict=True))
 
     def _first(self) -> Any:
-        return self._begin({0: self._next_arguments(0)})[0].observation
+        return self._begin({0: self._beginnings.next(0)})[0].observation
 
     def _schemas(self) -> SchemaResponse:
         client = self.client
@@ -377,23 +361,3 @@ def _is_passing(result: Any) -> bool:
 
 def _is_late(result: Any) -> bool:
     return isinstance(result, Failure) and result.outcome.cause == Cause.BUDGET
-
-
-def _for_each(arguments: Any, count: int) -> list[dict[str, Any]]:
-    if arguments is None or isinstance(arguments, Mapping):
-        return [dict(arguments or {})] * count
-    if len(arguments) != count:
-        raise ConfigurationError(
-            f"There are {len(arguments)} arguments for {count} environments; give one for each"
-        )
-    return [dict(each) for each in arguments]
-
-
-def _seeds(seed: int | Sequence[int | None] | None, count: int) -> list[int | None]:
-    if seed is None:
-        return [None] * count
-    if isinstance(seed, Sequence | np.ndarray):
-        if len(seed) != count:
-            raise ValueError(f"There are {len(seed)} seeds for {count} environments; give one for each")
-        return [None if one is None else int(one) for one in seed]
-    return [int(seed) + index for index in range(count)]
