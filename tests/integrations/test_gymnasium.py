@@ -159,7 +159,7 @@ def test_what_nothing_has_graded_has_no_reward(make):
         ({"legal_actions": None}, "legal_actions"),
         ({"faults": "ignore"}, "truncate"),
     ],
-    ids=str,
+    ids=["no such field", "a list of texts", "a text", "actions without a space", "a list", "another word"],
 )
 def test_what_cannot_be_told_is_refused(make, options, why):
     with pytest.raises(ConfigurationError, match=why):
