@@ -1,1 +1,1 @@
-"""Environments in the forms that trainers want: a file for each library, which is imported where it is used."""
+"""Environments in the forms that trainers and evaluations take: a module for each, imported where it is used."""
