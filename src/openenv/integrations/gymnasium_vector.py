@@ -278,8 +278,10 @@ class RemoteVectorEnv(VectorEnv[Any, Any, Any]):
     def _see(self, results: dict[int, Any]) -> Any:
         """Return the batch of what is seen; a result that does not fit becomes a failure."""
         observations = [result.observation for result in results.values()]
-        self._legal = self._legal if self._doing.legal is None else self._listed(results)
-        if len(observations) == self.num_envs and None not in observations:
+        complete = len(observations) == self.num_envs and all(each is not None for each in observations)
+        if (legal := self._doing.legal) is not None:
+            self._legal = [read(each, legal) for each in observations] if complete else self._listed(results, legal)
+        if complete:
             try:
                 self._batch = self._seeing.many(observations)
             except _MISFITS:  # one by one tells which
@@ -307,8 +309,8 @@ class RemoteVectorEnv(VectorEnv[Any, Any, Any]):
     def _element(self, batch: Any, index: int) -> Any:
         return list(iterate(self.observation_space, batch))[index]
 
-    def _listed(self, results: dict[int, Any]) -> list[Any]:
-        legal, name = list(self._legal), str(self._doing.legal)
+    def _listed(self, results: dict[int, Any], name: str) -> list[Any]:
+        legal = list(self._legal)
         for index, result in results.items():
             legal[index] = None if result.observation is None else read(result.observation, name)
         return legal

@@ -214,6 +214,7 @@ class Doing:
             self.action = part.send
         self.space = part.space
         self.few: Sequence[int] = ()
+        self._latest: tuple[list[Any], np.ndarray[Any, Any]] = [], np.zeros((0, 0), bool)
         if isinstance(part.space, spaces.Discrete) and part.space.n <= _FEW:
             self.few = range(int(part.space.start), int(part.space.start + part.space.n))
         known = chosen.legal_actions in schemas.observation.get("properties", {})
@@ -228,6 +229,9 @@ class Doing:
 
     def masks(self, legal: list[Any]) -> np.ndarray[Any, Any]:
         """Return a row for each list of legal actions; where none is legal, or known to be, all are."""
+        before, same = self._latest
+        if legal == before:  # as it is in most games, most of the time
+            return same.copy()
         size, index = len(self.few), self.index
         masks = np.zeros((len(legal), size), bool)
         places: list[int] = []
@@ -236,7 +240,8 @@ class Doing:
             places += [row + index[action] for action in actions or () if action in index] or range(row, row + size)
             row += size
         masks.ravel()[places] = True
-        return masks
+        self._latest = legal, masks
+        return masks.copy()
 
 
 def _done(space: Space[Any] | None, name: str, field: Schema, schema: Schema, first: First) -> Part:
