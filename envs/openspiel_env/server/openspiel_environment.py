@@ -17,7 +17,7 @@ from openenv.errors import InvalidRequestError, NotResetError
 from openenv.models import unchecked
 
 from ..models import OpenSpielAction, OpenSpielObservation, OpenSpielState, OpponentPolicy
-from .games import load_game
+from .games import draws_itself, load_game
 from .opponents import Opponent, draw, opponent_named
 from .view import View
 
@@ -170,7 +170,7 @@ class OpenSpielEnvironment(Environment[OpenSpielAction, OpenSpielObservation, Op
         view = self._view
         before = self._setting
         same = setting.game_name == before.game_name and setting.game_params == before.game_params
-        if view is None or not same or view.draws_itself:
+        if view is None or not same or draws_itself(view.game):
             view = View(load_game(setting.game_name, setting.game_params, seed))
         players = view.game.num_players()
         if not 0 <= setting.agent_player < players:

@@ -2,8 +2,6 @@
 
 import pyspiel
 
-from .games import draws_itself
-
 
 class View:
     """How one game is shown.
@@ -13,12 +11,10 @@ class View:
 
     Attributes:
         game: The same.
-        draws_itself: Whether its chance is its own, so that each seed needs a game of its own.
     """
 
     def __init__(self, game: pyspiel.Game) -> None:
         self.game = game
-        self.draws_itself = draws_itself(game)
         kind = game.get_type()
         self._informed = kind.provides_information_state_tensor
         self._observed = kind.provides_observation_tensor
