@@ -27,6 +27,7 @@ NAMES = (
     "clients_32",
     "vector_64",
     "catch_64",
+    "vector_adapter",
     "frame_84",
     "worker_ready",
     "provider_start",

@@ -11,7 +11,7 @@ from tests.client.conftest import parts_of, told_to_be_dropped
 from tests.servers import wait_until
 from tests.toys import Add, Count, CounterEnv, Gate, InlineCounter, Tally, gated
 
-from openenv.client import AutoresetMode, EnvClient, Failure, VectorEnvClient
+from openenv.client import AutoresetMode, EnvClient, Failure, GenericEnvClient, VectorEnvClient
 from openenv.environment import Environment
 from openenv.errors import (
     BudgetExceededError,
@@ -546,6 +546,32 @@ async def test_one_that_failed_is_reset_by_the_next_step_on_a_new_session_if_nee
         assert totals(await envs.step(adds(1, 1, 1))) == [53, 1, 1]
 
 
+@pytest.mark.parametrize(("mode", "turns"), [(AutoresetMode.NEXT_STEP, 2), (AutoresetMode.SAME_STEP, 1)])
+async def test_a_reset_that_autoreset_makes_has_the_arguments_that_were_said(url, mode, turns):
+    def arguments(index):
+        return {"start": 10 * index, "seed": index}
+
+    async with CounterEnv.vector(url, num_envs=3, autoreset=mode, autoreset_arguments=arguments) as envs:
+        await envs.reset()
+        for _ in range(turns):
+            results = await envs.step(adds(100, 1, 100))
+        assert totals(results)[::2] == [0, 20]
+        assert seeds(results)[::2] == [0, 2]
+
+
+async def test_one_that_is_abandoned_is_opened_anew_by_its_reset(serve):
+    server = serve(Seeded)
+    async with CounterEnv.vector(server.url, num_envs=2) as envs:
+        await envs.reset()
+        await envs._abandon([1])
+        kept, lost = await envs.step(adds(1, 1))
+        assert kept.observation.total == 1
+        assert isinstance(lost, Failure)
+        assert isinstance(lost.error, SessionLost)
+        assert totals(await envs.reset(indices=[1])) == [0]
+        assert totals(await envs.step(adds(1, 1))) == [2, 1]
+
+
 async def test_without_autoreset_nothing_is_reset_that_was_not_asked_for(url):
     async with CounterEnv.vector(url, num_envs=1) as envs:
         assert isinstance((await envs.reset(options={"start": "nowhere"}))[0], Failure)
@@ -665,6 +691,13 @@ async def test_arrays_travel_as_they_are(serve_each):
         results = await envs.step({1: {"pixels": object()}, 0: Picture(pixels=np.zeros(1))})
         assert isinstance(results[0], Failure)
         assert results[1].observation.pixels.tolist() == [1.0]
+
+
+async def test_arrays_in_dictionaries_are_arrays(serve_each):
+    """As with a single client that knows no types."""
+    async with GenericEnvClient.vector(serve_each(Mirror).url, num_envs=2) as envs:
+        results = await envs.reset(seeds=4)
+        assert [result.observation["pixels"].tolist() for result in results] == [[[n] * 3] * 2 for n in (4, 5)]
 
 
 async def test_ordinary_results_are_the_same_as_those_of_a_single_client(url):

@@ -19,12 +19,12 @@ from gymnasium.wrappers import TimeLimit
 
 from openenv.environment import Environment
 from openenv.errors import ConfigurationError, InvalidRequestError, NotResetError
+from openenv.integrations.elements import plain, sent, taken
+from openenv.integrations.spaces import schema_of
 from openenv.models import StepResult
 from openenv.values.pictures import png
 
-from ..elements import plain, sent, taken
 from ..models import GymnasiumAction, GymnasiumObservation, GymnasiumState
-from ..schemas import schema_of
 
 Maker = str | Callable[[], gymnasium.Env[Any, Any]]
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")

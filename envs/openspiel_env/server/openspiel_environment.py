@@ -168,7 +168,9 @@ class OpenSpielEnvironment(Environment[OpenSpielAction, OpenSpielObservation, Op
     def _loaded(self, setting: OpenSpielState, seed: int | None) -> View:
         """Return the game of a setting, the one at hand if it is that, and put down how many play it."""
         view = self._view
-        if view is None or setting is not self._setting or view.draws_itself:
+        before = self._setting
+        same = setting.game_name == before.game_name and setting.game_params == before.game_params
+        if view is None or not same or view.draws_itself:
             view = View(load_game(setting.game_name, setting.game_params, seed))
         if not 0 <= setting.agent_player < view.players:
             raise InvalidRequestError(f"{view.game} has players from 0 to {view.players - 1}")

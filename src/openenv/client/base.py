@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, cast
@@ -25,7 +26,7 @@ from openenv.client.progress import OnProgress
 from openenv.client.session_link import SessionLink
 from openenv.client.tool_results import TOOL_ACTIONS, fits
 from openenv.client.tools import ToolCalls
-from openenv.errors import ConfigurationError, InvalidRequestError
+from openenv.errors import ConfigurationError, InvalidRequestError, OpenEnvError
 from openenv.models import Action, EnvironmentMetadata, Nothing, Observation, State, StepResult
 from openenv.protocol.client_codec import ClientCodec, reply_data
 from openenv.protocol.formats import JSON, MSGPACK, Format, Incoming
@@ -302,6 +303,12 @@ class EnvClient(Copying, ToolCalls, Generic[ActionT, ObservationT, StateT]):
                 client.close()
                 raise
         return client
+
+    async def _abandon(self) -> None:
+        """Give up the session, without a fault if it does not answer; a reset opens another."""
+        for link in self._core.hand_over("The session was given up; reset() starts a new session"):
+            with suppress(OpenEnvError):
+                await link.close()
 
     # --- for a wire form of one's own ------------------------------------------------------------
 

@@ -151,6 +151,24 @@ class Faces:
         finally:
             self._tenancy.leave()
 
+    def _begun(self, function: Callable[[], Coroutine[object, object, T]]) -> Callable[[], T]:
+        """Begin part of the core for a blocking caller, who goes on, and return what waits for its end.
+
+        Args:
+            function: Makes a coroutine that waits for nothing but futures; see `Portal.run`. What is returned has
+                to be called, once.
+        """
+        self._block()
+        wait = self._tenancy.enter().begun(function())
+
+        def ended() -> T:
+            try:
+                return wait()
+            finally:
+                self._tenancy.leave()
+
+        return ended
+
     async def _run(self, function: Callable[[], Coroutine[object, object, T]]) -> T:
         """Run part of the core from a coroutine: here if this is its loop, else over there."""
         if self._tenancy.active:

@@ -7,7 +7,7 @@ step ever runs on an environment that was not reset.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Any
 
@@ -97,6 +97,11 @@ class Fleet:
             self._spawn(self._reopen(index, given, gathering))
         self._send("reset", {i: given for i, given in arguments.items() if i not in lost}, gathering)
 
+    def abandon(self, indices: Iterable[int]) -> None:
+        """End sessions without waiting for it, such as those that do not answer; a reset opens others."""
+        for index in indices:
+            self._lane_of[index].abandon(index)
+
     async def state(self, index: int) -> bytes | dict[str, Any]:
         """Return the answer to a state request."""
         return await self._lane_of[index].state(index)
@@ -136,12 +141,20 @@ class Stepper:
         fleet: Where to step.
         mode: When to reset what has ended.
         ended: Indices to reset instead of stepping them; kept up to date.
+        arguments: Returns those of the reset of an index.
     """
 
-    def __init__(self, fleet: Fleet, mode: AutoresetMode, ended: set[int]) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        mode: AutoresetMode,
+        ended: set[int],
+        arguments: Callable[[int], Mapping[str, Any]],
+    ) -> None:
         self._fleet = fleet
         self._mode = mode
         self._ended = ended
+        self._arguments = arguments
         self._resetting: set[int] = set()
         self._final: dict[int, StepResult[Any]] = {}
         self._due: list[int] = []
@@ -160,7 +173,7 @@ class Stepper:
         if ended:
             self._ended -= ended
             self._resetting |= ended
-            self._fleet.reset({index: {} for index in ended}, self._gathering)
+            self._fleet.reset({index: self._arguments(index) for index in sorted(ended)}, self._gathering)
             actions = {index: action for index, action in actions.items() if index not in ended}
         if actions:
             self._fleet.step(actions, self._gathering)
@@ -194,7 +207,7 @@ class Stepper:
     def _reset_due(self) -> None:
         due, self._due = self._due, []
         self._gathering.missing -= len(due)  # `reset` counts them once more
-        self._fleet.reset({index: {} for index in due}, self._gathering)
+        self._fleet.reset({index: self._arguments(index) for index in due}, self._gathering)
 
 
 def _begun_anew(final: StepResult[Any], first: StepResult[Any]) -> StepResult[Any]:

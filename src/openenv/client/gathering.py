@@ -42,12 +42,17 @@ class Gathering:
 
     def put_all(self, results: Mapping[int, Result]) -> None:
         """Add several results."""
-        if self._through is not None:
-            for index, result in results.items():
-                self.put(index, result)
-        elif results:
-            self._results.update(results)
-            self.missing -= len(results)
+        through = self._through
+        if through is not None:
+            looked_at = {index: through(index, result) for index, result in results.items()}
+            passed: Mapping[int, Result] = {
+                index: result for index, result in looked_at.items() if result is not None
+            }
+        else:
+            passed = results
+        if passed:
+            self._results.update(passed)
+            self.missing -= len(passed)
             self._wake()
 
     def _wake(self) -> None:

@@ -46,6 +46,9 @@ class Lane(Protocol):
     async def state(self, index: int) -> bytes | dict[str, Any]:
         """Return the answer to a state request; raises what `Link.request` raises."""
 
+    def abandon(self, index: int) -> None:
+        """End a session without waiting for it; it is lost, so that its next reset opens another."""
+
     async def reopen(self, index: int) -> None:
         """Open another session in place of one that is lost.
 
@@ -150,6 +153,10 @@ class MuxLane:
     async def state(self, index: int) -> bytes | dict[str, Any]:
         """See `Lane.state`."""
         return (await self._mux.request(self._sessions[index], "state")).raw
+
+    def abandon(self, index: int) -> None:
+        """See `Lane.abandon`."""
+        self._mux.let_go([self._sessions[index]])
 
     async def reopen(self, index: int) -> None:
         """See `Lane.reopen`."""
@@ -311,6 +318,12 @@ class OldLane:
     async def state(self, index: int) -> bytes | dict[str, Any]:
         """See `Lane.state`."""
         return (await self._links[index].request("state")).raw
+
+    def abandon(self, index: int) -> None:
+        """See `Lane.abandon`."""
+        task = asyncio.get_running_loop().create_task(self._links[index].close())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def reopen(self, index: int) -> None:
         """See `Lane.reopen`."""

@@ -266,7 +266,7 @@ class Multiplexer:
         self.calls.fail(SessionLost("The client was closed"), with_sessions=True)
         self.calls.close()
 
-    def _let_go(self, sessions: list[RemoteSession]) -> None:
+    def let_go(self, sessions: list[RemoteSession]) -> None:
         """End sessions without waiting for it."""
         self._soon(self.close_sessions(sessions))
 
@@ -310,7 +310,7 @@ class Multiplexer:
             for fork in forks:
                 self._sessions.setdefault(fork.id, fork)
             if not self.calls.waited_for(number):  # nobody will close them
-                self._let_go(forks)
+                self.let_go(forks)
 
     def _notice(self, answer: Incoming) -> None:
         if answer.kind == "ended":

@@ -73,10 +73,13 @@ class Portal:
         It is driven without a task, which is much of the time a short call takes. So it must not use what needs
         one, such as `asyncio.timeout`; futures are all it may wait for.
         """
+        return self.begun(coroutine)()
+
+    def begun(self, coroutine: Coroutine[Any, Any, T]) -> Callable[[], T]:
+        """Begin what `run` does, and return what waits for its end."""
         call = _Call(coroutine, self.loop)
         self.loop.call_soon_threadsafe(call.advance)
-        value: T = call.wait()
-        return value
+        return call.wait
 
     @property
     def is_ours(self) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import operator
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from openenv.client.base import ActionT, ObservationT, StateT
@@ -58,6 +58,8 @@ class VectorEnvClient(Faces, Generic[ActionT, ObservationT, StateT]):
             speaks version 1 of the protocol only gets one for each session.
         autoreset: What happens to an environment whose episode is over. In `NEXT_STEP` and `SAME_STEP`, one that
             failed is reset by the next step.
+        autoreset_arguments: Returns the arguments of such a reset, given an index; called on the event loop. None
+            for none.
         **client_options: Those of the client class, such as `provider`, `message_timeout_s` or `headers`.
 
     Raises:
@@ -71,6 +73,7 @@ class VectorEnvClient(Faces, Generic[ActionT, ObservationT, StateT]):
         num_envs: int = 64,
         connections: int | None = None,
         autoreset: AutoresetMode | str = AutoresetMode.DISABLED,
+        autoreset_arguments: Callable[[int], Mapping[str, Any]] | None = None,
         **client_options: Any,
     ) -> None:
         if num_envs < 1:
@@ -78,11 +81,7 @@ class VectorEnvClient(Faces, Generic[ActionT, ObservationT, StateT]):
         sizes = _sizes(num_envs, connections)
         single = client_class(base_url=base_url, **client_options)
         form = MSGPACK if single._codec.binary else JSON
-        codec = BatchCodec(
-            single._codec,
-            payload=None if single._typed_payload else single._step_payload,
-            parse=None if single._typed_result else single._parse_result,
-        )
+        codec = self._codec_of(single)
         options = single._options
         self.num_envs = num_envs
         self.autoreset = AutoresetMode(getattr(autoreset, "value", autoreset))
@@ -93,6 +92,7 @@ class VectorEnvClient(Faces, Generic[ActionT, ObservationT, StateT]):
             single._provider,
             Source.of(client_class),
         )
+        self._autoreset_arguments = autoreset_arguments or _no_arguments
         self._ended: set[int] = set()
         self._begin(self._keeper)
 
@@ -137,7 +137,12 @@ class VectorEnvClient(Faces, Generic[ActionT, ObservationT, StateT]):
             SessionLost: The client was closed.
         """
         by_index = self._actions(actions)
-        return self._call(lambda: self._step(by_index))
+        return self._call(lambda: self._step(by_index), quick=True)
+
+    def _step_begun(self, actions: Sequence[Any]) -> Callable[[], Results[VectorResult[ObservationT]]]:
+        """Begin what `step` does, for a blocking caller, and return what waits for its results."""
+        by_index = self._actions(actions)
+        return self._begun(lambda: self._step(by_index))
 
     def step_ready(self, actions: Sequence[ActionT] | Mapping[int, ActionT]) -> Ready[ActionT, ObservationT]:
         """Execute actions and give each result as it comes: `async for index, result in ...`, or `for`.
@@ -202,8 +207,13 @@ class VectorEnvClient(Faces, Generic[ActionT, ObservationT, StateT]):
         stepper.send(actions)
         return in_order(actions, await stepper.all())
 
+    async def _abandon(self, indices: Sequence[int]) -> Nothing:
+        (await self._keeper.live()).abandon(indices)
+        await asyncio.sleep(0)  # they are lost from the next turn of the loop on
+        return Nothing()
+
     async def _stepper(self) -> Stepper:
-        return Stepper(await self._keeper.live(), self.autoreset, self._ended)
+        return Stepper(await self._keeper.live(), self.autoreset, self._ended, self._autoreset_arguments)
 
     async def _states(self, asked: Sequence[int]) -> Results[StateT | Failure]:
         fleet = await self._keeper.live()
@@ -215,6 +225,13 @@ class VectorEnvClient(Faces, Generic[ActionT, ObservationT, StateT]):
                 return Failure(index, error, error.outcome)
 
         return Results(await asyncio.gather(*map(read, asked)))
+
+    def _codec_of(self, single: EnvClient[ActionT, ObservationT, StateT]) -> BatchCodec:
+        return BatchCodec(
+            single._codec,
+            payload=None if single._typed_payload else single._step_payload,
+            parse=None if single._typed_result else single._parse_result,
+        )
 
     # --- arguments -------------------------------------------------------------------------------
 
@@ -303,6 +320,10 @@ class Ready(Generic[ActionT, ObservationT]):
             self._stepper.send(unsent)
         results = await self._stepper.some()
         return [(index, told(index, result)) for index, result in results.items()]
+
+
+def _no_arguments(_index: int) -> Mapping[str, Any]:
+    return {}
 
 
 def _sizes(num_envs: int, connections: int | None) -> list[int]:

@@ -121,16 +121,17 @@ class _Adaptation:
         return [(self(m[0]), m[1]) if isinstance(m, tuple) else self(m) for m in members]
 
     def _reference(self, reference: dict[str, Any]) -> Any:
-        """Adapt the plain dataclass that is referred to, or give another's model the codec as a whole.
+        """Adapt the dataclass or dictionary that is referred to, or give another's model the codec as a whole.
 
-        A dataclass has no schema but the one that is being made here. A model has its own, which pydantic uses
+        Those have no schema but the one that is being made here. A model has its own, which pydantic uses
         whatever another schema says of it.
         """
         target = self._target(reference)
         if target is None or reference["schema_ref"] in self._seen:
             return reference
         cls = target.get("cls")
-        if target["type"] == "dataclass" and "__pydantic_complete__" not in vars(cls):
+        plain = target["type"] == "dataclass" and "__pydantic_complete__" not in vars(cls)
+        if plain or target["type"] == "typed-dict":
             self._seen.add(reference["schema_ref"])
             target.update(self(dict(target)))
             return reference

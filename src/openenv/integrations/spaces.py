@@ -175,13 +175,15 @@ def space_of(schema: Mapping[str, Any]) -> Space[Any]:
 
 
 def _box_of(kept: Mapping[str, Any]) -> spaces.Box:
+    dtype: Any
     dtype, shape = np.dtype(kept.get("dtype", "float32")), tuple(kept["shape"])
-    ends = []
+    ends: list[Any] = []
     for bound, infinite in ((kept["low"], -np.inf), (kept["high"], np.inf)):
         whole = np.issubdtype(dtype, np.integer)  # whose largest bounds a float does not hold
         values = np.array(bound, dtype) if whole else _with_infinity(bound, infinite).astype(dtype)
         ends.append(np.broadcast_to(values, shape).copy())
-    return spaces.Box(*ends, shape=shape, dtype=dtype.type)
+    low, high = ends
+    return spaces.Box(low, high, shape=shape, dtype=dtype.type)
 
 
 def _with_infinity(bound: Any, infinite: float) -> np.ndarray:

@@ -10,9 +10,9 @@ import jsonschema
 import numpy as np
 from gymnasium import spaces
 
-from gymnasium_env.elements import sent, taken
-from gymnasium_env.schemas import KEY, schema_of, space_of
 from openenv.errors import ConfigurationError
+from openenv.integrations.elements import sent, taken
+from openenv.integrations.spaces import KEY, schema_of, space_of
 
 INF = np.inf
 SPACES = [

@@ -1,0 +1,86 @@
+"""The environments of `openenv.integrations.gymnasium` as what plays for a trainer."""
+
+import math
+from contextlib import contextmanager
+
+import pytest
+
+pytest.importorskip("gymnasium", reason="gymnasium is not installed (extra: gymnasium)")
+
+import numpy as np
+
+from openenv.errors import SessionCapacityError
+from openenv.integrations.gymnasium import RemoteEnv, RemoteVectorEnv
+from openenv.testing import AdapterContract
+
+MOST_AT_ONCE = 16
+
+
+class TestManyAtOnce(AdapterContract):
+    """A vector environment, whose rows are the arguments of its resets."""
+
+    form = "number"
+    mode = "NextStep"
+
+    @contextmanager
+    def adapter(self, url, budget_s):
+        def play(rows):
+            rewards = []
+            for first in range(0, len(rows), MOST_AT_ONCE):
+                some = rows[first : first + MOST_AT_ONCE]
+                try:
+                    rewards += self.played(url, budget_s, some)
+                except SessionCapacityError:  # those before are not ended yet
+                    rewards += [None] * len(some)
+            return rewards
+
+        yield play
+
+    def played(self, url, budget_s, rows):
+        options = {"arguments": rows, "message_timeout_s": budget_s, "autoreset_mode": self.mode}
+        with np.errstate(all="raise"):
+            envs = RemoteVectorEnv(url, num_envs=len(rows), **options)
+            returns, over = np.zeros(len(rows)), np.zeros(len(rows), bool)
+            try:
+                seen, infos = envs.reset()
+                returns[~infos["reward_valid"]] = math.nan
+                over |= np.isnan(returns)
+                while not over.all():
+                    seen, rewards, terminations, truncations, infos = envs.step(seen)
+                    returns[~over] += rewards[~over]
+                    assert (infos["reward_valid"][~over] == ~np.isnan(rewards[~over])).all()
+                    over |= terminations | truncations
+            finally:
+                envs.close()
+        return [None if math.isnan(each) else each for each in returns]
+
+
+class TestManyAtOnceResetInTheSameStep(TestManyAtOnce):
+    mode = "SameStep"
+
+
+class TestManyAtOnceThatAreNotReset(TestManyAtOnce):
+    mode = "Disabled"
+
+
+class TestOneAfterAnother(AdapterContract):
+    """One environment, whose rows are the options of its resets."""
+
+    form = "number"
+
+    @contextmanager
+    def adapter(self, url, budget_s):
+        env = RemoteEnv(url, faults="truncate", message_timeout_s=budget_s)
+        try:
+            yield lambda rows: [self.played(env, row) for row in rows]
+        finally:
+            env.close()
+
+    def played(self, env, row):
+        seen, _ = env.reset(options=row)
+        total, over = 0.0, False
+        while not over:
+            seen, reward, terminated, truncated, info = env.step(seen)
+            assert info["reward_valid"] != math.isnan(reward)
+            total, over = total + reward, terminated or truncated
+        return None if math.isnan(total) else total
