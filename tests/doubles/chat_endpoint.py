@@ -87,7 +87,10 @@ class ChatEndpointDouble:
         self.requests.append(body)
         self.keys.append(dict(scope["headers"]).get(b"authorization", b"").decode() or None)
         said = self._say(body)
-        return said if isinstance(said, Mishap) else _json(completion(said, len(self.requests)))
+        if isinstance(said, Mishap):
+            return said
+        whole = completion(said, len(self.requests))
+        return _streamed(whole) if body.get("stream") else _json(whole)
 
 
 def completion(said: str | Call | Sequence[Call], number: int = 1) -> dict[str, Any]:
@@ -114,6 +117,21 @@ def completion(said: str | Call | Sequence[Call], number: int = 1) -> dict[str, 
         "choices": [{"index": 0, "message": message, "finish_reason": "tool_calls" if calls else "stop"}],
         "usage": {"prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 12},
     }
+
+
+def _streamed(whole: dict[str, Any]) -> Mishap:
+    """Return the same as events: all of the message, then why it ends, then what it took."""
+    choice = whole["choices"][0]
+    calls = [{**call, "index": index} for index, call in enumerate(choice["message"].get("tool_calls", ()))]
+    delta = {**choice["message"], **({"tool_calls": calls} if calls else {})}
+    head = {**whole, "object": "chat.completion.chunk", "usage": None}
+    chunks = [
+        {**head, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]},
+        {**head, "choices": [{"index": 0, "delta": {}, "finish_reason": choice["finish_reason"]}]},
+        {**head, "choices": [], "usage": whole["usage"]},
+    ]
+    body = b"".join(b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in chunks) + b"data: [DONE]\n\n"
+    return Mishap(200, body, {"content-type": "text/event-stream"})
 
 
 def _json(data: Any) -> Mishap:
