@@ -1,7 +1,7 @@
 """A double of an OpenAI-compatible chat endpoint: a function says what the model says, and it can misbehave.
 
-It is an ASGI application with nothing behind it. `say(body)` returns words, a call of a tool (`Call`), several of them,
-or a `Mishap`, which is what goes wrong instead.
+It is an ASGI application with nothing behind it. `say(body)` returns words, a call of a tool (`Call`), several of
+them, or a `Mishap`, which is what goes wrong instead.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
 """A chat endpoint as OpenAI's API has it: vLLM, SGLang, `transformers serve` and the like.
 
-What comes out of a request is a `Reply` or an `EndpointError` with a code; nothing of HTTP gets past here. What may
-pass is tried again. A rate limit holds up all requests of the endpoint, not only the one that met it, and an endpoint
-that was found down is not waited for by every other request in turn.
+What comes of a request is a `Reply` or an `EndpointError` with a code; nothing of HTTP gets past here. What may pass
+is tried again. A rate limit holds up all requests of the endpoint, not only the one that met it, and an endpoint that
+was found down is not waited for by every other request in turn.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = ["ChatEndpoint", "Patience"]
 _log = logging.getLogger(__name__)
 
 _CONTEXT_FULL = re.compile(
-    r"context.{0,20}(length|window|size)|maximum.{0,20}(context|sequence|length)|max_model_len|too long|too many tokens",
+    r"context.{0,20}(length|window|size)|maximum.{0,20}(context|sequence)|max_model_len|too long|too many tokens",
     re.IGNORECASE,
 )
 
@@ -138,6 +138,21 @@ class ChatEndpoint:
             self.model = names[0]
         return self.model
 
+    async def check(self) -> None:
+        """Find out whether anybody is there, and the name of the model.
+
+        Raises:
+            EndpointError: Nobody answers, or a key is wanted, or the model was not given and cannot be told.
+        """
+        if self.model is None:
+            await self.find_model()
+            return
+        try:
+            await self._names()
+        except EndpointError as error:  # not all have such a list; a request will tell
+            if error.code in ("ENDPOINT_DOWN", "ENDPOINT_SLOW") or error.status in (401, 403):
+                raise
+
     async def complete(
         self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()
     ) -> Reply:
@@ -171,7 +186,8 @@ class ChatEndpoint:
         loop = asyncio.get_running_loop()
         began, failures = loop.time(), 0
         while True:
-            while (pause := self._not_before - loop.time()) > 0:
+            # Others may put it off meanwhile.
+            while (pause := self._not_before - loop.time()) > 0:  # noqa: ASYNC110 - a time, nothing that happens
                 await asyncio.sleep(pause)
             try:
                 answer = await self._once(method, path, body)
