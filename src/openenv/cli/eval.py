@@ -318,8 +318,9 @@ def _progress(name: str, total: int, report: Report, model: ChatEndpoint | None)
             broken = sum(one.is_fault for one in report.episodes if one.environment == name)
             told = [f"reward {sum(rewards) / len(rewards):.3g}"] if rewards else []
             told += [f"broken {broken}"] if broken else []
-            trouble = " ".join(model.last_trouble.split())[:60] if model else ""
-            return " · ".join([*told, trouble] if trouble else told)
+            troubles = model.troubles.most_common(1) if model else []
+            told += [f"{code.lower().replace('_', ' ')} {times}" for code, times in troubles]
+            return " · ".join(told)
 
         def tell(result: EpisodeResult) -> None:
             report.episodes.append(result)

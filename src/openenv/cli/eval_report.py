@@ -27,7 +27,7 @@ def shown(report: Report) -> str:
         lines += [*_figures(report, environment), ""]
     troubles = report.about.get("endpoint_troubles")
     if troubles:
-        lines.append(f"The endpoint had to be asked again: {_counted(troubles)}")
+        lines.append(f"What the endpoint did not answer at once: {_counted(troubles)}")
     details = [f"{one.cause}: {one.detail}" for one in report.episodes if one.is_fault and one.detail]
     lines += [f"Broken: {detail}" for detail in dict.fromkeys(details)][:5]
     while lines and not lines[-1]:
@@ -67,7 +67,8 @@ def _table(rows: list[tuple[str, ...]]) -> list[str]:
 def _figures(report: Report, environment: str) -> list[str]:
     found = report.summary(environment)
     lines = [("reward", _estimate(found["reward"])), ("success", _estimate(found["success"]))]
-    lines[1] = ("success", f"{lines[1][1]}, of reward {found['success_at']:g} or more")
+    if found["success"] is not None:
+        lines[1] = ("success", f"{lines[1][1]}, of reward {found['success_at']:g} or more")
     lines += [(f"pass@{k}", "-" if value is None else f"{value:.4g}") for k, value in found["pass_at_k"].items()]
     lines.append(("outcomes", _counted(found["outcomes"]) or "-"))
     if found["graded"] < found["counted"]:

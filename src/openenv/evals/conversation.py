@@ -133,11 +133,12 @@ class Conversation:
         try:
             return self._counted(talk, await self._model.complete(talk.messages, offered))
         except EndpointError as error:
-            if not offered or self._tools is not None or error.status not in _TOOLS_UNKNOWN:
+            if not offered or self._tools or error.status not in _TOOLS_UNKNOWN:
                 raise
             if error.code == "CONTEXT_FULL":
                 raise
-            _log.warning("%s; going on without tools", error.message)
+            if self._tools is None:
+                _log.warning("%s; going on without tools", error.message)
             talk.messages = self._beginning(talk, seen, tools=False)
             reply = await self._model.complete(talk.messages)
             self._tools = False

@@ -80,7 +80,7 @@ def _independent(groups: Sequence[Sequence[float]]) -> list[float]:
 
 
 def _student(freedom: int) -> float:
-    """Return the two-sided quantile of Student's t, exact for 1 and 2, else to three digits by its expansion."""
+    """Return the two-sided quantile of Student's t, by its expansion for 3 and more: right to one in a hundred."""
     p = 0.5 + CONFIDENCE / 2
     if freedom == 1:
         return math.tan(math.pi * (p - 0.5))

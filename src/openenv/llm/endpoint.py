@@ -1,7 +1,7 @@
 """A chat endpoint as OpenAI's API has it: vLLM, SGLang, `transformers serve` and the like.
 
-What comes of a request is a `Reply` or an `EndpointError` with a code; nothing of HTTP gets past here. What may pass
-is tried again. A rate limit holds up all requests of the endpoint, not only the one that met it, and an endpoint that
+What comes of a request is a `Reply` or an `EndpointError` with a code; nothing of HTTP gets past here. What may
+pass is tried again. A rate limit holds up all requests of the endpoint, not only the one that met it, and one that
 was found down is not waited for by every other request in turn.
 """
 
@@ -74,7 +74,6 @@ class ChatEndpoint:
 
     Attributes:
         troubles: How often an attempt failed, by the code of `EndpointError`.
-        last_trouble: The latest of them, in words.
 
     Raises:
         ConfigurationError: The address is none.
@@ -92,7 +91,6 @@ class ChatEndpoint:
         self.base_url = _address(base_url)
         self.model = model
         self.troubles: Counter[str] = Counter()
-        self.last_trouble = ""
         self._api_key = api_key
         self._patience = patience or Patience()
         self._sampling = dict(sampling or {})
@@ -193,13 +191,13 @@ class ChatEndpoint:
                 answer = await self._once(method, path, body)
             except EndpointError as error:
                 self.troubles[error.code] += 1
-                self.last_trouble = error.message
                 failures += error.code != "ENDPOINT_BUSY"
                 pause = self._pause(error, failures)
                 if not error.retryable or self._enough(error, failures, loop.time() + pause - began):
                     self._was_down = error.code == "ENDPOINT_DOWN"
                     raise
-                _log.warning("%s; trying again in %.1f s", error.message, pause)
+                level = logging.WARNING if self.troubles[error.code] == 1 else logging.DEBUG  # once of each kind
+                _log.log(level, "%s; trying again in %.1f s", error.message, pause)
                 if error.code == "ENDPOINT_BUSY":
                     self._not_before = max(self._not_before, loop.time() + pause)
                 else:
