@@ -125,6 +125,9 @@ def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         if not address:
             pytest.fail(f"The Ray cluster did not start:\n{log.read_text()[-2000:]}")
         yield address
+        import ray
+
+        ray.shutdown()  # else Ray would end this program a minute after the cluster has ended
 
 
 @pytest.fixture(scope="session")
