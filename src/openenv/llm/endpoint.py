@@ -146,10 +146,12 @@ class ChatEndpoint:
             await self.find_model()
             return
         try:
-            await self._names()
-        except EndpointError as error:  # not all have such a list; a request will tell
-            if error.code in ("ENDPOINT_DOWN", "ENDPOINT_SLOW") or error.status in (401, 403):
+            await self._once("GET", "/models", None)
+        except EndpointError as error:  # not all have such a list; the requests will tell
+            if error.status in (401, 403):
                 raise
+            if error.code in ("ENDPOINT_DOWN", "ENDPOINT_SLOW"):
+                await self._persistently("GET", "/models", None)
 
     async def complete(
         self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()
