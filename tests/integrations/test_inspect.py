@@ -3,16 +3,15 @@
 import gc
 import json
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 pytest.importorskip("inspect_ai", reason="needs Inspect AI: pip install 'openenv[inspect]'")
 
 from inspect_ai import eval as evaluate
-from inspect_ai.agent import as_solver, react
 from inspect_ai.model import ChatMessage, GenerateConfig, ModelOutput, ModelUsage, get_model
-from inspect_ai.solver import basic_agent
+from inspect_ai.solver import basic_agent, generate
 
 from openenv.environment import Environment
 from openenv.errors import ConfigurationError
@@ -79,7 +78,7 @@ def say(messages):
 class TestByTools(AdapterContract):
     form = "tools"
     answer = staticmethod(repeat)
-    options: dict[str, Any] = {}
+    options: ClassVar[dict[str, Any]] = {}
 
     @pytest.fixture(autouse=True)
     def _logs(self, tmp_path):
@@ -97,7 +96,7 @@ class TestByTools(AdapterContract):
 class TestByWords(TestByTools):
     form = "text"
     answer = staticmethod(say)
-    options = {"tools": False}
+    options: ClassVar[dict[str, Any]] = {"tools": False}
 
 
 # --- one by one ----------------------------------------------------------------------------------
@@ -170,10 +169,8 @@ def test_an_episode_that_does_not_end_keeps_the_reward_it_has(shared, tmp_path):
     assert {next(iter(sample.scores.values())).metadata["over"] for sample in log.samples} == {False}
 
 
-@pytest.mark.parametrize("agent", [react, basic_agent])
-def test_other_solvers_may_play(shared, tmp_path, agent):
-    solver = as_solver(react()) if agent is react else basic_agent()
-
+@pytest.mark.parametrize("solver", [generate(), basic_agent()], ids=["generate", "basic_agent"])
+def test_other_solvers_may_play(shared, tmp_path, solver):
     def answer(messages):
         seen = messages[-1].text
         return add(messages) if '"total"' in seen and '"total":10' not in seen else ("submit", {"answer": "done"})

@@ -1,8 +1,8 @@
 """Any environment as a task of Inspect AI.
 
-The environment decides what a sample is told and which tools it has, and only at its reset; so the task's setup does
-the reset, and any solver may follow it. What breaks is an error of its sample, which has no score; Inspect's own
-`retry_on_error` tries it again. What nothing graded is kept as unscored. Neither is ever a 0.
+The environment decides what a sample is told and which tools it has, and only at its reset; so the task's setup
+does the reset, and any solver may follow it. What breaks is an error of its sample, which has no score; Inspect's
+own `retry_on_error` tries it again. What nothing graded is kept as unscored. Neither is ever a 0.
 
 Sessions go back at the end of their sample, to be used by the next, and are ended with the run.
 """
@@ -176,7 +176,7 @@ class _Closing(Hooks):
         return bool(_to_close)
 
     async def on_run_end(self, data: RunEnd) -> None:
-        while _to_close:
+        while _to_close:  # one run at a time: Inspect has no two in a process
             await asyncio.to_thread(_to_close.pop().episodes.close)
 
 
