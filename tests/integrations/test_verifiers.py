@@ -13,7 +13,7 @@ import pytest
 from tests.doubles.chat_endpoint import MODEL, ChatEndpointDouble
 from tests.integrations.shops import Shop
 
-vf = pytest.importorskip("verifiers.v1", reason="needs verifiers: `make test-verifiers`")
+pytest.importorskip("verifiers.v1", reason="needs verifiers: `make test-verifiers`")
 
 from verifiers.v1.tasksets.openenv import OpenEnvConfig, OpenEnvEnv, OpenEnvTaskset
 
