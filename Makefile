@@ -15,10 +15,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq --constraint
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-full test-slow test-engines test-pythons chaos readmes escape fuzz bench lint format types docs clean
+.PHONY: help install demo test test-full test-slow test-engines test-nemo-gym test-pythons test-verifiers chaos readmes escape fuzz bench lint format types docs clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
 
 demo: $(VENV)/.demo ## Play episodes against real environments, each in its own process
 	@$(BIN)/openenv demo
@@ -44,6 +44,23 @@ test-pythons: ## Run the fast tests on each Python of PYTHONS that this machine 
 	        echo "Python $$version is not on this machine: skipped"; \
 	    fi; \
 	done
+
+# What these two need has other versions than constraints.txt, so each has an environment of its own.
+test-verifiers: .venv-verifiers/.installed ## Let the taskset of verifiers drive environments (1 to 4 minutes and 640 MB at first)
+	PYTHONPATH=src:envs $(<D)/bin/python -m pytest tests/integrations/test_verifiers.py $(ARGS)
+
+test-nemo-gym: .venv-nemo-gym/.installed ## Let the server of NeMo Gym run environments (3 to 6 minutes and 1.4 GB at first)
+	PYTHONPATH=src:envs $(<D)/bin/python -m pytest tests/integrations/test_nemo_gym.py $(ARGS)
+
+.venv-verifiers/.installed: NEEDS = verifiers==0.4.0 uv
+.venv-verifiers/.installed: VERSION = 3.11
+.venv-nemo-gym/.installed: NEEDS = nemo-gym==0.4.0
+.venv-nemo-gym/.installed: VERSION = 3.12
+.venv-verifiers/.installed .venv-nemo-gym/.installed: pyproject.toml
+	@python=$$(.ci/find-python $(VERSION)) && $$python -m venv $(@D)
+	@echo "Installing $(NEEDS) into $(@D) ..."
+	@$(@D)/bin/python -m pip --disable-pip-version-check install -qq -e . $(NEEDS) pytest hypothesis
+	@touch $@
 
 chaos: $(VENV)/.dev ## Break everything a thousand times, and count what went wrong (ARGS="--seed 1 --only cut")
 	$(BIN)/python -m tests.chaos $(ARGS)

@@ -2,7 +2,11 @@
 
 import gc
 import json
+import os
+import subprocess
+import sys
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -24,6 +28,9 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Unclosed <MemoryObject:ResourceWarning"),
     pytest.mark.filterwarnings("ignore:The 'initial' parameter:DeprecationWarning"),
 ]
+
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -177,6 +184,20 @@ def test_other_solvers_may_play(shared, tmp_path, solver):
 
     log = run(openenv_task(shared(Ten).url, SEEDS, solver=solver), answer, tmp_path, message_limit=20)
     assert rewards(log) == [1.0] * 3
+
+
+def test_the_example_runs_as_it_stands(tmp_path):
+    path = os.pathsep.join([str(ROOT / "src"), str(ROOT / "envs")])
+    ran = subprocess.run(
+        [sys.executable, str(ROOT / "examples" / "inspect_task.py")],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.splitlines()[-1].startswith("success: 0.800")
 
 
 def test_a_task_without_rows_is_refused():
