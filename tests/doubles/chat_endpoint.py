@@ -61,11 +61,12 @@ class ChatEndpointDouble:
             for _ in range(2):
                 await send({"type": (await receive())["type"] + ".complete"})
             return
-        content = b""
-        while (message := await receive()).get("more_body") or message.get("body"):
-            content += message["body"]
-            if not message.get("more_body"):
-                break
+        content, more = b"", True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            content, more = content + message["body"], message["more_body"]
         self._now += 1
         self.busiest = max(self.busiest, self._now)
         try:

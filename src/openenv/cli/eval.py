@@ -59,7 +59,7 @@ class Options:
     transcripts: str | None
 
 
-@click.command()
+@click.command(name="eval")
 @click.argument("envs", nargs=-1, required=True, metavar="ENV...")
 @click.option("--model", metavar="URL", help="An OpenAI-compatible endpoint, such as http://localhost:8000/v1.")
 @click.option("--model-name", metavar="NAME", help="Its model; by default the only one that it lists.")
@@ -221,7 +221,7 @@ async def _evaluate(env: str, options: Options, report: Report, model: ChatEndpo
         url = (await asyncio.to_thread(lambda: episodes.urls))[0]
         client = GenericEnvClient(base_url=url)
         schema, metadata, capacity = await client.schema(), await client.metadata(), await client.capacity()
-        name = target.name if target else metadata.name or env
+        name = target.name if target is not None and target.folder is not None else metadata.name or env
         about = f"{metadata.name}: {metadata.description}" if metadata.description else ""
         player = _player(options, model, episodes, schema.action, about, target, url)
         tasks = plan(name, options.seeds, options.episodes, options.reset)
