@@ -8,6 +8,7 @@ import pytest
 from tests.doubles.chat_endpoint import Call, ChatEndpointDouble, Mishap
 
 from openenv.environment import Environment
+from openenv.errors import ConfigurationError
 from openenv.evals import Conversation, NamedPolicy, RandomPolicy, Report, Task, evaluate, plan
 from openenv.llm import ChatEndpoint, Patience
 from openenv.mcp import MCPEnvironment, tool
@@ -218,8 +219,9 @@ async def test_an_environment_that_breaks_is_a_fault_of_its_episode_alone(table)
 
 async def test_what_was_said_can_be_kept(table):
     laid = table(adds)
-    await laid.play(keep=True, prompt="Add up to ten.")
-    ((result, messages),) = laid.player.transcripts
+    heard = []
+    await laid.play(overhear=lambda *told: heard.append(told), prompt="Add up to ten.")
+    ((result, messages),) = heard
     assert result.reward == 1.0
     assert [m["role"] for m in messages] == ["system", "user", "assistant", "tool"]
     assert messages[0]["content"] == "Add up to ten."
@@ -253,3 +255,12 @@ async def test_a_policy_that_is_a_function_plays_on_a_blocking_client(shared):
     assert (one.reward, one.turns, one.status) == (1.0, 1, "terminated")
     one = await NamedPolicy(breaks, TenEnv, url).play(Task("ten", 4))
     assert (one.reward, one.status, one.cause) == (None, "infra_fault", "environment_error")
+
+
+async def test_a_player_that_is_wrong_ends_the_run_with_what_it_raised():
+    class Wrong:
+        async def play(self, task):
+            raise ConfigurationError("wrong on purpose")
+
+    with pytest.raises(ConfigurationError, match="on purpose"):
+        await evaluate(Wrong(), plan("e", [0], 4), 2, lambda one: None)

@@ -11,7 +11,7 @@ import importlib
 import json
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ from openenv.cli.target import Target, locate, package_name
 from openenv.errors import OpenEnvError
 
 if TYPE_CHECKING:
-    from openenv.evals import Conversation, EpisodeResult, Player, Report
+    from openenv.evals import EpisodeResult, Player, Report
     from openenv.llm import ChatEndpoint
     from openenv.rollouts import Episodes
 
@@ -230,8 +230,6 @@ async def _evaluate(env: str, options: Options, report: Report, model: ChatEndpo
             await evaluate(player, tasks, concurrency, tell)
     finally:
         await asyncio.to_thread(episodes.close)
-        if model is not None and options.transcripts and "player" in locals():
-            _write(options.transcripts, player)
 
 
 def _player(
@@ -247,7 +245,6 @@ def _player(
 
     if model is not None:
         tools = {"auto": None, "on": True, "off": False}[options.tools]
-        keep = options.transcripts is not None
         return Conversation(
             model,
             episodes,
@@ -256,7 +253,7 @@ def _player(
             max_turns=options.max_turns,
             tools=tools,
             prompt=options.prompt,
-            keep=keep,
+            overhear=_written(options.transcripts) if options.transcripts else None,
         )
     if options.policy == "random":
         return RandomPolicy(episodes, schema, max_turns=options.max_turns)
@@ -288,13 +285,16 @@ def _named_policy(name: str, target: Target | None, url: str, timeout_s: float) 
     return NamedPolicy(policy, classes[0], url, defaults, timeout_s=timeout_s)
 
 
-def _write(file: str, player: Player) -> None:
-    talks: Conversation = player  # type: ignore[assignment]  # only a model's are kept
-    with Path(file).open("a", encoding="utf-8") as out:
-        for result, messages in talks.transcripts:
-            about = {"environment": result.environment, "seed": result.seed, "sample": result.sample}
-            told = {"reward": result.reward, "status": result.status, "cause": result.cause}
-            out.write(json.dumps({**about, **told, "messages": messages}) + "\n")
+def _written(file: str) -> Callable[[EpisodeResult, list[dict[str, Any]]], None]:
+    """Return what writes the messages of an episode behind those that are in a file."""
+
+    def write(result: EpisodeResult, messages: list[dict[str, Any]]) -> None:
+        names = ("environment", "seed", "sample", "reward", "status", "cause")
+        told = {name: getattr(result, name) for name in names}
+        with Path(file).open("a", encoding="utf-8") as out:
+            out.write(json.dumps({**told, "messages": messages}) + "\n")
+
+    return write
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -55,9 +55,7 @@ class Conversation:
         max_turns: Replies of the model after which an episode is cut off.
         tools: True to have it call tools, False to have it act by words, None for tools if the endpoint takes them.
         prompt: Said to it instead of `instructions`.
-
-    Attributes:
-        transcripts: The messages of each finished episode, by its task, if `keep` was set.
+        overhear: Told of each episode as it ends: what came of it, and all messages.
     """
 
     def __init__(
@@ -70,7 +68,7 @@ class Conversation:
         max_turns: int = 32,
         tools: bool | None = None,
         prompt: str | None = None,
-        keep: bool = False,
+        overhear: Callable[[EpisodeResult, list[dict[str, Any]]], None] | None = None,
     ) -> None:
         self._model = model
         self._episodes = episodes
@@ -79,8 +77,7 @@ class Conversation:
         self._max_turns = max_turns
         self._tools = tools
         self._prompt = prompt
-        self._keep = keep
-        self.transcripts: list[tuple[EpisodeResult, list[dict[str, Any]]]] = []
+        self._overhear = overhear
 
     @property
     def uses_tools(self) -> bool:
@@ -98,8 +95,8 @@ class Conversation:
         finally:
             await asyncio.shield(asyncio.wrap_future(episode.end()))
         result = replace(result, seconds=round(time.monotonic() - began, 3))
-        if self._keep:
-            self.transcripts.append((result, talk.messages))
+        if self._overhear is not None:
+            self._overhear(result, talk.messages)
         return result
 
     async def _played(self, talk: _Talk, turn: Turn) -> EpisodeResult:

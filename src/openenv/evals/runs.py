@@ -67,6 +67,9 @@ async def evaluate(
         tasks: Which.
         concurrency: How many at a time.
         tell: Told of each as it ends.
+
+    Raises:
+        Exception: What a player raised, which ends the run: what breaks in an episode is a result.
     """
     left = iter(tasks)
 
@@ -74,6 +77,9 @@ async def evaluate(
         for task in left:  # all workers take from one iterator
             tell(await player.play(task))
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(min(concurrency, len(tasks))):
-            group.create_task(work())
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(concurrency, len(tasks))):
+                group.create_task(work())
+    except ExceptionGroup as raised:  # by a player that is wrong; the first says why
+        raise raised.exceptions[0] from None
