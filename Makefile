@@ -19,10 +19,10 @@ PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadgroup
 HANGS_AFTER = -o faulthandler_timeout=$(1) --timeout $$(( $(1) + 20 )) --timeout-method thread
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-full test-slow test-engines test-pythons test-trainers learn chaos readmes escape fuzz bench lint format types docs clean
+.PHONY: help install demo test test-full test-slow test-engines test-nemo-gym test-pythons test-trainers test-verifiers learn chaos readmes escape fuzz bench lint format types docs clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
 
 demo: $(VENV)/.demo ## Play episodes against real environments, each in its own process
 	@$(BIN)/openenv demo
@@ -52,9 +52,27 @@ test-pythons: ## Run the fast tests on each Python of PYTHONS that this machine 
 test-trainers: $(TRAINERS)/.installed ## Run the tests against the trainers' own code, in an environment of their own
 	@$(call trainers,$(TRAINERS)/bin/python -m pytest -n 2 --dist loadgroup tests/integrations $(ARGS))
 	@$(call trainers,$(TRAINERS)/bin/python -m pytest tests/snippets -k trainers)
+	@$(call trainers,$(TRAINERS)/bin/python -m pytest tests/examples -k "sb3 or skyrl or lightning or inspect")
 
 learn: $(TRAINERS)/.installed ## Train small models with the trainers, and see that they learn and a control does not
 	@$(call trainers,TRAINERS=$(TRAINERS)/bin/python .ci/learn $(ARGS))
+
+# What these two need has other versions than constraints.txt, so each has an environment of its own.
+test-verifiers: .venv-verifiers/.installed ## Let the taskset of verifiers drive environments (1 to 4 minutes and 640 MB at first)
+	PYTHONPATH=src:envs $(<D)/bin/python -m pytest tests/integrations/test_verifiers.py $(ARGS)
+
+test-nemo-gym: .venv-nemo-gym/.installed ## Let the server of NeMo Gym run environments (3 to 6 minutes and 1.4 GB at first)
+	PYTHONPATH=src:envs $(<D)/bin/python -m pytest tests/integrations/test_nemo_gym.py $(ARGS)
+
+.venv-verifiers/.installed: NEEDS = verifiers==0.4.0 uv
+.venv-verifiers/.installed: VERSION = 3.11
+.venv-nemo-gym/.installed: NEEDS = nemo-gym==0.4.0
+.venv-nemo-gym/.installed: VERSION = 3.12
+.venv-verifiers/.installed .venv-nemo-gym/.installed: pyproject.toml
+	@python=$$(.ci/find-python $(VERSION)) && $$python -m venv $(@D)
+	@echo "Installing $(NEEDS) into $(@D) ..."
+	@$(@D)/bin/python -m pip --disable-pip-version-check install -qq -e . $(NEEDS) pytest hypothesis
+	@touch $@
 
 chaos: $(VENV)/.dev ## Break everything a thousand times, and count what went wrong (ARGS="--seed 1 --only cut")
 	$(BIN)/python -m tests.chaos $(ARGS)
@@ -94,7 +112,7 @@ trainers = if [ -x $(TRAINERS)/bin/python ]; \
     else echo "Skipped: the trainers' libraries are tested on Python 3.11, which is not on this machine."; fi
 
 # What the learning examples play.
-PLAYED := blackjack_env echo_env openspiel_env python_exec_env
+PLAYED := blackjack_env echo_env game2048_env grid_world_env openspiel_env python_exec_env
 TRAINERS_PIP := $(TRAINERS)/bin/python -m pip --disable-pip-version-check install -qq --constraint constraints-trainers.txt
 
 $(TRAINERS)/.installed: $(PROJECTS) constraints-trainers.txt

@@ -29,6 +29,7 @@ OpenEnvError
 │       └── SessionCreationError              SESSION_ERROR
 │           └── EnvironmentFactoryError       FACTORY_ERROR
 ├── ConnectionFailedError (ConnectionError)   no server could be reached
+├── EndpointError (RuntimeError)              a model's endpoint gave no answer that can be used
 ├── WorkspaceLostError (RuntimeError)         where an agent's programs run has ended
 └── ProviderError (RuntimeError)              an environment could not be started or stopped
     ├── ProviderStartError
@@ -389,6 +390,39 @@ class ConnectionFailedError(OpenEnvError, ConnectionError):
     """No server could be reached at the address."""
 
     code = "CONNECTION_FAILED"
+
+
+class EndpointError(OpenEnvError, RuntimeError):
+    """A model's endpoint gave no answer that can be used.
+
+    Attributes:
+        code: `ENDPOINT_DOWN`, `ENDPOINT_SLOW`, `ENDPOINT_BUSY` (a rate limit), `ENDPOINT_FAILED` (its own error),
+            `ENDPOINT_NONSENSE` (no completion), `ENDPOINT_REFUSED` (a key, a name or a request it does not take) or
+            `CONTEXT_FULL` (the conversation is longer than the model can read).
+        status: HTTP status, if there was one.
+        retry_after: Seconds after which trying again makes sense, if the endpoint says so.
+    """
+
+    code = "ENDPOINT_REFUSED"
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        code: str | None = None,
+        status: int | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        if code is not None:
+            self.code = code
+        self.status = status
+        self.retry_after = retry_after
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same request may be answered later."""
+        return self.code not in ("ENDPOINT_REFUSED", "CONTEXT_FULL")
 
 
 class WorkspaceLostError(OpenEnvError, RuntimeError):

@@ -55,6 +55,18 @@ def snapshot_limits() -> dict[str, float]:
     return limits
 
 
+def secret(name: str) -> str:
+    """Return the value of a variable that the user has named, such as that of an API key.
+
+    Raises:
+        ConfigurationError: It is not set.
+    """
+    value = os.environ.get(name, "")
+    if not value:
+        raise ConfigurationError(f"The environment variable {name} is not set")
+    return value
+
+
 def server_mode() -> str:
     """Return the mode of servers."""
     return os.environ.get("OPENENV_MODE", "") or "simulation"

@@ -6,7 +6,10 @@ import pytest
 from tests.mcp.tooled import ServedFastMCP, Shop, served
 
 from openenv.client import GenericEnvClient
+from openenv.environment import Environment
+from openenv.errors import NotResetError
 from openenv.mcp import (
+    CallToolAction,
     Tool,
 )
 from openenv.models import Action, Observation, State
@@ -84,3 +87,34 @@ def test_an_environment_written_for_earlier_releases_runs_as_it_is(serve):
 def test_a_tool_listed_in_mcp_form_says_all_that_is_known(shop):
     listed: list[Tool] = asyncio.run(shop.list_tools())
     assert listed[0].to_mcp()["outputSchema"]["properties"] == {"result": {"type": "integer"}}
+
+
+@pytest.mark.parametrize("environment", [Shop, ServedFastMCP])
+def test_a_trainer_that_knows_nothing_of_it_sees_that_it_has_tools_and_may_ask_which_before_the_reset(
+    serve, environment
+):
+    with GenericEnvClient(base_url=serve(environment).url) as env:
+        assert env.schema().action["title"] == "CallToolAction"
+        listed = env.step({"type": "list_tools"})
+        assert "add" in [one["name"] for one in listed.observation["tools"]]
+        with pytest.raises(NotResetError):
+            env.step({"type": "call_tool", "tool_name": "add", "arguments": {"a": 1}})
+
+
+def test_actions_that_are_no_calls_have_a_title_of_their_own(serve):
+    class Say(Action):
+        words: str
+
+    class Speaker(Environment[Say | CallToolAction, Observation, State]):
+        def reset(self) -> Observation:
+            return Observation()
+
+        def step(self, action: Say | CallToolAction) -> Observation:
+            return Observation()
+
+        @property
+        def state(self) -> State:
+            return State()
+
+    with GenericEnvClient(base_url=serve(Speaker).url) as env:
+        assert "title" not in env.schema().action

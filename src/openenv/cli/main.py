@@ -36,6 +36,7 @@ COMMANDS: dict[str, Row] = {
     "conformance": Row("openenv.cli.conformance:conformance", "Hold a running server against the protocol."),
     "demo": Row("openenv.cli.demo:demo", "Play a few episodes, each environment in its own process."),
     "dev": Row("openenv.cli.dev:dev", "Serve an environment while you write it, with a page to play on."),
+    "eval": Row("openenv.cli.eval:evaluate", "Let a model or a policy play episodes, and report how well it does."),
     "gc": Row("openenv.cli.gc:gc", "Remove what programs left behind in engines."),
     "init": Row("openenv.cli.init:init", "Make a new environment package that runs as it is."),
     "mcp": Row("openenv.cli.mcp:mcp", "Serve an environment to an MCP client over stdin and stdout."),

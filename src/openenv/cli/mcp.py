@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import queue
 import signal
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from openenv import settings
+from openenv.cli.arguments import keyed
 from openenv.cli.target import load, locate
 from openenv.errors import RequestError
 
@@ -72,7 +72,7 @@ def mcp(target: str, resets: tuple[str, ...], mode: str | None, unsupervised: bo
 
     What the environment prints is on standard error. The end of the input, SIGTERM and Ctrl+C end everything.
     """
-    arguments = dict(map(_argument, resets))
+    arguments = keyed(resets, "--reset")
     if os.name == "posix" and not unsupervised:
         options = [word for text in resets for word in ("--reset", text)] + (["--mode", mode] if mode else [])
         sys.exit(_supervised(["--unsupervised", *options, "--", target]))
@@ -85,16 +85,6 @@ def mcp(target: str, resets: tuple[str, ...], mode: str | None, unsupervised: bo
             deny_egress()
         app, server = _load(target, mode)
         asyncio.run(_Stdio(app, server, wire_in, wire_out, arguments).serve())
-
-
-def _argument(text: str) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    if not equals or not name.isidentifier():
-        raise click.BadParameter(f"{text!r} is not KEY=VALUE, as in seed=3.", param_hint="--reset")
-    try:
-        return name, json.loads(value)
-    except ValueError:
-        return name, value
 
 
 def _supervised(arguments: list[str]) -> int:

@@ -14,11 +14,12 @@ from openenv.environment.adapter import Shape
 from openenv.errors import ConfigurationError, RequestError
 from openenv.mcp.actions import ActionTools
 from openenv.mcp.functions import declared
+from openenv.mcp.types import CallToolAction
 from openenv.models import State
 from openenv.protocol.codec import ServerCodec
 from openenv.protocol.codec_v2 import ServerCodecV2
 from openenv.protocol.codes import ServerMode
-from openenv.protocol.messages import ConcurrencyConfig
+from openenv.protocol.messages import ConcurrencyConfig, SchemaResponse
 from openenv.server.budgets import Budgets
 from openenv.server.config import ServerContext
 from openenv.server.given import as_factory, concurrency, instances_meet, isolation_of
@@ -117,7 +118,7 @@ class HTTPEnvServer:
             self.manager,
             codec,
             ServerCodecV2(codec.action, tools.called),
-            codec.schema(),
+            _titled(codec.schema(), tools),
             self.mode,
             settings.max_message_size(),
         )
@@ -226,6 +227,13 @@ def create_app(
 
 
 create_fastapi_app = create_app
+
+
+def _titled(schema: SchemaResponse, tools: ActionTools) -> SchemaResponse:
+    """Return the schemas, with a title by which trainers know that the actions are nothing but calls of tools."""
+    if tools.takes_calls and not tools.tools:
+        schema.action.setdefault("title", CallToolAction.__name__)
+    return schema
 
 
 def _refuse_forgotten_tools(cls: type) -> None:

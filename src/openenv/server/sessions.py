@@ -28,6 +28,7 @@ from openenv.errors import (
     SequenceError,
     SessionLost,
 )
+from openenv.mcp.types import ListToolsAction
 from openenv.models import EnvironmentMetadata
 from openenv.protocol.formats import JSON, Format
 from openenv.protocol.messages import SessionInfo, SessionListing
@@ -417,7 +418,7 @@ class Session:
             self._replace_environment(operation)
             return
         refusal = _REFUSED.get((verb, self.phase))
-        if refusal is not None and not self._runner.allows_step_without_reset:
+        if refusal is not None and not self._runner.allows_step_without_reset and not self._only_asks(operation):
             request.answer(Reply.failed(refusal(), self.format))
             return
         if isinstance(operation, StateOp):
@@ -437,6 +438,11 @@ class Session:
         listens = self.seq or request.progress is not None  # version 2 says so when the request runs already
         progress = partial(self._progressed, request) if listens else None
         runner.run(operation, lambda answer: self._answered(runner, request, answer), progress)
+
+    def _only_asks(self, operation: Operation | CopyOperation) -> bool:
+        """Return whether a step is the question for the tools before the first reset, as older trainers put it."""
+        asks = isinstance(operation, StepOp) and isinstance(operation.action, ListToolsAction)
+        return asks and self.phase is Phase.READY
 
     def _progressed(self, request: Request, report: dict[str, Any]) -> None:
         if request is self._current and request.progress is not None:
