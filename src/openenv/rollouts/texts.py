@@ -1,0 +1,128 @@
+"""What a language model reads of an environment, and what its words mean to one.
+
+One rule for all: an observation that says one thing in words is those words, any other is JSON; an action of one
+field is that field, any other is JSON.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from json import JSONDecodeError, JSONDecoder
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import to_json
+
+from openenv.models import Observation
+from openenv.values import encode
+
+__all__ = ["action_of", "text_of"]
+
+_BLOB = 512
+"""Bytes and arrays of more elements than this are named, not said: a model cannot read them."""
+_UNSAID = {*Observation.model_fields, "outcome", "terminated", "truncated"}
+_DECODER = JSONDecoder()
+
+
+def text_of(value: Any) -> str:
+    """Return what a model is told of an observation, or of what a tool returned.
+
+    Args:
+        value: An observation (a model or a dictionary), of which reward, `done` and metadata are not told; or any
+            other value. None is the empty text.
+    """
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, BaseModel):
+        value = dict(value)
+    if isinstance(value, Mapping):
+        value = {name: said for name, said in value.items() if name not in _UNSAID}
+        said = [one for one in value.values() if one is not None and one != ""] if _simple(value) else []
+        if len(said) == 1 and isinstance(said[0], str):
+            return said[0]
+    return to_json(_readable(value)).decode()
+
+
+def action_of(text: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the action that a model's words stand for, as a dictionary.
+
+    If the action has one field that has to be given, or only one at all, and it is text, the words are it; if it
+    is anything else, the last JSON value of its kind in the words. Otherwise it is the last JSON object there.
+    Whether the fields are right is for the environment to say.
+
+    Args:
+        text: What the model said.
+        schema: JSON Schema of the action, as at `/schema`.
+
+    Raises:
+        ValueError: There is nothing in it that could be the action; the message is for the model.
+    """
+    name, field = _only_field(schema)
+    objects = [value for value in _values(text) if isinstance(value, dict)]
+    if name is None:
+        if not objects:
+            raise ValueError(
+                f"Answer with an action as a JSON object of: {', '.join(_fields(schema)) or 'nothing'}"
+            )
+        return objects[-1]
+    if objects and name in objects[-1]:
+        return objects[-1]
+    kind = field.get("type")
+    if kind == "string":
+        return {name: text}
+    if kind in ("integer", "number"):
+        numbers = re.findall(r"-?\d+(?:\.\d+)?" if kind == "number" else r"-?\d+", text)
+        if numbers:
+            return {name: float(numbers[-1]) if kind == "number" else int(numbers[-1])}
+        raise ValueError(f"Answer with a number: {name}")
+    values = _values(text)
+    if values:
+        return {name: values[-1]}
+    raise ValueError(f"Answer with {name} as JSON")
+
+
+def _fields(schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: field for name, field in schema.get("properties", {}).items() if name != "metadata"}
+
+
+def _only_field(schema: Mapping[str, Any]) -> tuple[str | None, Mapping[str, Any]]:
+    """Return the field that stands for the whole action, and its schema; None if there is none."""
+    fields = _fields(schema)
+    required = [name for name in schema.get("required", ()) if name in fields]
+    names = required if len(required) == 1 else list(fields)
+    return (names[0], fields[names[0]]) if len(names) == 1 else (None, {})
+
+
+def _values(text: str) -> list[Any]:
+    """Return the outermost JSON objects and arrays in a text, or the text itself if it is JSON as a whole."""
+    try:
+        return [_DECODER.decode(text.strip())]
+    except JSONDecodeError:
+        pass
+    found, at = [], 0
+    while (match := re.compile(r"[{\[]").search(text, at)) is not None:
+        try:
+            value, at = _DECODER.raw_decode(text, match.start())
+            found.append(value)
+        except (JSONDecodeError, RecursionError):
+            at = match.end()
+    return found
+
+
+def _simple(value: Mapping[str, Any]) -> bool:
+    return all(one is None or isinstance(one, (str, int, float, bool)) for one in value.values())
+
+
+def _readable(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(name): _readable(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_readable(one) for one in value]
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return f"<{len(value)} bytes>"
+    if hasattr(value, "tolist") and hasattr(value, "shape"):
+        return value.tolist() if value.size <= _BLOB else f"<array of shape {tuple(value.shape)}>"
+    return encode(value)

@@ -1,0 +1,74 @@
+"""What a model reads, and what its words mean."""
+
+import numpy as np
+import pytest
+
+from openenv.models import Observation
+from openenv.rollouts import action_of, text_of
+
+
+class Said(Observation):
+    text: str = ""
+    count: int | None = None
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, ""),
+        ("as it is", "as it is"),
+        (Said(text="one thing", reward=1.0, metadata={"secret": 1}), "one thing"),
+        (Said(text="two", count=2), '{"text":"two","count":2}'),
+        ({"text": "hi", "reward": 1.0, "done": True}, "hi"),
+        ({"board": np.zeros((2, 2), int)}, '{"board":[[0,0],[0,0]]}'),
+        ({"frame": np.zeros((84, 84))}, '{"frame":"<array of shape (84, 84)>"}'),
+        ({"file": b"abc"}, '{"file":"<3 bytes>"}'),
+        ([1, {"a": None}], '[1,{"a":null}]'),
+        (3.5, "3.5"),
+    ],
+)
+def test_what_a_model_is_told(value, text):
+    assert text_of(value) == text
+
+
+TEXT = {"properties": {"message": {"type": "string"}, "metadata": {"type": "object"}}, "required": ["message"]}
+NUMBER = {"properties": {"move": {"type": "integer"}}}
+ONE_NEEDED = {"properties": {"code": {"type": "string"}, "timeout": {"type": "number"}}, "required": ["code"]}
+SEVERAL = {"properties": {"row": {"type": "integer"}, "column": {"type": "integer"}}, "required": ["row", "column"]}
+CHOICES = {"properties": {"moves": {"type": "array"}}}
+
+
+@pytest.mark.parametrize(
+    ("words", "schema", "action"),
+    [
+        ("any words", TEXT, {"message": "any words"}),
+        ('{"message": "in JSON"}', TEXT, {"message": "in JSON"}),
+        ("I take 3, no: 4", NUMBER, {"move": 4}),
+        ("-1", NUMBER, {"move": -1}),
+        ("x = {1: 2}", ONE_NEEDED, {"code": "x = {1: 2}"}),
+        ('{"code": "x", "timeout": 3}', ONE_NEEDED, {"code": "x", "timeout": 3}),
+        ('I think {hm} of {"row": 1, "column": 2}.', SEVERAL, {"row": 1, "column": 2}),
+        (
+            '{"row": 0, "column": 0} no,\n```\n{"row": 1, "column": 2}\n```',
+            SEVERAL,
+            {"row": 1, "column": 2},
+        ),
+        ("[1, 2]", CHOICES, {"moves": [1, 2]}),
+    ],
+)
+def test_what_words_mean(words, schema, action):
+    assert action_of(words, schema) == action
+
+
+@pytest.mark.parametrize(
+    ("words", "schema", "told"),
+    [
+        ("nothing", SEVERAL, "row, column"),
+        ("nothing", NUMBER, "a number: move"),
+        ("nothing", CHOICES, "moves"),
+        ("{" * 10_000, SEVERAL, "row, column"),
+    ],
+)
+def test_words_without_an_action_are_told_what_one_is(words, schema, told):
+    with pytest.raises(ValueError, match=told):
+        action_of(words, schema)
