@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq --constraint
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-full test-slow test-engines test-pythons chaos escape fuzz bench lint format types docs clean
+.PHONY: help install demo test test-full test-slow test-engines test-pythons chaos readmes escape fuzz bench lint format types docs clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -47,6 +47,9 @@ test-pythons: ## Run the fast tests on each Python of PYTHONS that this machine 
 
 chaos: $(VENV)/.dev ## Break everything a thousand times, and count what went wrong (ARGS="--seed 1 --only cut")
 	$(BIN)/python -m tests.chaos $(ARGS)
+
+readmes: $(VENV)/.dev ## Do what the README of each environment says, in a virtual environment of its own (ARGS=echo_env)
+	$(BIN)/python -m tests.readmes $(ARGS)
 
 escape: $(VENV)/.dev ## Try to get out of the sandbox, and say what stopped each attempt (ARGS=sandbox)
 	$(BIN)/python -m tests.escape $(ARGS)

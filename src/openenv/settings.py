@@ -9,7 +9,7 @@
 | `OPENENV_MAX_SNAPSHOTS` | snapshots a process of a server keeps | 64 |
 | `OPENENV_MAX_SNAPSHOTS_MB` | size of all states among them, MiB | 256 |
 | `OPENENV_LINGER` | stay awake for a moment where a frame is about to come, see `openenv.protocol.lingering` | on |
-| `ENABLE_WEB_INTERFACE` | serve the page to play on | off |
+| `ENABLE_WEB_INTERFACE` | serve the page to play on | off; on where `SPACE_ID` is set, as on Hugging Face Spaces |
 | `OPENENV_EGRESS` | `deny`: servers refuse themselves outgoing connections | none |
 | `OPENENV_OWN_USER` | the user that a server runs as owns nothing but what the server makes, as in an image | off |
 | `OPENENV_CACHE` | folder for what can be made again, such as the environments of uv | `~/.cache/openenv` |
@@ -67,7 +67,8 @@ def client_mode() -> str:
 
 def web_interface() -> bool:
     """Return whether the page to play on is wanted."""
-    return os.environ.get("ENABLE_WEB_INTERFACE", "").lower() in ("1", "true", "yes", "on")
+    told = os.environ.get("ENABLE_WEB_INTERFACE", "true" if os.environ.get("SPACE_ID") else "")
+    return told.lower() in ("1", "true", "yes", "on")
 
 
 def keep_gradio_quiet() -> None:

@@ -14,6 +14,7 @@ def nothing_set(monkeypatch):
         "OPENENV_MAX_MESSAGE_SIZE_MB",
         "MAX_CONCURRENT_ENVS",
         "ENABLE_WEB_INTERFACE",
+        "SPACE_ID",
         "OPENENV_LINGER",
     ]:
         monkeypatch.delenv(name, raising=False)
@@ -37,6 +38,7 @@ def test_without_any_variable_the_defaults_hold():
         ("OPENENV_CLIENT_MODE", "production", settings.client_mode, "production"),
         ("ENABLE_WEB_INTERFACE", "true", settings.web_interface, True),
         ("ENABLE_WEB_INTERFACE", "0", settings.web_interface, False),
+        ("SPACE_ID", "somebody/echo", settings.web_interface, True),
     ],
 )
 def test_a_variable_says(monkeypatch, name, text, read, value):
