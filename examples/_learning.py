@@ -10,11 +10,11 @@ import contextlib
 import gc
 import os
 import random
-import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
@@ -53,7 +53,9 @@ def parser(description: str | None, *, steps: int, learning_rate: float, generat
     flags.add_argument("--seeds", type=int, default=3, help="how many runs are to learn")
     flags.add_argument("--learning-rate", type=float, default=learning_rate)
     flags.add_argument("--generations", type=int, default=generations, help="completions of one prompt")
-    flags.add_argument("--batch", type=int, default=batch, help="completions of a step; a multiple of --generations")
+    flags.add_argument(
+        "--batch", type=int, default=batch, help="completions of a step; a multiple of --generations"
+    )
     flags.add_argument("--no-control", action="store_true", help="leave out the run that cannot learn")
     flags.add_argument("--vllm", action="store_true", help="generate with vLLM, in the trainer's own process")
     flags.add_argument("--plot", type=Path, metavar="FOLDER", help="draw the curves into a file there")
@@ -128,6 +130,11 @@ def tokenizer_of(texts: Sequence[str], size: int = 800) -> PreTrainedTokenizerBa
         additional_special_tokens=[START],
         chat_template=template.read_text(encoding="utf-8"),
     )
+
+
+def user(text: str) -> str:
+    """Return what somebody says to the model as the model sees it, up to where it answers."""
+    return f"{START}user\n{text}{END}\n{START}assistant\n"
 
 
 def model_of(tokenizer: PreTrainedTokenizerBase, seed: int) -> PreTrainedModel:
@@ -205,8 +212,7 @@ def loaded(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
 
 def rise(curve: Curve) -> float:
     """Return by how much the last steps are better than the first."""
-    ends = min(ENDS, max(1, len(curve) // 2))
-    return sum(curve[-ends:]) / ends - sum(curve[:ends]) / ends
+    return fmean(curve[-ENDS:]) - fmean(curve[:ENDS])
 
 
 def drawn(curve: Curve, low: float, high: float) -> str:
@@ -242,10 +248,10 @@ def judged(name: str, flags: Any, run: Callable[[int, float], Curve], asked: flo
         right = learned if title != "control" else rise(curve) < asked / 2
         fine &= right
         low, high = (f(value for each in curves.values() for value in each) for f in (min, max))
+        first, last = (fmean(some) for some in (curve[:ENDS], curve[-ENDS:]))
         print(
-            f"{title:8} {drawn(curve, low, high)} from {sum(curve[:ENDS]) / len(curve[:ENDS]):+.2f} to"
-            f" {sum(curve[-ENDS:]) / len(curve[-ENDS:]):+.2f}: {rise(curve):+.2f} in {time.monotonic() - begun:.0f} s"
-            f"{'' if right else '  <- not as stated'}",
+            f"{title:8} {drawn(curve, low, high)} {first:+.2f} to {last:+.2f}: {rise(curve):+.2f}"
+            f" in {time.monotonic() - begun:.0f} s{'' if right else ', not as stated'}",
             flush=True,
         )
     print(f"asked for: at least {asked:+.2f} for each seed, less than {asked / 2:+.2f} for the control")
@@ -257,7 +263,7 @@ def judged(name: str, flags: Any, run: Callable[[int, float], Curve], asked: flo
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Keep what the trainer prints of each step off standard output."""
-    with contextlib.redirect_stdout(sys.stderr if os.environ.get("LEARN_LOUD") else open(os.devnull, "w")):  # noqa: SIM115
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
         yield
 
 
