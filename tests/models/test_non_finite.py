@@ -150,6 +150,16 @@ def test_a_reward_that_is_not_finite_is_refused_when_it_is_set(number):
         observation.reward = number
 
 
+@pytest.mark.parametrize("reward", [NAN, INF, -INF, "plenty", [1.0]], ids=repr)
+@pytest.mark.parametrize("further", [{}, {"truncated": True}], ids=["plain", "more"])
+def test_a_reward_that_was_assigned_is_refused_when_it_is_sent(reward, further):
+    result = StepResult(Observation(), 0.5, **further)
+    result.reward = reward
+    for encode in (encoding.encode_result, encoding.result_data):
+        with pytest.raises(SerializationError, match="neither a finite number nor None"):
+            encode(result)
+
+
 def test_words_that_only_look_like_numbers_are_fine():
     observation = Anything(value={"NaN": ["Infinity", ":NaN", "-Infinity", "[NaN]"]}, metadata={"Infinity": "NaN"})
     assert Anything.model_validate_json(encoding.dump_model(observation)) == observation

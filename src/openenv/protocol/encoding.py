@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from math import isfinite
 from typing import Any
 
 from pydantic import BaseModel
@@ -33,7 +34,7 @@ def encode_result(result: StepResult[Any]) -> bytes:
     declared = _declared(result)
     if not (declared or result.truncated or result.info or result.metadata):
         return _plain_result(body, result.reward, result.done)
-    parts = [b'{"observation":', body, b',"reward":', to_json(result.reward), b',"done":']
+    parts = [b'{"observation":', body, b',"reward":', _reward(result.reward), b',"done":']
     parts.append(b"true" if result.done else b"false")
     if result.truncated:
         parts.append(b',"truncated":true')
@@ -58,9 +59,20 @@ def _declared(result: StepResult[Any]) -> dict[str, Any]:
 
 def _plain_result(observation: bytes, reward: Any, done: bool) -> bytes:
     end = b"true" if done else b"false"
-    if type(reward) is float:
-        return b'{"observation":%b,"reward":%a,"done":%b}' % (observation, reward, end)
-    return b'{"observation":%b,"reward":%b,"done":%b}' % (observation, to_json(reward), end)
+    return b'{"observation":%b,"reward":%b,"done":%b}' % (observation, _reward(reward), end)
+
+
+def _reward(reward: Any) -> bytes:
+    """Return the JSON of a reward. It may have been assigned, so that nothing has looked at it before."""
+    if type(reward) is float and isfinite(reward):
+        return b"%a" % reward
+    return to_json(_checked(reward))
+
+
+def _checked(reward: Any) -> Any:
+    if reward is None or (isinstance(reward, int | float) and isfinite(reward)):
+        return reward
+    raise SerializationError(f"The reward is {reward!r:.100}, and neither a finite number nor None")
 
 
 def plain_observation(observation: Any) -> bytes | None:
@@ -75,11 +87,11 @@ def plain_observation(observation: Any) -> bytes | None:
         if dump is None or fields["metadata"]:
             return None
         body = dump(observation, exclude=BESIDE_OBSERVATION, fallback=values.fallback)
+        if b"NaN" in body or b"Infinity" in body:
+            return None
+        return _plain_result(body, fields["reward"], fields["done"])
     except BaseException:  # whatever a serialiser of its author raises; `encode_result` says what
         return None
-    if b"NaN" in body or b"Infinity" in body:
-        return None
-    return _plain_result(body, fields["reward"], fields["done"])
 
 
 def result_data(result: StepResult[Any]) -> dict[str, Any]:
@@ -87,7 +99,7 @@ def result_data(result: StepResult[Any]) -> dict[str, Any]:
     observation = result.observation
     if isinstance(observation, BaseModel):
         observation = observation.model_dump(exclude=BESIDE_OBSERVATION)
-    data = {"observation": observation, "reward": result.reward, "done": result.done}
+    data = {"observation": observation, "reward": _checked(result.reward), "done": result.done}
     if result.truncated:
         data["truncated"] = True
     data |= _declared(result)

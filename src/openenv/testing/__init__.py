@@ -9,24 +9,29 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from openenv.testing.adapter_contract import AdapterContract, next_move
     from openenv.testing.environment_contract import EnvironmentContract, EnvironmentMemoryContract
     from openenv.testing.local import LocalServer
     from openenv.testing.provider_contract import ProviderContract
     from openenv.testing.samples import sample_actions
 
 __all__ = [
+    "AdapterContract",
     "EnvironmentContract",
     "EnvironmentMemoryContract",
     "LocalServer",
     "ProviderContract",
+    "next_move",
     "sample_actions",
 ]
 
 _HOMES = {
+    "AdapterContract": "adapter_contract",
     "EnvironmentContract": "environment_contract",
     "EnvironmentMemoryContract": "environment_contract",
     "LocalServer": "local",
     "ProviderContract": "provider_contract",
+    "next_move": "adapter_contract",
     "sample_actions": "samples",
 }
 
