@@ -27,10 +27,15 @@ TASK = "Catch the ball. Answer with left, stay or right."
 
 
 def tell(seen: OpenSpielObservation) -> str:
-    """Say where the ball and the paddle are."""
+    """Say where the ball is, as seen from the paddle."""
     ball = seen.info_state.index(1.0) % COLUMNS
     paddle = seen.info_state.index(1.0, len(seen.info_state) - COLUMNS) % COLUMNS
-    return f"ball {ball} paddle {paddle}"
+    return said(ball - paddle)
+
+
+def said(offset: int) -> str:
+    where = f"{abs(offset)} to the {'left' if offset < 0 else 'right'}" if offset else "above"
+    return f"The ball is {where}."
 
 
 def act(words: str) -> OpenSpielAction:
@@ -45,10 +50,10 @@ def shown(seed: int) -> list[tuple[str, str]]:
     draw = random.Random(seed)
     samples = []
     for _ in range(200):
-        asked = learning.user(f"{TASK}\nball {draw.randrange(COLUMNS)} paddle {COLUMNS // 2}")
+        asked = learning.user(f"{TASK}\n{said(draw.randint(-2, 2))}")
         for _ in range(draw.randrange(ROWS - 1)):
             asked += draw.choice(MOVES) + learning.END + "\n"
-            asked += learning.user(f"ball {draw.randrange(COLUMNS)} paddle {draw.randrange(COLUMNS)}")
+            asked += learning.user(said(draw.randint(1 - COLUMNS, COLUMNS - 1)))
         samples.append((asked, draw.choice(MOVES)))
     return samples
 
@@ -71,11 +76,11 @@ def run(flags: Any, url: str, seed: int, learning_rate: float) -> learning.Curve
         }
         for number in range(flags.steps * flags.batch // flags.generations)
     ]
-    rollouts = rollout_func(url, OpenSpielEnv, act=act, tell=tell, turn_tokens=flags.turn_tokens)
+    rollouts = rollout_func(url, OpenSpielEnv, act=act, tell=tell, turn_tokens=flags.turn_tokens, unfinished=-1.0)
     with tempfile.TemporaryDirectory() as folder:
         trainer = GRPOTrainer(
             model=model,
-            args=learning.config(flags, folder, seed, learning_rate, max_completion_length=flags.length),
+            args=learning.config(flags, folder, seed, learning_rate, max_completion_length=flags.length, top_p=0.9),
             train_dataset=Dataset.from_list(rows),
             processing_class=tokenizer,
             rollout_func=rollouts,
