@@ -2,7 +2,7 @@
 
 The reward function is the one that articles about OpenEnv print: each completion is executed in an episode of
 python_exec_env of its own, all at the same time; +1 for a program that runs, -0.5 for one that fails, -1 for one
-whose time is up. The small model has been shown programs of which three in four are wrong, and is to find out which.
+whose time is up. The small model has seen programs of which three in four are wrong, and is to find out which.
 """
 
 import asyncio

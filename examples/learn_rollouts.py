@@ -1,7 +1,7 @@
 """Learns to play catch: python examples/learn_rollouts.py [--model Qwen/Qwen3-4B --steps 300 --vllm ...]
 
 GRPO through `rollout_func`: an episode is a conversation of a model and a game, one move in each turn, and only at
-its end there is a reward: +1 if the ball was caught, else -1. What the game says is masked, so that the model learns
+its end there is a reward: +1 if the ball was caught, else -1. What the game says is masked: the model learns
 from its own words only. The small model has been shown how to say a move, and no more.
 
 `--faults 0.1` breaks every tenth environment: those rollouts are left out, and counted, and the rest learns.

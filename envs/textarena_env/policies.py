@@ -6,6 +6,7 @@ from typing import Any
 
 from .models import TextArenaAction
 
+EXAMPLE = {"seed": 1}
 MAX_RETURN: float = 1.0
 MIN_RETURN: float = 0.0
 GUESSES = 6

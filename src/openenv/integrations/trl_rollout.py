@@ -356,7 +356,7 @@ def _arguments(call: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _rows(number: int) -> list[dict[str, Any]]:
-    """Return the rows of the batch that is played: TRL holds them in the frame it calls from, and passes none on."""
+    """Return the rows of the batch that is played: TRL holds them in the frame it calls from, and passes none."""
     frame = inspect.currentframe()
     while frame is not None:
         if frame.f_code.co_name == "_generate_and_score_completions":
