@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
@@ -38,8 +38,22 @@ END, START, PAD = "<|im_end|>", "<|im_start|>", "<|endoftext|>"
 ENDS = 5
 """How many steps at the beginning and at the end of a curve are compared."""
 
+SERVERS = Path(__file__).parent / "servers"
+
 Curve = list[float]
 """The mean reward of each step."""
+
+
+class Run(NamedTuple):
+    """One training.
+
+    Attributes:
+        curve: Its rewards.
+        counts: How many episodes there were, and how many broke, by cause.
+    """
+
+    curve: Curve
+    counts: dict[str, int]
 
 
 # --- flags ----------------------------------------------------------------------------------------------
@@ -60,6 +74,7 @@ def parser(description: str | None, *, steps: int, learning_rate: float, generat
     flags.add_argument("--vllm", action="store_true", help="generate with vLLM, in the trainer's own process")
     flags.add_argument("--plot", type=Path, metavar="FOLDER", help="draw the curves into a file there")
     flags.add_argument("--url", help="of a server that runs already; by default one is started")
+    flags.add_argument("--faults", type=float, default=0.0, metavar="SHARE", help="of the episodes, which break")
     flags.add_argument("--no-sandbox", action="store_true", help="where a sandbox cannot be had for the server")
     return flags
 
@@ -91,27 +106,48 @@ def config(flags: Any, folder: Path | str, seed: int, learning_rate: float, **se
 
 
 @contextlib.contextmanager
-def served(flags: Any, client_class: Any, target: Any = None, **options: Any) -> Iterator[str]:
-    """Give the address of the server to learn from: a given one, or one that is started in a sandbox."""
+def served(flags: Any, environment: str, app: str) -> Iterator[str]:
+    """Give the address of the server to learn from: a given one, or one that is started in a sandbox.
+
+    Args:
+        flags: What `parser` made of the command line. By `--faults` a share of the episodes breaks.
+        environment: Class of the environment, as `module:name`.
+        app: What to serve: an installed environment, or one of `servers/`.
+    """
     from openenv.providers import ProcessProvider, SandboxProvider
 
     if flags.url:
         yield flags.url
         return
     kind = ProcessProvider if flags.no_sandbox else SandboxProvider
-    with client_class.with_provider(kind(target, **options)) as client:
-        yield client.base_url
+    env_vars = {"FAULTY_ENVIRONMENT": environment, "FAULTY_SHARE": str(flags.faults)}
+    target = "faulty:app" if flags.faults else app
+    options = {"max_concurrent_envs": 2 * flags.batch, "cwd": SERVERS, "env_vars": env_vars}
+    provider = kind(target, **options)
+    url = provider.start()
+    try:
+        provider.wait_for_ready()
+        yield url
+    finally:
+        provider.stop()
 
 
 # --- a model made on the spot ---------------------------------------------------------------------------
 
 
-def tokenizer_of(texts: Sequence[str], size: int = 800) -> PreTrainedTokenizerBase:
-    """Train a byte-level tokenizer on texts, and give it the chat template of Qwen3, which TRL knows."""
+def tokenizer_of(texts: Sequence[str], size: int = 800, phrases: bool = False) -> PreTrainedTokenizerBase:
+    """Train a byte-level tokenizer on texts, and give it the chat template of Qwen3, which TRL knows.
+
+    Args:
+        texts: What it is to be good at.
+        size: How many tokens it has at most.
+        phrases: Whether a token can be longer than a word, so that what is always said in the same words, such as
+            how tools are to be called, is only a few tokens.
+    """
     import trl
 
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=not phrases)
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.train_from_iterator(
         texts,
@@ -150,6 +186,7 @@ def model_of(tokenizer: PreTrainedTokenizerBase, seed: int) -> PreTrainedModel:
             num_key_value_heads=2,
             head_dim=16,
             max_position_embeddings=2048,
+            initializer_range=0.1,  # what is usual for models a thousand times as large is too little here
             tie_word_embeddings=True,
             pad_token_id=tokenizer.pad_token_id,
             eos_token_id=tokenizer.eos_token_id,
@@ -222,13 +259,13 @@ def drawn(curve: Curve, low: float, high: float) -> str:
     return "".join(marks[min(7, max(0, int((value - low) / span * 8)))] for value in curve)
 
 
-def judged(name: str, flags: Any, run: Callable[[int, float], Curve], asked: float) -> int:
+def judged(name: str, flags: Any, run: Callable[[int, float], Run], asked: float) -> int:
     """Run each seed and the control, print and plot their curves, and return the exit code.
 
     Args:
         name: Of the example, for the plot.
         flags: What `parser` made of the command line.
-        run: Trains with a seed and a learning rate, and returns the mean reward of each step.
+        run: Trains with a seed and a learning rate.
         asked: By how much the reward of each seed must rise; that of the control must rise by less than half.
     """
     torch.set_num_threads(1 if not torch.cuda.is_available() else torch.get_num_threads())
@@ -242,7 +279,8 @@ def judged(name: str, flags: Any, run: Callable[[int, float], Curve], asked: flo
     for title, seed, learning_rate in runs:
         begun = time.monotonic()
         with quiet():
-            curves[title] = curve = run(seed, learning_rate)
+            curve, counts = run(seed, learning_rate)
+        curves[title] = curve
         gc.collect()
         learned = rise(curve) >= asked
         right = learned if title != "control" else rise(curve) < asked / 2
@@ -251,13 +289,18 @@ def judged(name: str, flags: Any, run: Callable[[int, float], Curve], asked: flo
         first, last = (fmean(some) for some in (curve[:ENDS], curve[-ENDS:]))
         print(
             f"{title:8} {drawn(curve, low, high)} {first:+.2f} to {last:+.2f}: {rise(curve):+.2f}"
-            f" in {time.monotonic() - begun:.0f} s{'' if right else ', not as stated'}",
+            f" in {time.monotonic() - begun:.0f} s{_broken(counts)}{'' if right else ', not as stated'}",
             flush=True,
         )
     print(f"asked for: at least {asked:+.2f} for each seed, less than {asked / 2:+.2f} for the control")
     if flags.plot:
         print(f"drawn in {_plot(name, flags.plot, curves)}")
     return 0 if fine else 1
+
+
+def _broken(counts: dict[str, int]) -> str:
+    broke = {cause: number for cause, number in counts.items() if cause != "episodes"}
+    return "".join(f", {number} of {counts['episodes']} episodes: {cause}" for cause, number in broke.items())
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ import sys
 from typing import Any
 
 import torch
-from _learning import Curve, judged, parser, served
+from _learning import Curve, Run, judged, parser, served
 from gymnasium.spaces import Discrete
 from torch import nn
 
@@ -91,12 +91,13 @@ def main() -> int:
     """Learn, and return 0 if it went as stated."""
     flags = parser(__doc__, steps=80, learning_rate=1e-2, generations=GAMES, batch=GAMES).parse_args()
     options = {"observation": "info_state", "action_space": Discrete(3), "arguments": {"text": False}}
-    with served(flags, OpenSpielEnv) as url:
+    game = "openspiel_env.server.openspiel_environment:OpenSpielEnvironment"
+    with served(flags, game, "openspiel_env.server.app:app") as url:
 
-        def run(seed: int, learning_rate: float) -> Curve:
+        def run(seed: int, learning_rate: float) -> Run:
             envs = RemoteVectorEnv(url, OpenSpielEnv, flags.batch, **options)
             try:
-                return train(envs, seed, learning_rate, flags.steps)
+                return Run(train(envs, seed, learning_rate, flags.steps), {})
             finally:
                 envs.close()
 

@@ -3,6 +3,9 @@
 The reward function is the one that articles about OpenEnv print: each completion is executed in an episode of
 python_exec_env of its own, all at the same time; +1 for a program that runs, -0.5 for one that fails, -1 for one
 whose time is up. The small model has seen programs of which three in four are wrong, and is to find out which.
+
+`--faults 0.1` breaks every tenth environment. The printed function has no way to say that there is no reward, so it is
+`reward_func` then, which leaves those completions out, and counts them.
 """
 
 import asyncio
@@ -13,6 +16,7 @@ from typing import Any
 import _learning as learning
 from datasets import Dataset
 
+from openenv.integrations.trl import reward_func
 from python_exec_env import PyExecEnv, RunCodeAction
 
 RISE = 0.5
@@ -89,10 +93,15 @@ def shown() -> list[tuple[str, str]]:
     return samples
 
 
+def act(code: str) -> RunCodeAction:
+    """Return the action of a completion, as in the printed function."""
+    return RunCodeAction(code=code, timeout_seconds=10.0)
+
+
 # --- the run ---------------------------------------------------------------------------------------------
 
 
-def run(flags: Any, seed: int, learning_rate: float) -> learning.Curve:
+def run(flags: Any, seed: int, learning_rate: float) -> learning.Run:
     from trl import GRPOTrainer
 
     if flags.model:
@@ -100,17 +109,18 @@ def run(flags: Any, seed: int, learning_rate: float) -> learning.Curve:
     else:
         tokenizer = learning.tokenizer_of([text for sample in shown() for text in sample])
         model = learning.model_of(tokenizer, seed)
-        learning.warm_start(model, tokenizer, shown(), steps=200, seed=seed)
-    with tempfile.TemporaryDirectory() as folder:
+        learning.warm_start(model, tokenizer, shown(), steps=150, seed=seed)
+    faulty = reward_func(ENV_URL, PyExecEnv, act=act)
+    with faulty.episodes, tempfile.TemporaryDirectory() as folder:
         trainer = GRPOTrainer(
             model=model,
             args=learning.config(flags, folder, seed, learning_rate, max_completion_length=flags.length),
             train_dataset=Dataset.from_dict({"prompt": list(PROGRAMS)}),
             processing_class=tokenizer,
-            reward_funcs=[openenv_reward_fn],
+            reward_funcs=[faulty if flags.faults else openenv_reward_fn],
         )
         trainer.train()
-    return learning.rewards(trainer)
+    return learning.Run(learning.rewards(trainer), faulty.episodes.counts)
 
 
 def main() -> int:
@@ -118,7 +128,8 @@ def main() -> int:
     flags = learning.parser(__doc__, steps=20, learning_rate=1e-3, generations=8, batch=32)
     flags.add_argument("--length", type=int, default=160, help="tokens of a completion")
     flags = flags.parse_args()
-    with learning.served(flags, PyExecEnv) as ENV_URL:
+    environment = "python_exec_env.server.python_exec_environment:PythonExecEnvironment"
+    with learning.served(flags, environment, "python_exec_env.server.app:app") as ENV_URL:
         return learning.judged("learn_code", flags, lambda *how: run(flags, *how), RISE)
 
 

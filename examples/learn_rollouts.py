@@ -2,7 +2,7 @@
 
 GRPO through `rollout_func`: an episode is a conversation of a model and a game, one move in each turn, and only at
 its end there is a reward: +1 if the ball was caught, else -1. What the game says is masked: the model learns
-from its own words only. The small model has been shown how to say a move, and no more.
+from its own words only. The small model has seen conversations in which about half of the moves are right.
 
 `--faults 0.1` breaks every tenth environment: those rollouts are left out, and counted, and the rest learns.
 """
@@ -15,13 +15,13 @@ from typing import Any
 import _learning as learning
 from datasets import Dataset
 
-from openenv.integrations.trl_rollout import rollout_func, rollout_reward
+from openenv.integrations.trl import rollout_func, rollout_reward
 from openspiel_env import OpenSpielAction, OpenSpielEnv, OpenSpielObservation
 
 RISE = 0.5
 """What each seed's mean reward must rise by, stated before it was run; it lies between -1 and 1."""
 
-ROWS, COLUMNS = 5, 5
+ROWS, COLUMNS = 4, 5
 MOVES = ("left", "stay", "right")
 TASK = "Catch the ball. Answer with left, stay or right."
 
@@ -46,27 +46,29 @@ def act(words: str) -> OpenSpielAction:
 
 
 def shown(seed: int) -> list[tuple[str, str]]:
-    """Return conversations as they could be, with moves at random."""
+    """Return conversations as they could be, of whose moves about half are right."""
     draw = random.Random(seed)
     samples = []
     for _ in range(200):
-        asked = learning.user(f"{TASK}\n{said(draw.randint(-2, 2))}")
+        seen = draw.randint(-(COLUMNS // 2), COLUMNS // 2)
+        asked = learning.user(f"{TASK}\n{said(seen)}")
         for _ in range(draw.randrange(ROWS - 1)):
-            asked += draw.choice(MOVES) + learning.END + "\n"
-            asked += learning.user(said(draw.randint(1 - COLUMNS, COLUMNS - 1)))
-        samples.append((asked, draw.choice(MOVES)))
+            seen = draw.randint(1 - COLUMNS, COLUMNS - 1)
+            asked += draw.choice(MOVES) + learning.END + "\n" + learning.user(said(seen))
+        right = MOVES[1 + (seen > 0) - (seen < 0)]
+        samples.append((asked, draw.choice((right, *MOVES))))
     return samples
 
 
-def run(flags: Any, url: str, seed: int, learning_rate: float) -> learning.Curve:
+def run(flags: Any, url: str, seed: int, learning_rate: float) -> learning.Run:
     from trl import GRPOTrainer
 
     if flags.model:
         model, tokenizer = learning.loaded(flags.model)
     else:
-        tokenizer = learning.tokenizer_of([text for sample in shown(0) for text in sample], size=400)
+        tokenizer = learning.tokenizer_of([text for sample in shown(0) for text in sample], size=400, phrases=True)
         model = learning.model_of(tokenizer, seed)
-        learning.warm_start(model, tokenizer, shown(seed), steps=100, seed=seed)
+        learning.warm_start(model, tokenizer, shown(seed), steps=150, seed=seed)
     rows = [
         {
             "prompt": [{"role": "user", "content": TASK}],
@@ -88,7 +90,7 @@ def run(flags: Any, url: str, seed: int, learning_rate: float) -> learning.Curve
         )
         trainer.train()
     rollouts.close()
-    return learning.rewards(trainer)
+    return learning.Run(learning.rewards(trainer), rollouts.episodes.counts)
 
 
 def main() -> int:
@@ -96,7 +98,8 @@ def main() -> int:
     flags.add_argument("--length", type=int, default=160, help="tokens of an episode")
     flags.add_argument("--turn-tokens", type=int, default=8, help="tokens of an answer")
     flags = flags.parse_args()
-    with learning.served(flags, OpenSpielEnv) as url:
+    game = "openspiel_env.server.openspiel_environment:OpenSpielEnvironment"
+    with learning.served(flags, game, "openspiel_env.server.app:app") as url:
         return learning.judged("learn_rollouts", flags, lambda *how: run(flags, url, *how), RISE)
 
 

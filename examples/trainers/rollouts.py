@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from openenv.integrations.trl_rollout import rollout_func, rollout_reward
+from openenv.integrations.trl import rollout_func, rollout_reward
 from openenv.rollouts import Episodes
 
 URL = os.environ.get("BLACKJACK_URL", "http://127.0.0.1:8000")

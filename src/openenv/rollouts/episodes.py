@@ -20,6 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from openenv import values
 from openenv.client import EnvClient, EnvPool, GenericEnvClient
 from openenv.client.portal import Portal
 from openenv.errors import (
@@ -29,6 +30,7 @@ from openenv.errors import (
     OpenEnvError,
     ProviderError,
     RequestError,
+    SerializationError,
     ToolCallError,
 )
 from openenv.mcp.types import Tool
@@ -277,11 +279,15 @@ class Episode:
         A call that fails by itself (no such tool, wrong arguments, the tool raised) is told in `error`, and the
         episode goes on.
         """
-        return self._submit(lambda: self._take(lambda client: client.call_tool(name, **arguments), called=True))
+        return self._submit(lambda: self._call(name, arguments))
 
     def tools(self) -> Future[list[Tool]]:
         """Return the tools there are in this episode; none, if that cannot be told."""
         return self._submit(self._tools)
+
+    def action_schema(self) -> Future[Mapping[str, Any]]:
+        """Return the JSON Schema of the environment's actions; an empty one, and a fault, if it cannot be told."""
+        return self._submit(self._action_schema)
 
     def fail(self, cause: Cause, message: str) -> Future[Turn]:
         """Make this episode a fault: what happened to it is not what its transcript says."""
@@ -334,6 +340,15 @@ class Episode:
             return self._broke(result.outcome, "The environment says that something broke as it was reset")
         return Turn(result.observation, None, None, result.done, result.outcome)
 
+    async def _call(self, name: str, arguments: Mapping[str, Any]) -> Turn:
+        if self.done:
+            return self._over()
+        try:
+            values.dumps(dict(arguments), what="arguments")
+        except SerializationError as error:  # NaN, say, which a model can write and no message can hold
+            return Turn(outcome=InvalidRequestError(error.message).outcome, error=error.message)
+        return await self._take(lambda client: client.call_tool(name, **arguments), called=True)
+
     async def _take(self, step: Callable[[Client], Any], *, called: bool = False) -> Turn:
         if self.done or self._session is None:
             return self._over()
@@ -369,13 +384,21 @@ class Episode:
         return Turn(result.observation, value, reward, result.done, result.outcome, error)
 
     async def _tools(self) -> list[Tool]:
+        return list(await self._asked(lambda client: client.list_tools()) or ())
+
+    async def _action_schema(self) -> Mapping[str, Any]:
+        answer = await self._asked(lambda client: client.schema())
+        return answer.action if answer is not None else {}
+
+    async def _asked(self, ask: Callable[[Client], Any]) -> Any:
+        """Return the answer to what is no step; None, and a fault, if there is none."""
         if self._session is None:
-            return []
+            return None
         try:
-            return list(await self._session.client.list_tools())
+            return await ask(self._session.client)
         except (OpenEnvError, OSError) as error:
             self._broke(_outcome(error), _message(error))
-            return []
+            return None
 
     async def _end(self) -> None:
         self._give_back(broken=False)

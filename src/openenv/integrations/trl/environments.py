@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, Self
 from openenv.errors import ConfigurationError, OpenEnvError
 from openenv.integrations.trl.ahead import calls_ahead, resets_ahead, same
 from openenv.integrations.trl.functions import ToolFunction
+from openenv.integrations.trl.rows import sent
 from openenv.mcp.types import Tool
 from openenv.outcomes import Cause
 from openenv.rollouts import Episode, Episodes, Turn, text_of
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
 
 __all__ = ["EnvironmentFactory", "ToolError", "environment_factory"]
 
-NOT_SENT = frozenset({"prompt", "image", "images"})
-"""Columns of a row that are for the trainer, and no argument of a reset."""
 _OVER = "The episode is over."
 _EXIT_PRIORITY = 100
 """Among what multiprocessing does when a process ends: before anything of its own."""
@@ -171,7 +170,7 @@ class EnvironmentFactory:
         found: dict[str, Tool] = {}
         for row in self._how["rows"] or [{}]:
             try:
-                found |= {tool.name: tool for tool in self.episodes.tools(**_sent(row)) if tool.name not in found}
+                found |= {tool.name: tool for tool in self.episodes.tools(**sent(row)) if tool.name not in found}
             except OpenEnvError as error:
                 why = error.message.rstrip(".")
                 raise ConfigurationError(
@@ -229,7 +228,7 @@ class _Environment:
     def _begin(self, row: Mapping[str, Any]) -> Future[Turn]:
         self._calling.clear()
         self._is_scored = self._is_logged = False
-        return self._episode.reset(**_sent(row))
+        return self._episode.reset(**sent(row))
 
     def _call(self, name: str, arguments: dict[str, Any], frame: FrameType) -> str:
         turn = self._turn(name, arguments, frame).result()
@@ -278,10 +277,6 @@ def _class_of(name: str, tools: Sequence[Tool], episodes: Episodes, how: Mapping
 
 def _again(episodes: Episodes, tools: Sequence[Tool] | None, how: dict[str, Any]) -> EnvironmentFactory:
     return EnvironmentFactory(episodes, tools, **how)
-
-
-def _sent(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if name not in NOT_SENT and value is not None}
 
 
 def _after(prompt: Any, said: str) -> str:

@@ -16,15 +16,15 @@ something broke has the reward None and no token to learn from.
 
 from __future__ import annotations
 
-import inspect
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from openenv.integrations.trl_dialogue import Dialogue, Prompt
+from openenv.integrations.trl.dialogue import Dialogue, Prompt
+from openenv.integrations.trl.generation import Generation
+from openenv.integrations.trl.rows import batch_rows, sent
 from openenv.mcp.types import Tool
 from openenv.outcomes import Status
 from openenv.rollouts import Episode, Episodes, Turn, action_of, text_of
@@ -60,7 +60,7 @@ def rollout_func(
             By default `action_of` with the schema of the environment's actions. If given, tools are not looked at.
         tell: Makes words of an observation.
         row: Makes the arguments of the reset of a prompt; by default they are the other columns of its row of the
-            dataset, without those that hold nothing.
+            dataset, but for images, and those that hold None.
         max_turns: Answers of the model in an episode; by default as many as there are tokens for.
         turn_tokens: Tokens of one answer; by default what is left of `max_completion_length`, which bounds all
             tokens of an episode after its prompt, the environment's included.
@@ -157,7 +157,7 @@ class Rollouts:
         self._max_turns = max_turns
         self._turn_tokens = turn_tokens
         self._unfinished = unfinished
-        self._schema: Mapping[str, Any] | None = None
+        self._schema: Mapping[str, Any] = {}
 
     def __call__(self, prompts: Sequence[Prompt], trainer: Any) -> dict[str, Any]:
         """Play an episode for each prompt.
@@ -166,10 +166,14 @@ class Rollouts:
             `prompt_ids`, `completion_ids`, `logprobs` (None where the trainer's generation has none), `env_mask`,
             and columns for reward functions: `env_reward`, `env_outcome`, `env_cause` (empty if nothing broke) and
             `env_steps`.
+
+        Raises:
+            ConfigurationError: The rows of the prompts cannot be seen, or the tokenizer's chat template cannot say
+                what is asked for.
         """
-        model = _Model(trainer)
-        rows = [self._row(prompt) for prompt in prompts] if self._row else _rows(len(prompts))
-        begun = [self.episodes.begin(**row) for row in rows]
+        rows = map(self._row, prompts) if self._row else batch_rows(sys._getframe(1), prompts)
+        model = Generation(trainer)
+        begun = [self.episodes.begin(**sent(row)) for row in rows]
         try:
             rollouts = self._opened(prompts, begun, model)
             while live := [rollout for rollout in rollouts if rollout.live]:
@@ -186,20 +190,27 @@ class Rollouts:
     # --- an episode ------------------------------------------------------------------------------
 
     def _opened(
-        self, prompts: Sequence[Prompt], begun: Sequence[tuple[Episode, Future[Turn]]], model: _Model
+        self, prompts: Sequence[Prompt], begun: Sequence[tuple[Episode, Future[Turn]]], model: Generation
     ) -> list[_Rollout]:
         asked = [episode.tools() for episode, _ in begun] if self._act is None else []
         rollouts = []
         for place, (prompt, (episode, reset)) in enumerate(zip(prompts, begun, strict=True)):
             first = reset.result()
             tools = asked[place].result() if asked else []
+            self._learn_actions(episode, tools)
             said = "" if episode.fault else self._tell(first.observation)
             opening = model.dialogue.opening(prompt, said, tools)
-            rollouts.append(_Rollout(prompt, episode, tools, opening, live=not episode.done))
+            live = not episode.done and model.left(len(opening), 0) > 0
+            rollouts.append(_Rollout(prompt, episode, tools, opening, live=live))
         return rollouts
 
-    def _take_turn(self, live: Sequence[_Rollout], model: _Model) -> None:
-        room = [model.room - len(rollout.ids) for rollout in live]
+    def _learn_actions(self, episode: Episode, tools: Sequence[Tool]) -> None:
+        """Ask once what actions there are, if it is by them that the environment is played."""
+        if self._act is None and not tools and not episode.done and not self._schema:
+            self._schema = episode.action_schema().result()
+
+    def _take_turn(self, live: Sequence[_Rollout], model: Generation) -> None:
+        room = [model.left(len(rollout.prompt_ids), len(rollout.ids)) for rollout in live]
         answers, logprobs = model.answers(
             [rollout.all_ids for rollout in live], min(max(room), self._turn_tokens or max(room))
         )
@@ -217,18 +228,15 @@ class Rollouts:
     ) -> _Told:
         """Have the environment do what an answer says, and return what will be told of it."""
         if rollout.tools:
-            return [
-                (call["name"], rollout.episode.call_tool(call["name"], _arguments(call)))
-                for call in dialogue.calls(answer, before, rollout.tools)
-            ]
+            return [_called(rollout.episode, call) for call in dialogue.calls(answer, before, rollout.tools)]
         words = dialogue.words(answer)
         try:
-            action = self._act(words) if self._act else action_of(words, self._action_schema())
+            action = self._act(words) if self._act else action_of(words, self._schema)
         except ValueError as error:
             return [("", str(error))]
         return [("", rollout.episode.step(action))]
 
-    def _hear(self, rollout: _Rollout, answer: Sequence[int], told: _Told, model: _Model) -> None:
+    def _hear(self, rollout: _Rollout, answer: Sequence[int], told: _Told, model: Generation) -> None:
         """Wait for what the environment did, and let the model read it if it has a turn left."""
         turns = [(name, turn.result() if isinstance(turn, Future) else turn) for name, turn in told]
         rollout.live = bool(turns) and not rollout.episode.done and rollout.turns != self._max_turns
@@ -242,9 +250,7 @@ class Rollouts:
             for name, turn in turns
         ]
         reply = model.dialogue.reply(rollout.prompt, answer, messages)
-        rollout.live = len(rollout.ids) + len(reply) < model.room and (
-            len(rollout.all_ids) + len(reply) < model.longest
-        )
+        rollout.live = model.left(len(rollout.prompt_ids), len(rollout.ids) + len(reply)) > 0
         if rollout.live:
             rollout.add(reply, made=False)
 
@@ -253,18 +259,9 @@ class Rollouts:
             return turn
         return turn.error or (text_of(turn.value) if called else self._tell(turn.observation))
 
-    def _action_schema(self) -> Mapping[str, Any]:
-        if self._schema is None:
-            client = self.episodes.client_class(base_url=self.episodes.urls[0])
-            try:
-                self._schema = client.sync().schema().action
-            finally:
-                client.close()
-        return self._schema
-
     # --- what comes back -------------------------------------------------------------------------
 
-    def _table(self, rollouts: Sequence[_Rollout], model: _Model) -> dict[str, Any]:
+    def _table(self, rollouts: Sequence[_Rollout], model: Generation) -> dict[str, Any]:
         for rollout in rollouts:
             if not rollout.ids:  # TRL looks at the last token of each row
                 rollout.add([model.dialogue.tokenizer.eos_token_id], made=False)
@@ -295,77 +292,8 @@ _Told = list[tuple[str, "Future[Turn] | str"]]
 """By the name of the tool, if it is one, what comes of a call, or what is said to one that never was."""
 
 
-class _Model:
-    """The trainer's model as it answers: its own generation, whichever that is.
-
-    Attributes:
-        dialogue: Its tokens and templates.
-        room: Tokens of an episode after its prompt.
-        longest: Tokens that the model can take in.
-        has_logprobs: Whether its generation says how likely its tokens were.
-    """
-
-    def __init__(self, trainer: Any) -> None:
-        self._trainer = trainer
-        self.dialogue = Dialogue(
-            trainer.processing_class,
-            getattr(trainer, "chat_template", None),
-            getattr(trainer, "chat_template_kwargs", None),
-        )
-        self.room: int = trainer.max_completion_length
-        self.longest = _longest(trainer)
-        self.has_logprobs = True
-
-    def answers(
-        self, ids: Sequence[list[int]], most: int
-    ) -> tuple[list[list[int]], list[list[float | None]] | None]:
-        """Return what the model says next in each dialogue, and the logarithms of its probabilities."""
-        generate = self._trainer._generate_single_turn
-        several = "num_generations" in inspect.signature(generate).parameters
-        with _at_most(self._trainer, most):
-            answers, logprobs = generate(list(ids), None, {}, **({"num_generations": 1} if several else {}))
-        self.has_logprobs &= logprobs is not None
-        return answers, logprobs
-
-
-@contextmanager
-def _at_most(trainer: Any, tokens: int) -> Iterator[None]:
-    """Let a trainer's generation make no more than some tokens."""
-    vllm = getattr(trainer, "vllm_generation", None)
-    place, name = (vllm, "max_completion_length") if vllm else (trainer.generation_config, "max_new_tokens")
-    before = getattr(place, name)
-    setattr(place, name, tokens)
-    try:
-        yield
-    finally:
-        setattr(place, name, before)
-
-
-def _longest(trainer: Any) -> int:
-    vllm = getattr(trainer, "vllm_generation", None)
-    if vllm and getattr(vllm, "mode", "") == "colocate":
-        longest: int = vllm.llm.llm_engine.model_config.max_model_len
-        return longest
-    config = trainer.model.config.get_text_config()
-    return getattr(config, "max_position_embeddings", None) or sys.maxsize
-
-
-def _arguments(call: Mapping[str, Any]) -> dict[str, Any]:
-    arguments = call.get("arguments")
-    return dict(arguments) if isinstance(arguments, Mapping) else {}
-
-
-def _rows(number: int) -> list[dict[str, Any]]:
-    """Return the rows of the batch that is played: TRL holds them in the frame it calls from, and passes none."""
-    frame = inspect.currentframe()
-    while frame is not None:
-        if frame.f_code.co_name == "_generate_and_score_completions":
-            rows = frame.f_locals.get("inputs") or ()
-            if len(rows) == number:
-                return [
-                    {name: value for name, value in row.items() if name != "prompt" and value is not None}
-                    for row in rows
-                ]
-            break
-        frame = frame.f_back
-    return [{} for _ in range(number)]
+def _called(episode: Episode, call: Mapping[str, Any]) -> tuple[str, Future[Turn] | str]:
+    name, arguments = call["name"], call.get("arguments") or {}
+    if not isinstance(arguments, Mapping):
+        return name, "The arguments of a call must be a JSON object"
+    return name, episode.call_tool(name, arguments)

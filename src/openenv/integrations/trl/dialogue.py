@@ -13,7 +13,7 @@ from typing import Any
 from openenv.errors import ConfigurationError
 from openenv.mcp.types import Tool
 
-__all__ = ["Dialogue", "Prompt"]
+__all__ = ["Dialogue", "Prompt", "spoken"]
 
 Prompt = str | list[dict[str, Any]]
 """A text to be continued, or a conversation."""
@@ -71,9 +71,8 @@ class Dialogue:
         return tokens
 
     def words(self, answer: Sequence[int]) -> str:
-        """Return what an answer says, without what the model thought before it."""
-        said: str = self.tokenizer.decode(answer, skip_special_tokens=True)
-        return said.rpartition("</think>")[2].strip()
+        """Return what an answer says; see `spoken`."""
+        return spoken(self.tokenizer.decode(answer, skip_special_tokens=True))
 
     def calls(self, answer: Sequence[int], before: Sequence[int], tools: Sequence[Tool]) -> list[dict[str, Any]]:
         """Return the calls of tools in an answer: dictionaries with `name` and `arguments`."""
@@ -94,8 +93,14 @@ class Dialogue:
         _, mark, rest = self._rendered([_ASKED, answer, *messages]).rpartition(_MARK)
         if not mark:
             raise ConfigurationError("The chat template of this tokenizer leaves out what the model answered")
-        end = self.tokenizer.eos_token
-        return rest[rest.index(end) :] if "tool_calls" in answer and end in rest else rest
+        if "tool_calls" not in answer:
+            return rest
+        _, end, said = rest.partition(self.tokenizer.eos_token)  # before it is what closes the call
+        if not end:
+            raise ConfigurationError(
+                "In the chat template of this tokenizer, calls of tools have no end"
+            )
+        return end + said
 
     def _rendered(self, conversation: Prompt, tools: Any = None) -> str:
         text: str = self.processing_class.apply_chat_template(
@@ -110,6 +115,11 @@ class Dialogue:
 
     def _tokens(self, text: str, *, special: bool = False) -> list[int]:
         return list(self.tokenizer(text, add_special_tokens=special)["input_ids"])
+
+
+def spoken(answer: str) -> str:
+    """Return an answer without what the model thought before it; it is empty if the thought has no end."""
+    return answer.rpartition("</think>")[2].partition("<think>")[0].strip()
 
 
 def _with(prompt: list[dict[str, Any]], said: str) -> list[dict[str, Any]]:
