@@ -173,8 +173,15 @@ def user(text: str) -> str:
     return f"{START}user\n{text}{END}\n{START}assistant\n"
 
 
-def model_of(tokenizer: PreTrainedTokenizerBase, seed: int) -> PreTrainedModel:
-    """Return a Qwen3 of about 100,000 parameters that knows nothing."""
+def model_of(tokenizer: PreTrainedTokenizerBase, seed: int, spread: float = 0.02) -> PreTrainedModel:
+    """Return a Qwen3 of about 100,000 parameters that knows nothing.
+
+    Args:
+        tokenizer: Its tokenizer.
+        seed: Draws the parameters.
+        spread: Their standard deviation. A small model that has to look back at what it was told learns to do so
+            sooner with one that is larger than usual.
+    """
     torch.manual_seed(seed)
     return Qwen3ForCausalLM(
         Qwen3Config(
@@ -186,7 +193,7 @@ def model_of(tokenizer: PreTrainedTokenizerBase, seed: int) -> PreTrainedModel:
             num_key_value_heads=2,
             head_dim=16,
             max_position_embeddings=2048,
-            initializer_range=0.1,  # what is usual for models a thousand times as large is too little here
+            initializer_range=spread,
             tie_word_embeddings=True,
             pad_token_id=tokenizer.pad_token_id,
             eos_token_id=tokenizer.eos_token_id,

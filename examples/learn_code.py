@@ -4,8 +4,8 @@ The reward function is the one that articles about OpenEnv print: each completio
 python_exec_env of its own, all at the same time; +1 for a program that runs, -0.5 for one that fails, -1 for one
 whose time is up. The small model has seen programs of which three in four are wrong, and is to find out which.
 
-`--faults 0.1` breaks every tenth environment. The printed function has no way to say that there is no reward, so it is
-`reward_func` then, which leaves those completions out, and counts them.
+`--faults 0.1` breaks every tenth environment. The printed function has no way to say that there is no reward, so
+`reward_func` takes its place then, which leaves those completions out, and counts them.
 """
 
 import asyncio
@@ -109,7 +109,7 @@ def run(flags: Any, seed: int, learning_rate: float) -> learning.Run:
     else:
         tokenizer = learning.tokenizer_of([text for sample in shown() for text in sample])
         model = learning.model_of(tokenizer, seed)
-        learning.warm_start(model, tokenizer, shown(), steps=150, seed=seed)
+        learning.warm_start(model, tokenizer, shown(), steps=200, seed=seed)
     faulty = reward_func(ENV_URL, PyExecEnv, act=act)
     with faulty.episodes, tempfile.TemporaryDirectory() as folder:
         trainer = GRPOTrainer(

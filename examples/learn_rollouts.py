@@ -67,7 +67,7 @@ def run(flags: Any, url: str, seed: int, learning_rate: float) -> learning.Run:
         model, tokenizer = learning.loaded(flags.model)
     else:
         tokenizer = learning.tokenizer_of([text for sample in shown(0) for text in sample], size=400, phrases=True)
-        model = learning.model_of(tokenizer, seed)
+        model = learning.model_of(tokenizer, seed, spread=0.1)
         learning.warm_start(model, tokenizer, shown(seed), steps=150, seed=seed)
     rows = [
         {

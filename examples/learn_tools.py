@@ -2,8 +2,8 @@
 
 GRPO through `environment_factory`: the environment, `servers/lights.py`, has two tools, and runs in a sandbox. By
 `look` the model is told which colour the light has, and by nothing else; `press` ends the episode, with 1 for the
-button of that colour and 0 for another. Whoever presses none gets -1. The small model has seen how tools are called,
-that one looks first, and buttons pressed of which three in seven were right.
+button of that colour and 0 for another. Whoever presses none gets -1. The small model has seen how tools are
+called, that one looks first, and buttons pressed of which three in five were right.
 
 `--faults 0.1` breaks every tenth environment: those rollouts are left out, and counted, and the rest learns.
 """
@@ -18,7 +18,7 @@ from datasets import Dataset
 
 from openenv.integrations.trl import EnvironmentFactory, environment_factory
 
-RISE = 0.3
+RISE = 0.2
 """What each seed's mean reward must rise by, stated before it was run; it lies between -1 and 1."""
 
 COLOURS = ("red", "green", "blue")
@@ -36,9 +36,9 @@ def told(text: str) -> str:
 
 
 def shown(asked: str) -> list[tuple[str, str]]:
-    """Return dialogues that look, press a button, which in three of seven is the right one, and say so."""
+    """Return dialogues that look, press a button, which in three of five is the right one, and say so."""
     looked = {colour: asked + call("look") + told(colour) for colour in COLOURS}
-    buttons = [(colour, button) for colour in COLOURS for button in (*COLOURS, *COLOURS, colour)]
+    buttons = [(colour, button) for colour in COLOURS for button in (*COLOURS, colour, colour)]
     pressed = [(looked[colour], call("press", button=button)) for colour, button in buttons]
     ended = [(before + press + told("Done."), "I did.") for before, press in pressed]
     return [(asked, call("look"))] * len(pressed) + pressed + ended
@@ -52,8 +52,8 @@ def taught(factory: EnvironmentFactory, seed: int) -> tuple[Any, Any]:
     asked = learning.tokenizer_of([]).apply_chat_template(TASK, **options)
     samples = shown(asked)
     tokenizer = learning.tokenizer_of([text for sample in samples for text in sample], phrases=True)
-    model = learning.model_of(tokenizer, seed)
-    learning.warm_start(model, tokenizer, samples, steps=150, seed=seed)
+    model = learning.model_of(tokenizer, seed, spread=0.1)
+    learning.warm_start(model, tokenizer, samples, steps=200, seed=seed)
     return model, tokenizer
 
 
@@ -81,7 +81,7 @@ def run(flags: Any, url: str, seed: int, learning_rate: float) -> learning.Run:
 
 
 def main() -> int:
-    flags = learning.parser(__doc__, steps=40, learning_rate=1e-3, generations=8, batch=32)
+    flags = learning.parser(__doc__, steps=60, learning_rate=1e-3, generations=8, batch=32)
     flags.add_argument("--length", type=int, default=160, help="tokens of an episode")
     flags = flags.parse_args()
     with learning.served(flags, "lights:Lights", "lights:app") as url:

@@ -218,7 +218,6 @@ def resolved(name: str) -> Any:
 
 @pytest.fixture
 def rollouts(examples, blackjack, monkeypatch):
-    pytest.importorskip("openenv.integrations.trl_rollout")
     monkeypatch.setenv("BLACKJACK_URL", blackjack)
     module = examples("rollouts")
     yield module
@@ -252,7 +251,6 @@ class Tokenizer:
 
 
 def test_oumi_registers_a_function_that_plays_by_what_a_server_generates(examples, blackjack, host, monkeypatch):
-    pytest.importorskip("openenv.integrations.trl_rollout")
     registry = Registry()
     fake = SimpleNamespace(register=registry.register, RegistryType=SimpleNamespace(ROLLOUT_FUNCTION="rollout"))
     for name in ("oumi", "oumi.core", "oumi.core.registry"):

@@ -97,9 +97,7 @@ class Dialogue:
             return rest
         _, end, said = rest.partition(self.tokenizer.eos_token)  # before it is what closes the call
         if not end:
-            raise ConfigurationError(
-                "In the chat template of this tokenizer, calls of tools have no end"
-            )
+            raise ConfigurationError("In the chat template of this tokenizer, calls of tools have no end")
         return end + said
 
     def _rendered(self, conversation: Prompt, tools: Any = None) -> str:

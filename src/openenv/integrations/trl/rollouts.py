@@ -16,6 +16,7 @@ something broke has the reward None and no token to learn from.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -192,22 +193,26 @@ class Rollouts:
     def _opened(
         self, prompts: Sequence[Prompt], begun: Sequence[tuple[Episode, Future[Turn]]], model: Generation
     ) -> list[_Rollout]:
-        asked = [episode.tools() for episode, _ in begun] if self._act is None else []
+        turns = [reset.result() for _, reset in begun]
+        episodes = [episode for episode, _ in begun]
+        asked = [episode.tools() for episode in episodes] if self._plays_tools(episodes) else []
         rollouts = []
-        for place, (prompt, (episode, reset)) in enumerate(zip(prompts, begun, strict=True)):
-            first = reset.result()
+        for place, (prompt, episode) in enumerate(zip(prompts, episodes, strict=True)):
             tools = asked[place].result() if asked else []
-            self._learn_actions(episode, tools)
-            said = "" if episode.fault else self._tell(first.observation)
+            said = "" if episode.fault else self._tell(turns[place].observation)
             opening = model.dialogue.opening(prompt, said, tools)
             live = not episode.done and model.left(len(opening), 0) > 0
             rollouts.append(_Rollout(prompt, episode, tools, opening, live=live))
         return rollouts
 
-    def _learn_actions(self, episode: Episode, tools: Sequence[Tool]) -> None:
-        """Ask once what actions there are, if it is by them that the environment is played."""
-        if self._act is None and not tools and not episode.done and not self._schema:
-            self._schema = episode.action_schema().result()
+    def _plays_tools(self, episodes: Sequence[Episode]) -> bool:
+        """Return whether actions are calls of tools, as their schema says, for which an episode is asked once."""
+        if self._act is not None:
+            return False
+        for episode in episodes:
+            if not self._schema:
+                self._schema = episode.action_schema().result()
+        return "CallToolAction" in json.dumps(self._schema)
 
     def _take_turn(self, live: Sequence[_Rollout], model: Generation) -> None:
         room = [model.left(len(rollout.prompt_ids), len(rollout.ids)) for rollout in live]
