@@ -8,6 +8,7 @@ small one; nothing else changes.
 import argparse
 import contextlib
 import gc
+import logging
 import os
 import random
 import time
@@ -278,6 +279,9 @@ def judged(name: str, flags: Any, run: Callable[[int, float], Run], asked: float
     torch.set_num_threads(1 if not torch.cuda.is_available() else torch.get_num_threads())
     transformers_logging.set_verbosity_error()
     warnings.filterwarnings("ignore")
+    if flags.faults:  # which are expected, and counted
+        logging.getLogger("openenv.rollouts").setLevel(logging.ERROR)
+        logging.getLogger("trl").setLevel(logging.ERROR)
     runs = [(f"seed {seed}", seed, flags.learning_rate) for seed in range(flags.seeds)]
     if not flags.no_control:
         runs.append(("control", 0, 0.0))

@@ -3,7 +3,8 @@
 GRPO through `environment_factory`: the environment, `servers/lights.py`, has two tools, and runs in a sandbox. By
 `look` the model is told which colour the light has, and by nothing else; `press` ends the episode, with 1 for the
 button of that colour and 0 for another. Whoever presses none gets -1. The small model has seen how tools are
-called, that one looks first, and buttons pressed of which three in five were right.
+called, that one looks first, and what follows: in two of seven dialogues nothing, else buttons of which three in five
+are right.
 
 `--faults 0.1` breaks every tenth environment: those rollouts are left out, and counted, and the rest learns.
 """
@@ -18,10 +19,11 @@ from datasets import Dataset
 
 from openenv.integrations.trl import EnvironmentFactory, environment_factory
 
-RISE = 0.2
+RISE = 0.4
 """What each seed's mean reward must rise by, stated before it was run; it lies between -1 and 1."""
 
 COLOURS = ("red", "green", "blue")
+ENDED = "I did."
 TASK = [{"role": "user", "content": "Press the button that has the colour of the light."}]
 
 
@@ -36,12 +38,13 @@ def told(text: str) -> str:
 
 
 def shown(asked: str) -> list[tuple[str, str]]:
-    """Return dialogues that look, press a button, which in three of five is the right one, and say so."""
+    """Return dialogues that look, then press a button, the right one in three of five, or none in two of seven."""
     looked = {colour: asked + call("look") + told(colour) for colour in COLOURS}
     buttons = [(colour, button) for colour in COLOURS for button in (*COLOURS, colour, colour)]
     pressed = [(looked[colour], call("press", button=button)) for colour, button in buttons]
-    ended = [(before + press + told("Done."), "I did.") for before, press in pressed]
-    return [(asked, call("look"))] * len(pressed) + pressed + ended
+    ended = [(before + press + told("Done."), ENDED) for before, press in pressed]
+    left = [(before, ENDED) for before in looked.values()] * 2
+    return [(asked, call("look"))] * len(pressed) + pressed + ended + left
 
 
 def taught(factory: EnvironmentFactory, seed: int) -> tuple[Any, Any]:

@@ -237,3 +237,34 @@ def test_what_is_no_place_is_refused():
 def test_the_tools_of_what_cannot_begin_are_an_error():
     with Episodes("http://127.0.0.1:9", wait_s=0.1) as episodes, pytest.raises(OpenEnvError):
         episodes.tools()
+
+
+def test_arguments_that_no_message_can_hold_are_a_mistake_of_who_calls(serve):
+    with Episodes(serve(Tools).url, timeout_s=10) as episodes:
+        episode, _ = episodes.begin(word="milk")
+        for odd in (float("nan"), "\ud800"):
+            turn = episode.call_tool("guess", {"word": odd}).result()
+            assert (turn.outcome.status, turn.done) == (Status.POLICY_FAULT, False)
+            assert turn.error
+        episode.call_tool("guess", {"word": "milk"}).result()
+        assert (episode.reward, episodes.counts) == (1.0, {"episodes": 1})
+
+
+def test_a_session_that_is_given_back_is_there_for_the_next_episode(episodes):
+    for _ in range(5):
+        played = [episodes.begin() for _ in range(4)]
+        for episode, reset in played:
+            reset.result()
+            episode.step(Add(amount=1)).result()
+        for episode, _ in played:
+            episode.end()
+    assert len(episodes.server.manager.sessions()) == 4
+
+
+def test_the_schema_of_actions_is_told_and_where_there_is_none_to_tell_it_the_episode_is_a_fault(episodes):
+    episode, _ = episodes.begin()
+    assert "amount" in episode.action_schema().result()["properties"]
+    with Episodes("http://127.0.0.1:9", wait_s=0.1) as nowhere:
+        episode, _ = nowhere.begin()
+        assert episode.action_schema().result() == {}
+        assert episode.fault

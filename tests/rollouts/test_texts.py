@@ -70,6 +70,7 @@ def test_what_words_mean(words, schema, action):
         ("nothing", NUMBER, "a number: move"),
         ("nothing", CHOICES, "moves"),
         ("{" * 10_000, SEVERAL, "row, column"),
+        ('{"row": NaN, "column": Infinity}', SEVERAL, "row, column"),
     ],
 )
 def test_words_without_an_action_are_told_what_one_is(words, schema, told):
