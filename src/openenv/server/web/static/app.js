@@ -2,12 +2,14 @@
 
 import { snippet, snippets } from "./code.js";
 import { asNumber, find, make } from "./dom.js";
-import { WrongValue, clear, complain, field } from "./form.js";
+import { clear, complain, field } from "./form.js";
 import { History, signed } from "./history.js";
 import { isDrawn, observation, view } from "./observe.js";
 import { Offers } from "./offers.js";
 import { Socket } from "./socket.js";
 import { addTabs, setTheme } from "./tabs.js";
+import { listed, setTools } from "./tools.js";
+import { WrongValue } from "./values.js";
 
 const ARROWS = { ArrowLeft: ["left"], ArrowRight: ["right"], ArrowUp: ["up"], ArrowDown: ["down"] };
 
@@ -139,8 +141,9 @@ class Page {
     this.status();
   }
 
-  heard_welcome({ visitor, turns, result, state, view: told, running }) {
+  heard_welcome({ visitor, turns, result, state, view: told, tools, running }) {
     this.socket.visitor = visitor;
+    if (tools) setTools(tools);
     this.running = running;
     this.history.load(turns);
     this.result = result;
@@ -176,6 +179,9 @@ class Page {
     this.before = turn.verb === "step" ? this.result?.observation : null;
     this.result = result;
     this.told = {};
+    const { observation: seen } = result;
+    if (listed(seen)) setTools(seen.tools);
+    if (seen?.error?.error_type) this.mistake(seen.error.message); // of a tool call: it is the episode's, and it is told at the form, too
     this.show(result, this.before);
     this.figures();
     const reward = turn.reward === null ? "" : `, reward ${asNumber(Number(turn.reward))}`;
@@ -208,6 +214,11 @@ class Page {
   heard_view({ data }) {
     this.told = data ?? {};
     if (this.result) this.tellView(this.told);
+  }
+
+  heard_tools({ data }) {
+    setTools(data);
+    if (this.result) this.offer();
   }
 
   linked(up, why) {
