@@ -272,6 +272,23 @@ def test_the_other_tabs_tell_state_schemas_and_code(open_page, visit):
     assert "curl -s -X POST" in code
 
 
+def test_a_text_that_grows_is_shown_at_its_end(open_page, visit):
+    class Told(Painter):
+        def _seen(self, got: Any) -> Canvas:
+            self.lines = [*getattr(self, "lines", []), *map(str, range(100))]
+            return super()._seen(got).model_copy(update={"text": "\n".join(self.lines)})
+
+    page = visit(open_page(Told))
+    reset(page)
+    text = page.locator("#observation pre:has-text('99')")
+    assert text.evaluate("each => each.scrollTop") == 0
+    page.click("#offers button >> nth=0")
+    stepped(page, 1)
+    page.wait_for_selector("#observation .changed pre")
+    text.evaluate("each => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert text.evaluate("each => each.scrollTop + each.clientHeight + 2 >= each.scrollHeight")
+
+
 def test_a_page_whose_server_comes_back_goes_on(open_page, visit):
     server = open_page(Shown, grace_s=60)
     page = visit(server)

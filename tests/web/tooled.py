@@ -77,6 +77,12 @@ class Bakery(MCPEnvironment):
         return State(sold=self.sold)
 
 
+class IsolatedBakery(Bakery):
+    """The same, in a process for each session."""
+
+    SUPPORTS_CONCURRENT_SESSIONS = False
+
+
 class Odd(Environment[CallToolAction | ListToolsAction, CallToolObservation, State]):
     """Tools with schemas as servers of others have them."""
 

@@ -326,6 +326,7 @@ class Page {
   mistake(message) {
     find("mistake").hidden = !message;
     find("mistake").textContent = message ?? "";
+    if (message) find("mistake").scrollIntoView({ block: "nearest" });
   }
 
   lookBack(turn, result, row) {

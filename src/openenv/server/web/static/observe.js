@@ -4,7 +4,7 @@ import { asNumber, make, words } from "./dom.js";
 import { decoded, isPicture, painted, picture, pictureType, plainBase64, typeName } from "./pictures.js";
 import { choices, isBytes, resolve } from "./schema.js";
 
-const FACT = 60; // characters of a text that is shown among the figures
+const FACT = 40; // characters of a text that is shown among the figures
 const FEW = 24; // numbers that are shown without being asked for
 const MANY = 400; // values of a list that are shown
 const LARGEST_BOARD = 40;
@@ -30,6 +30,7 @@ export function observation(value, schema, root, { before = null, without = [], 
       continue;
     }
     const content = isFile ? bytes(member, words(name)) : shown(member, words(name));
+    if (hasGrown(member, before?.[name])) requestAnimationFrame(() => { content.scrollTop = content.scrollHeight; }); // what is new stands at its end
     const visual = isVisual(content);
     const inside = visual && drawn ? [make("details", {}, make("summary", {}, words(name)), content)] : [make("span", { className: "name" }, words(name)), content];
     (visual && !drawn ? seen : read).push(make("div", { className: isNew ? "block changed" : "block", title: about }, ...inside));
@@ -39,6 +40,8 @@ export function observation(value, schema, root, { before = null, without = [], 
   const nothing = seen.length + facts.length + read.length === 0 ? make("p", { className: "empty" }, "The observation is empty.") : null;
   return make("div", { className: "shown" }, ...seen, list, ...read, rest, nothing);
 }
+
+const hasGrown = (text, former) => typeof text === "string" && Boolean(former) && text.length > former.length && text.startsWith(String(former).trimEnd());
 
 function propertiesOf(schema, root, value) {
   const { members } = choices(resolve(schema, root), root);

@@ -45,7 +45,7 @@ export function call(schema, place, field) {
   const wrong = make("span", { className: "wrong", hidden: true, role: "alert" });
   const about = make("div", { className: "about said" });
   const list = make("fieldset", { className: "tools" });
-  const takes = make("div");
+  const takes = make("div", { className: "takes" });
   let chosen = null;
   let byHand = null;
 
@@ -74,7 +74,8 @@ export function call(schema, place, field) {
       byHand ??= inner({ tool_name, arguments: given }, without("type", ...Object.keys(more)));
       note.textContent = known ? NO_TOOLS : NOT_YET;
       self.parts = [byHand, others].filter(Boolean);
-      self.element.replaceChildren(note, ...self.parts.map((part) => part.element), wrong);
+      takes.replaceChildren(byHand.element);
+      self.element.replaceChildren(...[note, takes, others?.element, wrong].filter(Boolean));
     } else {
       list.replaceChildren(make("legend", {}, "Tools"), make("div", {}, ...radios(known, choose)));
       self.element.replaceChildren(...[list, wrong, about, takes, others?.element].filter(Boolean));
