@@ -5,6 +5,7 @@ import struct
 import zlib
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from tests.web.shown import Shown, Slow
 
 from openenv.environment import Environment
 from openenv.models import Action, Observation, State
+from openenv.server.app import create_app
+from openenv.server.web import add_page
 
 pytestmark = pytest.mark.slow
 
@@ -298,3 +301,42 @@ def test_a_page_whose_server_comes_back_goes_on(open_page, visit):
     page.wait_for_selector("#status[data-state=playing]")
     page.keyboard.press("1")
     stepped(page, 1)
+
+
+def another(server: Any, host: Any, env: Any) -> Any:
+    """Start a server in the place of one."""
+    server.vanish()
+    app = create_app(env)
+    add_page(app)
+    return host.run(app, port=urlsplit(server.url).port)
+
+
+def test_a_page_whose_server_is_started_again_says_so_and_shows_nothing_of_before(open_page, visit, host):
+    server = open_page(Shown)
+    page = visit(server)
+    reset(page)
+    page.keyboard.press("1")
+    stepped(page, 1)
+    page.fill("#step-fields input[type=number]", "7")
+    again = another(server, host, Shown)
+    page.wait_for_selector("#notice:has-text('The session is gone')")
+    assert "No episode yet" in page.inner_text("#observation")
+    assert page.locator("#history tbody tr").count() == 0
+    assert page.locator("#offers").is_hidden()
+    reset(page)
+    assert page.locator("#notice").is_hidden()
+    page.click("#step")
+    stepped(page, 1)
+    assert page.inner_text("#figure-reward") == "+7"
+    again.stop(wait=False)
+
+
+def test_a_page_whose_environment_was_changed_is_loaded_again(open_page, visit, host):
+    server = open_page(Shown)
+    page = visit(server)
+    reset(page)
+    again = another(server, host, Painter)
+    page.wait_for_selector("#step-fields fieldset")
+    reset(page)
+    assert page.locator("#observation canvas").count() == 1
+    again.stop(wait=False)

@@ -59,6 +59,13 @@ export class History {
     return this.turns.findLast((turn) => turn.error === undefined);
   }
 
+  download(name) {
+    const kept = this.turns.map(({ sent, ...turn }) => ({ ...turn, sent, result: this.results.get(turn.turn) }));
+    const address = URL.createObjectURL(new Blob([JSON.stringify(kept, null, 1)], { type: "application/json" }));
+    make("a", { href: address, download: `${name}-history.json` }).click();
+    setTimeout(() => URL.revokeObjectURL(address), 1000);
+  }
+
   drawn() {
     const episode = this.latest?.episode;
     const steps = this.turns.filter((turn) => turn.episode === episode && turn.verb === "step" && turn.error === undefined);

@@ -175,7 +175,7 @@ function members(value) {
   const facts = entries.filter(([, member]) => asFact(member) !== null);
   const others = entries.filter(([, member]) => asFact(member) === null);
   return make("div", { className: "shown" },
-    facts.length ? make("dl", { className: "facts" }, ...facts.map(([name, member]) => make("div", {}, make("dt", {}, words(name)), make("dd", {}, asFact(member))))) : null,
+    facts.length ? make("dl", { className: "facts" }, ...facts.map(([name, member]) => make("div", {}, make("dt", {}, words(name)), make("dd", {}, asFact(member) || "–")))) : null,
     ...others.map(([name, member]) => make("div", { className: "block" }, make("span", { className: "name" }, words(name)), shown(member, words(name)))));
 }
 
