@@ -1,13 +1,25 @@
 """Environments of tools on the page, in a real browser: listed, chosen, filled in, called."""
 
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from envs.echo_env.server.echo_environment import EchoEnvironment
 from tests.web.tooled import Bakery, Odd
 
+from openenv.mcp import (
+    CallToolAction,
+    CallToolObservation,
+    ListToolsAction,
+    ListToolsObservation,
+    MCPServerEnvironment,
+)
+
 pytestmark = pytest.mark.slow
 
+ODD_SERVER = Path(__file__).parents[1] / "mcp" / "odd_server.py"
+AnyObservation = CallToolObservation | ListToolsObservation
 CHOSEN = "#step-fields .tools input:checked"
 
 
@@ -114,6 +126,25 @@ def test_the_tools_are_those_of_the_task_and_follow_when_they_change(open_page, 
     page.click("#step")
     stepped(page, 1)
     assert "baked" in shown(page)
+
+
+def test_a_server_of_somebody_else_is_played_and_its_new_tools_are_there(open_page, visit):
+    def played() -> MCPServerEnvironment:
+        return MCPServerEnvironment([sys.executable, str(ODD_SERVER)])
+
+    types = {"action_cls": CallToolAction | ListToolsAction, "observation_cls": AnyObservation}
+    page = visit(open_page(played, **types))
+    reset(page)
+    assert "say" in offered(page)
+    assert page.locator("#observation td >> text='say'").count() == 1
+    choose(page, "grow")
+    page.click("#step")
+    stepped(page, 1)
+    choose(page, "count")
+    page.click("#step")
+    stepped(page, 2)
+    page.wait_for_selector("#step-fields .tools label:has-text('new')")
+    assert page.input_value(CHOSEN) == "count"
 
 
 def test_what_was_typed_is_still_there_when_a_tool_is_chosen_again(open_page, visit):

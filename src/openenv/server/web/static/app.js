@@ -9,7 +9,7 @@ import { isDrawn, observation, view } from "./observe.js";
 import { Offers } from "./offers.js";
 import { Socket } from "./socket.js";
 import { addTabs, setTheme } from "./tabs.js";
-import { listed, setTools } from "./tools.js";
+import { areTools, setTools } from "./tools.js";
 import { WrongValue } from "./values.js";
 
 class Page {
@@ -181,7 +181,7 @@ class Page {
     this.result = result;
     this.told = {};
     const { observation: seen } = result;
-    if (listed(seen)) setTools(seen.tools);
+    if (areTools(seen?.tools)) setTools(seen.tools);
     if (seen?.error?.error_type) this.mistake(seen.error.message); // of a tool call: it is the episode's, and it is told at the form, too
     this.show(result, this.before);
     this.figures();

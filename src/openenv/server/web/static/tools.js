@@ -19,11 +19,14 @@ export function setTools(tools) {
   }
 }
 
-/** The tools that an observation lists, if it is one that does. */
-export function listed(observation) {
-  const tools = observation?.tools;
-  const isTool = (each) => typeof each?.name === "string" && typeof each.input_schema === "object";
-  return Array.isArray(tools) && tools.length && tools.every(isTool) ? tools : null;
+const isTool = (value) => typeof value?.name === "string" && typeof value.input_schema === "object" && value.input_schema !== null;
+
+export const areTools = (value) => Array.isArray(value) && value.length > 0 && value.every(isTool);
+
+/** What a tool takes, in a line. */
+export function parameters(schema) {
+  const required = Array.isArray(schema.required) ? schema.required : [];
+  return Object.keys(schema.properties ?? {}).map((name) => (required.includes(name) ? name : `${name} (optional)`)).join(", ");
 }
 
 export const isOffered = (name) => (known ?? []).some((tool) => tool.name === name);
