@@ -303,6 +303,34 @@ def test_a_page_whose_server_comes_back_goes_on(open_page, visit):
     stepped(page, 1)
 
 
+@pytest.mark.parametrize("file", ["pictures.js", "app.js", "page.css", "about"])
+def test_a_file_of_the_page_that_did_not_come_is_asked_for_again(open_page, visit, file):
+    page = visit(open_page(Shown))
+    lost = []
+
+    def lose_once(route: Any) -> None:
+        if lost:
+            route.continue_()
+            return
+        lost.append(route.request.url)
+        route.abort("connectionfailed")
+
+    page.route(f"**/{file}", lose_once)
+    page.reload()
+    page.wait_for_selector("#reset:enabled")
+    assert len(lost) == 1
+    reset(page)
+    assert page.locator("#notice").is_hidden()
+
+
+def test_a_file_of_the_page_that_never_comes_is_told(open_page, visit):
+    page = visit(open_page(Shown))
+    page.evaluate("() => sessionStorage.setItem('openenv-tries', 4)")
+    page.route("**/pictures.js", lambda route: route.abort())
+    page.reload()
+    page.wait_for_selector("#notice:has-text('could not be loaded')", timeout=30_000)
+
+
 def another(server: Any, host: Any, env: Any) -> Any:
     """Start a server in the place of one."""
     server.vanish()
