@@ -3,8 +3,8 @@
 GRPO through `environment_factory`: the environment, `servers/lights.py`, has two tools, and runs in a sandbox. By
 `look` the model is told which colour the light has, and by nothing else; `press` ends the episode, with 1 for the
 button of that colour and 0 for another. Whoever presses none gets -1. The small model has seen how tools are
-called, that one looks first, and what follows: in two of seven dialogues nothing, else buttons of which three in five
-are right.
+called, that one looks first, and what follows: in two of seven dialogues nothing, else a button, which is the right
+one in three of five.
 
 `--faults 0.1` breaks every tenth environment: those rollouts are left out, and counted, and the rest learns.
 """
@@ -19,7 +19,7 @@ from datasets import Dataset
 
 from openenv.integrations.trl import EnvironmentFactory, environment_factory
 
-RISE = 0.4
+RISE = 0.3
 """What each seed's mean reward must rise by, stated before it was run; it lies between -1 and 1."""
 
 COLOURS = ("red", "green", "blue")
