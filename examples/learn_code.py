@@ -2,7 +2,7 @@
 
 The reward function is the one that articles about OpenEnv print: each completion is executed in an episode of
 python_exec_env of its own, all at the same time; +1 for a program that runs, -0.5 for one that fails, -1 for one
-whose time is up. The small model has seen programs of which three in four are wrong, and is to find out which.
+whose time is up. The small model has seen programs of which half are wrong, and is to find out which.
 
 `--faults 0.1` breaks every tenth environment. The printed function has no way to say that there is no reward, so
 `reward_func` takes its place then, which leaves those completions out, and counts them.
@@ -85,11 +85,11 @@ MISTAKES = (("(n):", "(n)"), ("(s):", "(s"), ("return ", "return return "), ("as
 
 
 def shown() -> list[tuple[str, str]]:
-    """Return questions and answers: for each right program three that have a mistake."""
+    """Return questions and answers: a right program as often as one of three that have a mistake."""
     samples = []
     for question, program in PROGRAMS.items():
         wrong = [program.replace(*mistake, 1) for mistake in MISTAKES if mistake[0] in program]
-        samples += [(question, each) for each in (program, *wrong)]
+        samples += [(question, each) for each in (*[program] * len(wrong), *wrong)]
     return samples
 
 
@@ -125,7 +125,7 @@ def run(flags: Any, seed: int, learning_rate: float) -> learning.Run:
 
 def main() -> int:
     global ENV_URL
-    flags = learning.parser(__doc__, steps=20, learning_rate=1e-3, generations=8, batch=32)
+    flags = learning.parser(__doc__, steps=16, learning_rate=1e-3, generations=8, batch=32)
     flags.add_argument("--length", type=int, default=160, help="tokens of a completion")
     flags = flags.parse_args()
     environment = "python_exec_env.server.python_exec_environment:PythonExecEnvironment"
