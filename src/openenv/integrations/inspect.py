@@ -15,7 +15,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-try:
+from openenv.integrations import needs
+
+with needs("inspect_ai", "inspect"):
     from inspect_ai import Task
     from inspect_ai.dataset import MemoryDataset, Sample
     from inspect_ai.hooks import Hooks, RunEnd, hooks
@@ -23,12 +25,6 @@ try:
     from inspect_ai.scorer import Score, Scorer, Target, mean, scorer, stderr
     from inspect_ai.solver import Generate, Solver, TaskState, solver
     from inspect_ai.tool import Tool, ToolDef, ToolError, ToolParams
-except ModuleNotFoundError as error:
-    if (error.name or "").partition(".")[0] != "inspect_ai":
-        raise
-    raise ModuleNotFoundError(
-        "Inspect AI is not installed: pip install 'openenv[inspect]'", name=error.name
-    ) from error
 
 from openenv.errors import ConfigurationError, OpenEnvError
 from openenv.mcp.types import Tool as EnvironmentTool

@@ -13,9 +13,12 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import skyrl_gym
-from skyrl_gym.envs import registration
-from skyrl_gym.envs.base_text_env import BaseTextEnv, BaseTextEnvStepOutput
+from openenv.integrations import needs
+
+with needs("skyrl_gym", "skyrl"):
+    import skyrl_gym
+    from skyrl_gym.envs import registration
+    from skyrl_gym.envs.base_text_env import BaseTextEnv, BaseTextEnvStepOutput
 
 from openenv.client import EnvClient, GenericEnvClient
 from openenv.errors import OpenEnvError

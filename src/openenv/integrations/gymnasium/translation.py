@@ -16,7 +16,7 @@ from gymnasium import Space, spaces
 from gymnasium.vector.utils import batch_space, create_empty_array, iterate
 
 from openenv.errors import ConfigurationError
-from openenv.integrations.parts import (
+from openenv.integrations.gymnasium.fields import (
     Part,
     Schema,
     batched,
@@ -27,7 +27,7 @@ from openenv.integrations.parts import (
     read,
     space_like,
 )
-from openenv.integrations.spaces import space_of
+from openenv.integrations.gymnasium.spaces import space_of
 from openenv.protocol.messages import SchemaResponse
 
 First = Callable[[], Any]

@@ -1,8 +1,7 @@
-"""Environments as those of Gymnasium: `RemoteEnv` is one, `RemoteVectorEnv` many that are stepped together.
+"""One session of an environment as a `gymnasium.Env`.
 
-Gymnasium has no word for a fault, and a trainer learns from whatever number it is given. So `RemoteEnv` raises what
-went wrong, unless it is told to go on; and where one of many fails, its episode is cut off with the reward NaN,
-which nothing takes for a reward, and `info["reward_valid"]` says which transitions to leave out.
+What goes wrong is raised, since there is nothing else to go on with; unless it is told to end the episode with the
+reward NaN, which nothing takes for a reward, as one of many sessions does.
 """
 
 from __future__ import annotations
@@ -18,9 +17,8 @@ from openenv.client.base import EnvClient
 from openenv.client.generic import GenericEnvClient
 from openenv.client.results import Failure
 from openenv.errors import ConfigurationError, InvalidReplyError, RequestError
-from openenv.integrations.gymnasium_vector import RemoteVectorEnv
-from openenv.integrations.translation import Chosen, place, translated
-from openenv.integrations.verdicts import BROKEN, verdict
+from openenv.integrations.gymnasium.translation import Chosen, place, translated
+from openenv.integrations.gymnasium.verdicts import BROKEN, verdict
 from openenv.models import Outcome, StepResult
 from openenv.outcomes import Cause, Status
 
@@ -29,7 +27,7 @@ if TYPE_CHECKING:
 
     from openenv.providers import Provider
 
-__all__ = ["EnvironmentFault", "RemoteEnv", "RemoteVectorEnv"]
+__all__ = ["EnvironmentFault", "RemoteEnv"]
 
 SEEDS = 2**31
 
