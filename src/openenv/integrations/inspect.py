@@ -118,7 +118,6 @@ class _Table:
     def __init__(self, episodes: Episodes) -> None:
         self.episodes = episodes
         self._seats: dict[str, _Seat] = {}
-        self._schema: Mapping[str, Any] | None = None
 
     async def begin(self, state: TaskState) -> _Seat:
         """Begin the episode of a sample."""
@@ -153,12 +152,7 @@ class _Table:
 
     async def schema(self) -> Mapping[str, Any]:
         """Return the JSON Schema of the environment's actions."""
-        if self._schema is None:
-            from openenv.client import GenericEnvClient
-
-            (url, *_) = await asyncio.to_thread(lambda: self.episodes.urls)
-            self._schema = (await GenericEnvClient(base_url=url).schema()).action
-        return self._schema
+        return await asyncio.to_thread(lambda: self.episodes.action_schema)
 
 
 _to_close: set[_Table] = set()
@@ -204,7 +198,7 @@ def _tool(tool: EnvironmentTool, seat: _Seat, table: _Table) -> Tool:
         seat.state.completed = turn.done
         if turn.error:
             raise ToolError(turn.error)
-        return text_of(turn.observation if turn.value is None else turn.value) or "(nothing)"
+        return turn.said or "(nothing)"
 
     parameters = ToolParams.model_validate({"properties": {}, **tool.input_schema, "type": "object"})
     for name, parameter in parameters.properties.items():
@@ -225,7 +219,7 @@ def play(table: _Table, tools: bool, max_turns: int) -> Solver:
             return str(error)
         seat.last = await asyncio.wrap_future(seat.episode.step(action))
         table.sound(seat)
-        return seat.last.error or text_of(seat.last.observation) or "(nothing)"
+        return seat.last.said or "(nothing)"
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
         seat = table.of(state)

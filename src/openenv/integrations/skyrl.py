@@ -20,13 +20,13 @@ with needs("skyrl_gym", "skyrl"):
     from skyrl_gym.envs import registration
     from skyrl_gym.envs.base_text_env import BaseTextEnv, BaseTextEnvStepOutput
 
-from openenv.client import EnvClient, GenericEnvClient
 from openenv.errors import OpenEnvError
 from openenv.mcp.types import Tool
 from openenv.outcomes import Cause, Outcome
-from openenv.rollouts import Episode, Episodes, Turn, action_of, text_of
+from openenv.rollouts import Episode, Episodes, Turn, action_of, takes_tool_calls, text_of
 
 if TYPE_CHECKING:
+    from openenv.client import EnvClient
     from openenv.providers import Provider
 
 __all__ = ["RemoteTextEnv", "register", "unregister", "without_faults"]
@@ -118,7 +118,7 @@ class RemoteTextEnv(BaseTextEnv):  # type: ignore[misc]
         reward = 0.0 if turn.reward is None else turn.reward
         if over and self.episode.reward is None:
             reward = math.nan
-        said = turn.error or text_of(turn.observation if turn.value is None else turn.value)
+        said = turn.said
         if self._tools:
             said = f"<tool_response>\n{said}\n</tool_response>"
         outcome = self.episode.outcome if self.episode.done else turn.outcome
@@ -143,7 +143,7 @@ class RemoteTextEnv(BaseTextEnv):  # type: ignore[misc]
             return Turn(done=True, outcome=self.episode.outcome, error=self.episode.fault), True
         try:
             if not self._source.has_tools:
-                return self.episode.step(action_of(text, self._source.schema)).result(), False
+                return self.episode.step(action_of(text, self._source.episodes.action_schema)).result(), False
             call = _called(text)
             if call is None:
                 return Turn(), True
@@ -157,20 +157,11 @@ class _Source:
 
     def __init__(self, episodes: Episodes, max_turns: int, arguments: Callable[[Row], Mapping[str, Any]]) -> None:
         self.episodes, self.max_turns, self.arguments = episodes, max_turns, arguments
-        self._schema: Mapping[str, Any] | None = None
 
     @property
     def has_tools(self) -> bool:
         """Whether its actions are calls of tools."""
-        return "CallToolAction" in json.dumps(self.schema)
-
-    @property
-    def schema(self) -> Mapping[str, Any]:
-        """The JSON Schema of actions."""
-        if self._schema is None:
-            with GenericEnvClient(self.episodes.urls[0]).sync() as client:
-                self._schema = client.schema().action
-        return self._schema
+        return takes_tool_calls(self.episodes.action_schema)
 
 
 def without_faults(output: dict[str, Any], groups: Sequence[Any] | None = None) -> dict[str, Any]:
