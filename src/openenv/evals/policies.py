@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -19,6 +20,8 @@ from openenv.outcomes import Outcome, Status
 from openenv.rollouts import Episodes, fields_of, message_of, outcome_of
 
 __all__ = ["NamedPolicy", "RandomPolicy", "random_action"]
+
+_log = logging.getLogger(__name__)
 
 LONGEST_TEXT = 8
 DEEPEST = 6
@@ -71,6 +74,8 @@ class NamedPolicy:
             valid = seen.outcome.status is not Status.INFRA_FAULT and reward is not None
             told = replace(told, status=status, cause=cause, reward=float(reward) if valid else None)
             told = replace(told, turns=seen.steps)
+        if told.is_fault:
+            _log.warning("An episode broke (%s) and is left out: %s", told.cause, told.detail or "so it says")
         return replace(told, seconds=round(time.monotonic() - began, 3))
 
     def _arguments(self, task: Task) -> dict[str, Any]:

@@ -169,7 +169,8 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
             self._seen = self._look(result)
         except RequestError as error:
             self._give_up(error)
-            told = verdict(Failure(0, error, error.outcome), False, self._illegal_reward)
+            failed = Failure(0, error, error.outcome)
+            told = BROKEN if error is self._down else verdict(failed, False, self._illegal_reward)
             if told is BROKEN and error is not self._down:
                 self.faults.add(error.outcome, str(error))
             if told is BROKEN and self._raises:
