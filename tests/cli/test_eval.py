@@ -124,7 +124,7 @@ def test_chance_and_policies_play_too(grid_world):
         (["--policy", "random", "--seeds", "a"], "no list of seeds"),
         (["--policy", "random", "--reset", "seed"], "KEY=VALUE"),
         (["--policy", "oracle"], "package.policies:oracle"),
-        (["--policy", "grid_world_env.policies:nope"], "no policy 'nope'"),
+        (["--policy", "grid_world_env.policies:nope"], "no policy 'nope'; it has null, oracle."),
         (["--policy", "no_such_env.policies:oracle"], "no policies to import"),
         (["--model", "ftp://x"], "no address"),
     ],

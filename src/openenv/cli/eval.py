@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import inspect
 import json
 import re
 import time
@@ -25,6 +26,8 @@ from openenv.cli.target import Target, locate, package_name
 from openenv.errors import OpenEnvError
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from openenv.evals import EpisodeResult, Player, Report
     from openenv.llm import ChatEndpoint
     from openenv.rollouts import Episodes
@@ -279,10 +282,23 @@ def _named_policy(name: str, target: Target | None, url: str, timeout_s: float) 
         raise NothingFound(f"There are no policies to import at {module_name}: {error}") from error
     policy = getattr(module, function, None)
     classes = [cls for cls in vars(package).values() if isinstance(cls, type) and issubclass(cls, EnvClient)]
-    if not callable(policy) or not classes:
-        raise NothingFound(f"{module_name} has no policy {function!r}, or its package no client.")
+    if not callable(policy):
+        raise NothingFound(f"{module_name} has no policy {function!r}; it has {_policies(module) or 'none'}.")
+    if not classes:
+        raise NothingFound(f"{package.__name__} has no client, by which its policies act.")
     defaults = {key: value for key, value in getattr(module, "EXAMPLE", {}).items() if key != "seed"}
     return NamedPolicy(policy, classes[0], url, defaults, timeout_s=timeout_s)
+
+
+def _policies(module: ModuleType) -> str:
+    """Return the names of a module's own functions that take an environment."""
+    found = (
+        name
+        for name, value in vars(module).items()
+        if inspect.isfunction(value) and value.__module__ == module.__name__ and not name.startswith("_")
+        if next(iter(inspect.signature(value).parameters), "") == "env"
+    )
+    return ", ".join(sorted(found))
 
 
 def _written(file: str) -> Callable[[EpisodeResult, list[dict[str, Any]]], None]:

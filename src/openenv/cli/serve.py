@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
+import importlib
 import ipaddress
 import os
 import socket
@@ -94,6 +96,7 @@ def serve(
 
         deny_egress()
     with _listening(host, port, fd, uds) as listener:
+        _import_server()
         if mcp_server is not None:
             found, app = _load_mcp_server(mcp_server)
         else:
@@ -114,6 +117,16 @@ def serve(
             reload_dirs=[str(found.folder)] if found.folder else None,
             log_level=log_level,
         )
+
+
+def _import_server() -> None:
+    """Import what every server needs, and look for no garbage in it, now or ever: a tenth of the start."""
+    collects = gc.isenabled()
+    gc.disable()
+    importlib.import_module("openenv.server.app")
+    gc.freeze()
+    if collects:
+        gc.enable()
 
 
 def _listening(
