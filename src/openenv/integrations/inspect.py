@@ -150,10 +150,6 @@ class _Table:
         if seat is not None:
             await asyncio.wrap_future(seat.episode.end())
 
-    async def schema(self) -> Mapping[str, Any]:
-        """Return the JSON Schema of the environment's actions."""
-        return await asyncio.to_thread(lambda: self.episodes.action_schema)
-
 
 _to_close: set[_Table] = set()
 
@@ -213,8 +209,10 @@ def play(table: _Table, tools: bool, max_turns: int) -> Solver:
     """Have the model act until the episode is over."""
 
     async def by_words(seat: _Seat, text: str) -> str:
+        schema = await asyncio.wrap_future(seat.episode.action_schema())
+        table.sound(seat)
         try:
-            action = action_of(text, await table.schema())
+            action = action_of(text, schema)
         except ValueError as error:
             return str(error)
         seat.last = await asyncio.wrap_future(seat.episode.step(action))

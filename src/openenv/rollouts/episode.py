@@ -13,7 +13,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from openenv.errors import EpisodeEndedError, InvalidRequestError, OpenEnvError, ToolCallError
+from openenv import values
+from openenv.client import EnvClient
+from openenv.errors import EpisodeEndedError, InvalidRequestError, OpenEnvError, SerializationError, ToolCallError
 from openenv.mcp.types import Tool
 from openenv.models import StepResult
 from openenv.outcomes import ORDINARY, Cause, Outcome, Status
@@ -21,12 +23,12 @@ from openenv.rollouts.faults import is_passing, message_of, outcome_of
 from openenv.rollouts.texts import text_of
 
 if TYPE_CHECKING:
-    from openenv.client import EnvClient
     from openenv.rollouts.episodes import Episodes, Session
 
 __all__ = ["Episode", "Turn"]
 
 T = TypeVar("T")
+Client = EnvClient[Any, Any, Any]
 
 _log = logging.getLogger("openenv.rollouts")
 
@@ -109,11 +111,15 @@ class Episode:
         A call that fails by itself (no such tool, wrong arguments, the tool raised) is told in `error`, and the
         episode goes on.
         """
-        return self._submit(lambda: self._take(lambda client: client.call_tool(name, **arguments), called=True))
+        return self._submit(lambda: self._call(name, arguments))
 
     def tools(self) -> Future[list[Tool]]:
         """Return the tools there are in this episode; none, if that cannot be told."""
         return self._submit(self._tools)
+
+    def action_schema(self) -> Future[Mapping[str, Any]]:
+        """Return the JSON Schema of the environment's actions; empty, and a fault, if that cannot be told."""
+        return self._submit(self._action_schema)
 
     def fail(self, cause: Cause, message: str) -> Future[Turn]:
         """Make this episode a fault: what happened to it is not what its transcript says."""
@@ -165,7 +171,16 @@ class Episode:
             return self._broke(result.outcome, "The environment says that something broke as it was reset")
         return Turn(result.observation, None, None, result.done, result.outcome)
 
-    async def _take(self, step: Callable[[EnvClient[Any, Any, Any]], Any], *, called: bool = False) -> Turn:
+    async def _call(self, name: str, arguments: Mapping[str, Any]) -> Turn:
+        if self.done:
+            return self._over()
+        try:
+            values.dumps(dict(arguments), what="arguments")
+        except SerializationError as error:  # NaN, say, which a model can write and no message can hold
+            return Turn(outcome=InvalidRequestError(error.message).outcome, error=error.message)
+        return await self._take(lambda client: client.call_tool(name, **arguments), called=True)
+
+    async def _take(self, step: Callable[[Client], Any], *, called: bool = False) -> Turn:
         if self.done or self._session is None:
             return self._over()
         client = self._session.client
@@ -200,13 +215,23 @@ class Episode:
         return Turn(result.observation, value, reward, result.done, result.outcome, error)
 
     async def _tools(self) -> list[Tool]:
+        return list(await self._asked(lambda client: client.list_tools()) or ())
+
+    async def _action_schema(self) -> Mapping[str, Any]:
+        if not self._episodes._actions:  # they are the same in all episodes
+            answer = await self._asked(lambda client: client.schema())
+            self._episodes._actions = answer.action if answer is not None else {}
+        return self._episodes._actions
+
+    async def _asked(self, ask: Callable[[Client], Any]) -> Any:
+        """Return the answer to what is no step; None if there is none, which is a fault in an episode."""
         if self._session is None:
-            return []
+            return None
         try:
-            return list(await self._session.client.list_tools())
+            return await ask(self._session.client)
         except (OpenEnvError, OSError) as error:
             self._broke(outcome_of(error), message_of(error))
-            return []
+            return None
 
     async def _end(self) -> None:
         self._give_back(broken=False)

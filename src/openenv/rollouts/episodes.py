@@ -15,12 +15,12 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from openenv.client import EnvClient, EnvPool, GenericEnvClient
+from openenv.client import EnvPool, GenericEnvClient
 from openenv.client.portal import Portal
 from openenv.errors import ConfigurationError, OpenEnvError
 from openenv.mcp.types import Tool
 from openenv.outcomes import Status
-from openenv.rollouts.episode import Episode, Turn
+from openenv.rollouts.episode import Client, Episode, Turn
 
 if TYPE_CHECKING:
     from openenv.client.pool import Lease
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["Episodes", "Session"]
 
 T = TypeVar("T")
-Client = EnvClient[Any, Any, Any]
 
 END_S = 10.0
 """Seconds that the end of a session is waited for at most; the server ends it in any case."""
@@ -79,15 +78,15 @@ class Episodes:
         self._client_class = client_class
         self._places = places
         self._options = {"timeout_s": timeout_s, "wait_s": wait_s, "attempts": attempts, **client_options}
-        self._client_options = {"message_timeout_s": timeout_s, **client_options}
-        self._action_schema: Mapping[str, Any] | None = None
+        self._actions: Mapping[str, Any] = {}
         self._pool: EnvPool[Client] = EnvPool(
             self.client_class,
             [place for place in places if isinstance(place, str)],
             providers=[place for place in places if not isinstance(place, str)],
             wait_s=wait_s,
             reuse=False,
-            **self._client_options,
+            message_timeout_s=timeout_s,
+            **client_options,
         )
         self._idle: list[Session] = []
         self._open: set[Session] = set()
@@ -104,21 +103,6 @@ class Episodes:
         """Addresses of the servers; providers are started for it."""
         self._submit(self._pool._lender.start).result()
         return [server.url for server in self._pool.metrics.servers]
-
-    @property
-    def action_schema(self) -> Mapping[str, Any]:
-        """The JSON Schema of the environment's actions, asked for once; providers are started for it.
-
-        Raises:
-            OpenEnvError: The server does not say.
-        """
-        if self._action_schema is None:
-            client = self.client_class(base_url=self.urls[0], **self._client_options).sync()
-            try:
-                self._action_schema = client.schema().action
-            finally:
-                client.close()
-        return self._action_schema
 
     @property
     def counts(self) -> dict[str, int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from itertools import starmap
-from json import JSONDecodeError, JSONDecoder
+from json import JSONDecoder
 from typing import Any
 
 from pydantic import BaseModel
@@ -22,9 +22,16 @@ __all__ = ["action_of", "fields_of", "only_field", "takes_tool_calls", "text_of"
 
 _BLOB = 512
 """Bytes and arrays of more elements than this are named, not said: a model cannot read them."""
-_UNSAID = {*Observation.model_fields, "outcome", "terminated", "truncated"}
-_DECODER = JSONDecoder()
 _CALL, _LIST = "CallToolAction", "ListToolsAction"
+_UNSAID = {*Observation.model_fields, "outcome", "terminated", "truncated"}
+
+
+def _no_number(word: str) -> Any:
+    raise ValueError(f"{word} is not JSON")
+
+
+_DECODER = JSONDecoder(parse_constant=_no_number)
+"""Of JSON as it is written in the standard: without NaN and infinity, which no action can hold."""
 
 
 def text_of(value: Any) -> str:
@@ -135,14 +142,14 @@ def _values(text: str) -> list[Any]:
     """Return the outermost JSON objects and arrays in a text, or the text itself if it is JSON as a whole."""
     try:
         return [_DECODER.decode(text.strip())]
-    except JSONDecodeError:
+    except ValueError:
         pass
     found, at = [], 0
     while (match := re.compile(r"[{\[]").search(text, at)) is not None:
         try:
             value, at = _DECODER.raw_decode(text, match.start())
             found.append(value)
-        except (JSONDecodeError, RecursionError):
+        except (ValueError, RecursionError):
             at = match.end()
     return found
 
