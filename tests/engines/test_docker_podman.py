@@ -2,7 +2,9 @@
 
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from tests.engines.reach import Docker
@@ -16,11 +18,11 @@ IMAGE = "localhost/openenv-tests/toy:latest"
 
 
 @pytest.fixture(scope="module")
-def podman(docker_engine: Docker, toy_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Docker]:
+def podman(docker_engine: Docker, toy_image: str) -> Iterator[Docker]:
     """A Podman service with storage of its own, with the toy image in it."""
     if shutil.which("podman") is None:
         pytest.skip("Podman is not installed; apt-get install podman")
-    home = tmp_path_factory.mktemp("podman")
+    home = Path(tempfile.mkdtemp(prefix="podman-", dir="/tmp"))  # Podman takes 50 characters of a path and no more
     url = f"unix://{home}/podman.sock"
     command = ["podman", f"--root={home}/root", f"--runroot={home}/run", "--cgroup-manager=cgroupfs"]
     runc = shutil.which("runc")
@@ -39,6 +41,7 @@ def podman(docker_engine: Docker, toy_image: str, tmp_path_factory: pytest.TempP
         finally:
             service.terminate()
             service.wait(PATIENCE_S)
+            shutil.rmtree(home, ignore_errors=True)
 
 
 class TestPodman(DockerContract):
