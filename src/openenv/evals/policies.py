@@ -17,7 +17,7 @@ from openenv.evals.results import EpisodeResult
 from openenv.evals.runs import Task
 from openenv.models import StepResult
 from openenv.outcomes import Outcome, Status
-from openenv.rollouts import Episodes, fields_of, message_of, outcome_of
+from openenv.rollouts import Episodes, as_fault, fields_of, message_of, outcome_of
 
 __all__ = ["NamedPolicy", "RandomPolicy", "random_action"]
 
@@ -62,12 +62,14 @@ class NamedPolicy:
     def _played(self, task: Task) -> EpisodeResult:
         began = time.monotonic()
         told = EpisodeResult(task.environment, task.seed, task.sample)
+        seen = None
         try:
             with self._client_class(base_url=self._base_url, message_timeout_s=self._timeout_s).sync() as client:
                 seen = _Watched(client)
                 reward = self._policy(seen, **self._arguments(task))
         except (OpenEnvError, OSError) as error:
-            status, cause = EpisodeResult.ended(outcome_of(error))
+            outcome = outcome_of(error)
+            status, cause = EpisodeResult.ended(outcome if seen and seen.steps else as_fault(outcome))
             told = replace(told, status=status, cause=cause, detail=message_of(error))
         else:
             status, cause = EpisodeResult.ended(seen.outcome)

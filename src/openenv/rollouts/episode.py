@@ -19,7 +19,7 @@ from openenv.errors import EpisodeEndedError, InvalidRequestError, OpenEnvError,
 from openenv.mcp.types import Tool
 from openenv.models import StepResult
 from openenv.outcomes import ORDINARY, Cause, Outcome, Status
-from openenv.rollouts.faults import is_passing, message_of, outcome_of
+from openenv.rollouts.faults import as_fault, is_passing, message_of, outcome_of
 from openenv.rollouts.texts import text_of
 
 if TYPE_CHECKING:
@@ -243,8 +243,7 @@ class Episode:
         return Turn(done=True, outcome=self.outcome, error=told)
 
     def _broke(self, outcome: Outcome, message: str) -> Turn:
-        if outcome.status is not Status.INFRA_FAULT:  # a reset that was refused is nothing that a policy did
-            outcome = Outcome.infra_fault(outcome.cause, retryable=outcome.retryable)
+        outcome = as_fault(outcome)
         self._episodes._count(outcome.cause.value)
         _log.warning("An episode broke (%s) and is left out: %s", outcome.cause.value, message)
         self.outcome, self.done, self._error = outcome, True, message

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from openenv.errors import ProviderError, RequestError
-from openenv.outcomes import Cause, Outcome
+from openenv.outcomes import Cause, Outcome, Status
 
-__all__ = ["is_passing", "message_of", "outcome_of"]
+__all__ = ["as_fault", "is_passing", "message_of", "outcome_of"]
 
 
 def outcome_of(error: Exception) -> Outcome:
@@ -24,6 +24,13 @@ def outcome_of(error: Exception) -> Outcome:
 def message_of(error: Exception) -> str:
     """Return what an exception says."""
     return getattr(error, "message", "") or f"{type(error).__name__}: {error}"
+
+
+def as_fault(outcome: Outcome) -> Outcome:
+    """Return an outcome as one that no policy has caused, as that of a reset that was refused."""
+    if outcome.status is Status.INFRA_FAULT:
+        return outcome
+    return Outcome.infra_fault(outcome.cause, retryable=outcome.retryable)
 
 
 def is_passing(outcome: Outcome) -> bool:
