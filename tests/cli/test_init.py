@@ -110,5 +110,5 @@ def test_an_empty_folder_is_filled(tmp_path):
 
 def test_the_next_steps_are_told(tmp_path):
     output = run_init("foo", "-o", tmp_path).output
-    for step in (f"cd {tmp_path / 'foo'}", "pip install -e '.[dev]'", "pytest", "openenv serve"):
+    for step in (f"cd {tmp_path / 'foo'}", "pip install -e '.[dev]'", "pytest", "openenv dev"):
         assert step in output

@@ -132,6 +132,10 @@ def test_what_is_no_environment_is_told_plainly(text, told, tmp_path, monkeypatc
         ({"models.py": "\nimport not_there_at_all"}, "(models.py, line 2)"),
         ({"server/app.py": "import not_there_at_all"}, "pip install -e"),
         ({"server/app.py": "1 / 0"}, "ZeroDivisionError: division by zero (server/app.py, line 1)"),
+        (
+            {"server/environment.py": "x = 1\ny = ("},
+            "SyntaxError: '(' was never closed (server/environment.py, line 2)",
+        ),
         ({"server/app.py": "app = ("}, "SyntaxError"),
     ],
 )

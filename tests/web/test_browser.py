@@ -5,6 +5,7 @@ import struct
 import zlib
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from tests.web.shown import Shown, Slow
 
 from openenv.environment import Environment
 from openenv.models import Action, Observation, State
+from openenv.server.app import create_app
+from openenv.server.web import add_page
 
 pytestmark = pytest.mark.slow
 
@@ -272,6 +275,23 @@ def test_the_other_tabs_tell_state_schemas_and_code(open_page, visit):
     assert "curl -s -X POST" in code
 
 
+def test_a_text_that_grows_is_shown_at_its_end(open_page, visit):
+    class Told(Painter):
+        def _seen(self, got: Any) -> Canvas:
+            self.lines = [*getattr(self, "lines", []), *map(str, range(100))]
+            return super()._seen(got).model_copy(update={"text": "\n".join(self.lines)})
+
+    page = visit(open_page(Told))
+    reset(page)
+    text = page.locator("#observation pre:has-text('99')")
+    assert text.evaluate("each => each.scrollTop") == 0
+    page.click("#offers button >> nth=0")
+    stepped(page, 1)
+    page.wait_for_selector("#observation .changed pre")
+    text.evaluate("each => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert text.evaluate("each => each.scrollTop + each.clientHeight + 2 >= each.scrollHeight")
+
+
 def test_a_page_whose_server_comes_back_goes_on(open_page, visit):
     server = open_page(Shown, grace_s=60)
     page = visit(server)
@@ -281,3 +301,70 @@ def test_a_page_whose_server_comes_back_goes_on(open_page, visit):
     page.wait_for_selector("#status[data-state=playing]")
     page.keyboard.press("1")
     stepped(page, 1)
+
+
+@pytest.mark.parametrize("file", ["pictures.js", "app.js", "page.css", "about"])
+def test_a_file_of_the_page_that_did_not_come_is_asked_for_again(open_page, visit, file):
+    page = visit(open_page(Shown))
+    lost = []
+
+    def lose_once(route: Any) -> None:
+        if lost:
+            route.continue_()
+            return
+        lost.append(route.request.url)
+        route.abort("connectionfailed")
+
+    page.route(f"**/{file}", lose_once)
+    page.reload()
+    page.wait_for_selector("#reset:enabled")
+    assert len(lost) == 1
+    reset(page)
+    assert page.locator("#notice").is_hidden()
+
+
+def test_a_file_of_the_page_that_never_comes_is_told(open_page, visit):
+    page = visit(open_page(Shown))
+    page.evaluate("() => sessionStorage.setItem('openenv-tries', 4)")
+    page.route("**/pictures.js", lambda route: route.abort())
+    page.reload()
+    page.wait_for_selector("#notice:has-text('could not be loaded')", timeout=30_000)
+
+
+def another(server: Any, host: Any, env: Any) -> Any:
+    """Start a server in the place of one."""
+    server.vanish()
+    app = create_app(env)
+    add_page(app)
+    return host.run(app, port=urlsplit(server.url).port)
+
+
+def test_a_page_whose_server_is_started_again_says_so_and_shows_nothing_of_before(open_page, visit, host):
+    server = open_page(Shown)
+    page = visit(server)
+    reset(page)
+    page.keyboard.press("1")
+    stepped(page, 1)
+    page.fill("#step-fields input[type=number]", "7")
+    again = another(server, host, Shown)
+    page.wait_for_selector("#notice:has-text('The session is gone')")
+    assert "No episode yet" in page.inner_text("#observation")
+    assert page.locator("#history tbody tr").count() == 0
+    assert page.locator("#offers").is_hidden()
+    reset(page)
+    assert page.locator("#notice").is_hidden()
+    page.click("#step")
+    stepped(page, 1)
+    assert page.inner_text("#figure-reward") == "+7"
+    again.stop(wait=False)
+
+
+def test_a_page_whose_environment_was_changed_is_loaded_again(open_page, visit, host):
+    server = open_page(Shown)
+    page = visit(server)
+    reset(page)
+    again = another(server, host, Painter)
+    page.wait_for_selector("#step-fields fieldset")
+    reset(page)
+    assert page.locator("#observation canvas").count() == 1
+    again.stop(wait=False)

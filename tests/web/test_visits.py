@@ -3,6 +3,7 @@
 import pytest
 from tests.servers import wait_until
 from tests.web.shown import AsyncShown, Isolated, Shown, Slow
+from tests.web.tooled import Bakery, IsolatedBakery
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
@@ -171,6 +172,28 @@ def test_what_the_environment_draws_and_offers_is_told_wherever_it_runs(open_pag
     assert "object" in drawn[3]["problems"][0]
     assert drawn[4] == {"html": "<svg></svg>"}
     assert drawn[5] == {"problems": ["render_web failed: ValueError: no ink"]}
+
+
+@pytest.mark.parametrize("environment", [Bakery, IsolatedBakery])
+def test_the_tools_of_an_episode_are_told_and_told_again_when_they_change(open_page, tab, environment):
+    server = open_page(environment, grace_s=60)
+    page = tab(server)
+    assert page.welcome["tools"] is None
+    page.ask("reset", task="buy")
+    tools = page.hear("tools")["data"]
+    assert [one["name"] for one in tools] == ["order", "pay", "shut"]
+    assert tools[1]["input_schema"]["required"] == ["amount"]
+    page.ask("step", type="call_tool", tool_name="shut", arguments={})
+    assert [one["name"] for one in page.hear("tools")["data"]] == ["bake", "pay", "shut"]
+    assert [one["name"] for one in tab(server, page.visitor).welcome["tools"]] == ["bake", "pay", "shut"]
+
+
+def test_nobody_asks_for_tools_where_actions_are_no_calls(open_page, tab):
+    page = tab(open_page(Shown))
+    page.ask("reset")
+    assert page.hear("tools", "view")["type"] == "view"
+    assert page.ask("step", amount=1)["type"] == "turn"
+    assert page.hear("tools", "view")["type"] == "view"
 
 
 def test_a_page_of_another_site_is_not_let_in(open_page):

@@ -101,7 +101,7 @@ def _next_steps(package: str, folder: Path) -> str:
         f"cd {folder}": "",
         "pip install -e '.[dev]'": "install it, with pytest",
         "pytest": "see that it works",
-        "openenv serve": "then open http://127.0.0.1:8000/docs",
+        "openenv dev": "play it at http://127.0.0.1:8000/web while you write it",
     }
     width = max(map(len, steps))
     lines = [f"  {command:{width}}  {what}".rstrip() for command, what in steps.items()]

@@ -273,8 +273,11 @@ def _where(error: Exception, target: Target) -> str:
     """Return the innermost place in the environment's own files, as ` (server/app.py, line 3)`."""
     if target.folder is None:
         return ""
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        path = Path(frame.filename)
+    places = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+    if isinstance(error, SyntaxError):  # it is in a file that has no frame, for nothing of it was run
+        places.append((error.filename or "", error.lineno))
+    for name, line in reversed(places):
+        path = Path(name)
         if path.is_relative_to(target.folder):
-            return f" ({path.relative_to(target.folder)}, line {frame.lineno})"
+            return f" ({path.relative_to(target.folder)}, line {line})"
     return ""

@@ -67,12 +67,14 @@ class Visit:
         id: Its id, which proves to be this visitor.
         listeners: The pages that are told; two after a tab was duplicated.
         state: The state after the last reset or step, as JSON; None before.
+        tools: The tools of the session, as JSON; None before, and where actions are no calls of tools.
     """
 
     def __init__(self, visits: Visits) -> None:
         self.id = secrets.token_urlsafe(16)
         self.listeners: list[Tell] = []
         self.state: msgspec.Raw | None = None
+        self.tools: msgspec.Raw | None = None
         self._visits = visits
         self._session: Session | None = None
         self._running = ""
@@ -91,6 +93,7 @@ class Visit:
                 "result": self._last,
                 "state": self.state,
                 "view": self._view,
+                "tools": self.tools,
                 "running": self._running,
                 "session": self._session is not None,
             }
@@ -145,6 +148,8 @@ class Visit:
             self._over(verb, sent, reply, at, time.perf_counter() - began)
             if session is self._session:
                 self._look(session)
+                if verb == "reset" or getattr(reply, "tools_changed", False):
+                    self._list_tools(session)
             _give(answered, reply)
 
         dispatch(session, message, over, self._progressed)
@@ -213,12 +218,19 @@ class Visit:
         dispatch(session, m.WSStateMessage(type="state"), partial(self._looked, "state"))
         session.submit(Request(Inquiry("view"), partial(self._looked, "view")))
 
+    def _list_tools(self, session: Session) -> None:
+        """Have the tools told, where actions are calls of them: those of an episode may be its own."""
+        if self._visits.context.manager.tools.takes_calls:
+            session.submit(Request(Inquiry("tools"), partial(self._looked, "tools")))
+
     def _looked(self, what: str, reply: Reply) -> None:
         if reply.error is not None:
             return  # what has gone wrong has been told, or goes wrong again in the next step
         data = msgspec.Raw(reply.data)
         if what == "state":
             self.state = data
+        elif what == "tools":
+            self.tools = data
         else:
             self._view = data
         self._tell({"type": what, "data": data})

@@ -1,19 +1,21 @@
 // The page: what the visit's socket tells is shown, what people press is sent.
 
-import { snippet, snippets } from "./code.js";
+import { showPrograms, snippet } from "./code.js";
 import { asNumber, find, make } from "./dom.js";
-import { WrongValue, clear, complain, field } from "./form.js";
+import { clear, complain, field } from "./form.js";
 import { History, signed } from "./history.js";
+import { listenToKeys } from "./keys.js";
 import { isDrawn, observation, view } from "./observe.js";
 import { Offers } from "./offers.js";
 import { Socket } from "./socket.js";
 import { addTabs, setTheme } from "./tabs.js";
-
-const ARROWS = { ArrowLeft: ["left"], ArrowRight: ["right"], ArrowUp: ["up"], ArrowDown: ["down"] };
+import { areTools, setTools } from "./tools.js";
+import { WrongValue } from "./values.js";
 
 class Page {
-  constructor(about) {
+  constructor(about, source) {
     this.about = about;
+    this.source = source;
     this.root = about.schemas.action;
     this.resetForm = field(about.reset, about.reset, { compact: true });
     this.stepForm = field(this.root, this.root);
@@ -27,6 +29,7 @@ class Page {
     this.connected = false;
     this.waits = null;
     this.build();
+    this.blank = find("observation").firstElementChild;
     this.socket = new Socket("ws/ui", (message) => this.heard(message), (up, why) => this.linked(up, why));
   }
 
@@ -50,9 +53,9 @@ class Page {
     find("step-form").addEventListener("submit", (event) => { event.preventDefault(); this.step(); });
     find("cancel").addEventListener("click", () => this.socket.send({ type: "cancel" }));
     find("past").querySelector("button").addEventListener("click", () => this.lookForward());
-    find("download").addEventListener("click", () => this.download());
+    find("download").addEventListener("click", () => this.history.download(this.about.name));
     find("theme").addEventListener("click", setTheme);
-    document.addEventListener("keydown", (event) => this.key(event));
+    listenToKeys(this);
   }
 
   /** What else a reset takes is not known, so it is written by hand. */
@@ -115,23 +118,6 @@ class Page {
     this.socket.send({ type, data });
   }
 
-  key(event) {
-    if ((event.ctrlKey || event.metaKey) && event.key === "Enter" && !find("play").hidden) {
-      event.preventDefault();
-      this.step();
-      return;
-    }
-    const writes = event.target.closest("input, textarea, select, [role=tab], .scroll, pre");
-    if (writes || event.ctrlKey || event.metaKey || event.altKey || find("play").hidden) return;
-    const offer = /^[1-9]$/.test(event.key)
-      ? this.offered[Number(event.key) - 1]
-      : this.offered.find((each) => ARROWS[event.key]?.includes(each.label.trim().toLowerCase().replace(/^.*\s/, "")));
-    if (offer) {
-      event.preventDefault();
-      this.take(offer);
-    }
-  }
-
   // --- what the server says ----------------------------------------------------------------------------
 
   heard(message) {
@@ -139,8 +125,12 @@ class Page {
     this.status();
   }
 
-  heard_welcome({ visitor, turns, result, state, view: told, running }) {
+  heard_welcome({ visitor, turns, result, state, view: told, tools, running }) {
+    const isNew = this.greeted && this.socket.visitor !== visitor;
+    this.greeted = true;
     this.socket.visitor = visitor;
+    if (isNew) this.beginAnew();
+    if (tools) setTools(tools);
     this.running = running;
     this.history.load(turns);
     this.result = result;
@@ -150,6 +140,20 @@ class Page {
     if (result) this.tellView(this.told);
     this.figures();
     this.busy();
+  }
+
+  /** The server does not know this visit any more: often it was started again, perhaps with other code. */
+  async beginAnew() {
+    this.result = null;
+    find("observation").replaceChildren(this.blank);
+    view(find("view"), (this.drawing = {}));
+    find("problems").replaceChildren();
+    this.offer();
+    this.lookForward();
+    this.mistake(null);
+    notice("The session is gone: the server was started again, or was not to be reached for too long. Reset begins an episode.");
+    const answer = await fetch("web/about").catch(() => null);
+    if (answer?.ok && (await answer.text()) !== this.source) location.reload();
   }
 
   heard_running({ verb }) {
@@ -176,6 +180,9 @@ class Page {
     this.before = turn.verb === "step" ? this.result?.observation : null;
     this.result = result;
     this.told = {};
+    const { observation: seen } = result;
+    if (areTools(seen?.tools)) setTools(seen.tools);
+    if (seen?.error?.error_type) this.mistake(seen.error.message); // of a tool call: it is the episode's, and it is told at the form, too
     this.show(result, this.before);
     this.figures();
     const reward = turn.reward === null ? "" : `, reward ${asNumber(Number(turn.reward))}`;
@@ -208,6 +215,11 @@ class Page {
   heard_view({ data }) {
     this.told = data ?? {};
     if (this.result) this.tellView(this.told);
+  }
+
+  heard_tools({ data }) {
+    setTools(data);
+    if (this.result) this.offer();
   }
 
   linked(up, why) {
@@ -267,18 +279,7 @@ class Page {
   }
 
   showCode() {
-    const quiet = (form) => {
-      try {
-        return form.read() ?? {};
-      } catch {
-        return {};
-      }
-    };
-    const typed = quiet(this.stepForm);
-    const sent = this.history.turns.findLast((turn) => turn.verb === "step" && turn.error === undefined)?.sent;
-    const action = Object.keys(typed).length || !sent ? typed : JSON.parse(sent);
-    const base = new URL(".", location.href).href.replace(/\/$/, "");
-    find("code").replaceChildren(...snippets(base, quiet(this.resetForm), action).flatMap(([name, code]) => [make("h2", {}, name), snippet(code)]));
+    showPrograms(find("code"), this.resetForm, this.stepForm, this.history.turns);
   }
 
   figures() {
@@ -315,6 +316,7 @@ class Page {
   mistake(message) {
     find("mistake").hidden = !message;
     find("mistake").textContent = message ?? "";
+    if (message) find("mistake").scrollIntoView({ block: "nearest" });
   }
 
   lookBack(turn, result, row) {
@@ -333,13 +335,6 @@ class Page {
     find("view").hidden = false;
     if (this.result) this.show(this.result, null);
   }
-
-  download() {
-    const kept = this.history.turns.map(({ sent, ...turn }) => ({ ...turn, sent, result: this.history.results.get(turn.turn) }));
-    const address = URL.createObjectURL(new Blob([JSON.stringify(kept, null, 1)], { type: "application/json" }));
-    make("a", { href: address, download: `${this.about.name}-history.json` }).click();
-    setTimeout(() => URL.revokeObjectURL(address), 1000);
-  }
 }
 
 function hasOwnSettings(schema) {
@@ -355,7 +350,8 @@ async function begin() {
   try {
     const answer = await fetch("web/about");
     if (!answer.ok) throw new Error(`the server answers ${answer.status}`);
-    new Page(await answer.json());
+    const text = await answer.text();
+    new Page(JSON.parse(text), text);
   } catch (error) {
     notice(`The page could not be loaded: ${error.message}. Trying again.`);
     setTimeout(() => { notice(null); begin(); }, 3000);

@@ -13,7 +13,7 @@ function python(value) {
 
 const quoted = (value) => `'${JSON.stringify(value).replaceAll("'", "'\\''")}'`;
 
-export function snippets(base, reset, action) {
+function snippets(base, reset, action) {
   const options = Object.entries(reset).map(([name, value]) => `${name}=${python(value)}`).join(", ");
   return [
     ["Python", `from openenv import GenericEnvClient
@@ -31,6 +31,23 @@ curl -s -X POST ${base}/sessions/$SESSION/step -H 'Content-Type: application/jso
 curl -s ${base}/sessions/$SESSION/state
 curl -s -X DELETE ${base}/sessions/$SESSION`],
   ];
+}
+
+/** Show programs that do what is in the forms; where nothing is, what was done last. */
+export function showPrograms(place, resetForm, stepForm, turns) {
+  const typed = quiet(stepForm);
+  const sent = turns.findLast((turn) => turn.verb === "step" && turn.error === undefined)?.sent;
+  const action = Object.keys(typed).length || !sent ? typed : JSON.parse(sent);
+  const base = new URL(".", location.href).href.replace(/\/$/, "");
+  place.replaceChildren(...snippets(base, quiet(resetForm), action).flatMap(([name, code]) => [make("h2", {}, name), snippet(code)]));
+}
+
+function quiet(form) {
+  try {
+    return form.read() ?? {};
+  } catch {
+    return {};
+  }
 }
 
 export function snippet(code) {

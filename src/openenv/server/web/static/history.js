@@ -59,6 +59,13 @@ export class History {
     return this.turns.findLast((turn) => turn.error === undefined);
   }
 
+  download(name) {
+    const kept = this.turns.map(({ sent, ...turn }) => ({ ...turn, sent, result: this.results.get(turn.turn) }));
+    const address = URL.createObjectURL(new Blob([JSON.stringify(kept, null, 1)], { type: "application/json" }));
+    make("a", { href: address, download: `${name}-history.json` }).click();
+    setTimeout(() => URL.revokeObjectURL(address), 1000);
+  }
+
   drawn() {
     const episode = this.latest?.episode;
     const steps = this.turns.filter((turn) => turn.episode === episode && turn.verb === "step" && turn.error === undefined);
@@ -90,10 +97,13 @@ function summary(turn) {
   } catch {
     return `${turn.verb} ${turn.sent}`;
   }
+  if (sent?.type === "call_tool") return `${sent.tool_name}(${listing(Object.entries(sent.arguments ?? {}))})`;
   const entries = Object.entries(sent ?? {}).filter(([name]) => name !== "metadata" && name !== "type");
-  const named = entries.map(([name, value]) => (turn.verb === "step" && entries.length === 1 ? said(value) : `${name}: ${said(value)}`)).join(", ");
+  const named = turn.verb === "step" && entries.length === 1 ? said(entries[0][1]) : listing(entries);
   return turn.verb === "reset" ? `reset ${named}`.trim() : named || sent?.type || "step";
 }
+
+const listing = (entries) => entries.map(([name, value]) => `${name}: ${said(value)}`).join(", ");
 
 function said(value) {
   const text = typeof value === "string" ? value : JSON.stringify(value);

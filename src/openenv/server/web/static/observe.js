@@ -3,8 +3,9 @@
 import { asNumber, make, words } from "./dom.js";
 import { decoded, isPicture, painted, picture, pictureType, plainBase64, typeName } from "./pictures.js";
 import { choices, isBytes, resolve } from "./schema.js";
+import { areTools, parameters } from "./tools.js";
 
-const FACT = 60; // characters of a text that is shown among the figures
+const FACT = 40; // characters of a text that is shown among the figures
 const FEW = 24; // numbers that are shown without being asked for
 const MANY = 400; // values of a list that are shown
 const LARGEST_BOARD = 40;
@@ -23,13 +24,14 @@ export function observation(value, schema, root, { before = null, without = [], 
     }
     const about = properties[name] ? resolve(properties[name], root).description : undefined;
     const isNew = before && JSON.stringify(before[name]) !== JSON.stringify(member);
-    const isFile = typeof member === "string" && properties[name] && choices(resolve(properties[name], root), root).members.some(isBytes);
-    const fact = isFile ? null : asFact(member);
+    const isUpload = typeof member === "string" && properties[name] && choices(resolve(properties[name], root), root).members.some(isBytes);
+    const fact = isUpload ? null : asFact(member);
     if (fact !== null) {
       facts.push(make("div", { title: about, className: isNew ? "changed" : "" }, make("dt", {}, words(name)), make("dd", {}, fact)));
       continue;
     }
-    const content = isFile ? bytes(member, words(name)) : shown(member, words(name));
+    const content = isUpload ? bytes(member, words(name)) : shown(member, words(name));
+    if (hasGrown(member, before?.[name])) requestAnimationFrame(() => { content.scrollTop = content.scrollHeight; }); // what is new stands at its end
     const visual = isVisual(content);
     const inside = visual && drawn ? [make("details", {}, make("summary", {}, words(name)), content)] : [make("span", { className: "name" }, words(name)), content];
     (visual && !drawn ? seen : read).push(make("div", { className: isNew ? "block changed" : "block", title: about }, ...inside));
@@ -39,6 +41,8 @@ export function observation(value, schema, root, { before = null, without = [], 
   const nothing = seen.length + facts.length + read.length === 0 ? make("p", { className: "empty" }, "The observation is empty.") : null;
   return make("div", { className: "shown" }, ...seen, list, ...read, rest, nothing);
 }
+
+const hasGrown = (text, former) => typeof text === "string" && Boolean(former) && text.length > former.length && text.startsWith(String(former).trimEnd());
 
 function propertiesOf(schema, root, value) {
   const { members } = choices(resolve(schema, root), root);
@@ -74,8 +78,10 @@ export function shown(value, label) {
   return members(value);
 }
 
+const isFile = (value) => value.length > 100 && /^[\w+/-]+=*$/.test(value) && pictureType(plainBase64(value));
+
 function text(value, label) {
-  if (value.length > 100 && /^[\w+/-]+=*$/.test(value) && pictureType(plainBase64(value))) return bytes(value, label);
+  if (isFile(value)) return bytes(value, label);
   const lines = value.replace(/\n+$/, "").split("\n");
   return make("pre", { className: isBoard(lines) ? "board" : "", tabIndex: lines.length > 20 ? 0 : -1 }, value);
 }
@@ -115,6 +121,7 @@ function list(value, label) {
     if (Math.max(...shape) <= LARGEST_BOARD) return board(value);
   }
   if (isPixels(value)) return painted(value.flat(2), [value.length, value[0].length, value[0][0].length], label);
+  if (areTools(value)) return table(value.map(({ name, description, input_schema }) => ({ name, description, takes: parameters(input_schema) })));
   if (value.every(isRecord) && sameKeys(value)) return table(value);
   if (value.every((each) => each === null || asFact(each) !== null)) {
     return make("div", { className: "chips" }, ...value.slice(0, MANY).map((each) => make("span", { className: "chip" }, asFact(each) ?? "–")), rest(value.length));
@@ -156,8 +163,10 @@ function table(records) {
   const names = Object.keys(records[0]);
   return make("div", { className: "scroll" }, make("table", {},
     make("thead", {}, make("tr", {}, ...names.map((name) => make("th", { scope: "col" }, words(name))))),
-    make("tbody", {}, ...records.slice(0, MANY).map((each) => make("tr", {}, ...names.map((name) => make("td", {}, shown(each[name], name))))))));
+    make("tbody", {}, ...records.slice(0, MANY).map((each) => make("tr", {}, ...names.map((name) => make("td", {}, cell(each[name], name))))))));
 }
+
+const cell = (value, label) => (typeof value === "string" && !isFile(value) ? make("span", { className: "said" }, value) : shown(value, label));
 
 function depth(value) {
   return typeof value === "object" && value !== null ? 1 + Math.max(0, ...Object.values(value).map(depth)) : 0;
@@ -172,7 +181,7 @@ function members(value) {
   const facts = entries.filter(([, member]) => asFact(member) !== null);
   const others = entries.filter(([, member]) => asFact(member) === null);
   return make("div", { className: "shown" },
-    facts.length ? make("dl", { className: "facts" }, ...facts.map(([name, member]) => make("div", {}, make("dt", {}, words(name)), make("dd", {}, asFact(member))))) : null,
+    facts.length ? make("dl", { className: "facts" }, ...facts.map(([name, member]) => make("div", {}, make("dt", {}, words(name)), make("dd", {}, asFact(member) || "–")))) : null,
     ...others.map(([name, member]) => make("div", { className: "block" }, make("span", { className: "name" }, words(name)), shown(member, words(name)))));
 }
 

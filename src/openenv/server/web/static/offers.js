@@ -2,6 +2,7 @@
 
 import { words } from "./dom.js";
 import { choices, resolve, takes } from "./schema.js";
+import { isCall, isOffered } from "./tools.js";
 
 const LISTS = ["legal_actions", "legal_moves", "available_actions", "valid_actions"];
 const NAMES = ["action_names", "action_strings", "legal_action_names", "legal_action_strings", "legal_actions_text"];
@@ -59,6 +60,7 @@ export class Offers {
     for (const [member, schema] of members.entries()) {
       const needed = schema.required ?? [];
       for (const [name, each] of Object.entries(schema.properties ?? {})) {
+        if (isCall(schema) && !(name === "tool_name" && isOffered(value))) continue;
         if (name === "metadata" || !takes(each, this.schema, value)) continue;
         const others = needed.filter((other) => other !== name).length; // they would be empty
         found.push({ rank: (needed.includes(name) ? 0 : 1) + 2 * others, does: { field: name, value, member } });

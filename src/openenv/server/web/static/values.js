@@ -1,0 +1,242 @@
+// The fields of one value each: an element, `read` (undefined is "not given"), `write` and `complain`. What is wrong
+// with a value is an error at its field, before anything is sent.
+
+import { make, prose, words } from "./dom.js";
+
+const LONG = /^(content|text|body|answer|solution|prompt|input|notes?|description|instructions?|thoughts?|reasoning)$/i;
+const CODE = /(^|_)(code|script|source|program|patch|diff|sql|query|strategy|snippet|command|html|markdown)$/i;
+let made = 0;
+
+export class WrongValue extends Error {
+  constructor(field, message) {
+    super(message);
+    this.field = field;
+  }
+}
+
+export const defined = (about) => Object.fromEntries(Object.entries(about).filter(([, value]) => value !== undefined));
+
+export function constant(value) {
+  return { element: make("span", { hidden: true }), read: () => value, write: () => {}, isConstant: true, path: [] };
+}
+
+// --- one value ---------------------------------------------------------------------------------------
+
+export function framed(schema, place, input, { check = false } = {}) {
+  const id = `field-${++made}`;
+  input.id = id;
+  const wrong = make("span", { className: "wrong", hidden: true, id: `${id}-wrong` });
+  const about = schema.description ? make("span", { className: "about", id: `${id}-about` }, ...prose(schema.description)) : null;
+  input.setAttribute("aria-describedby", [about && about.id, wrong.id].filter(Boolean).join(" "));
+  if (place.required && !check) input.setAttribute("aria-required", "true");
+  const label = place.name === ""
+    ? null
+    : make("label", { htmlFor: id }, words(place.name), place.required && !check ? make("span", { className: "need", title: "required" }, " *") : "");
+  if (!label) input.setAttribute("aria-label", schema.title ?? "Value");
+  const element = make("div", { className: check ? "field check" : "field", title: place.compact ? schema.description : undefined }, ...(check ? [input, label] : [label, input]), about, wrong);
+  const complain = (message) => {
+    wrong.textContent = message ?? "";
+    wrong.hidden = !message;
+    element.classList.toggle("has-wrong", Boolean(message));
+    input.setAttribute("aria-invalid", message ? "true" : "false");
+  };
+  input.addEventListener("input", () => complain(null));
+  return { element, input, complain, path: place.path, focus: () => input.focus() };
+}
+
+export function checkbox(schema, place) {
+  const input = make("input", { type: "checkbox", checked: schema.default === true });
+  const self = framed(schema, place, input, { check: true });
+  self.read = () => (input.checked === schema.default && !place.required ? undefined : input.checked);
+  self.write = (value) => { input.checked = value === true; };
+  return self;
+}
+
+export function select(schema, place) {
+  const blank = !place.required && !schema.enum.includes(schema.default);
+  const options = schema.enum.map((value, at) => make("option", { value: at }, value === true ? "yes" : value === false ? "no" : String(value)));
+  if (blank) options.unshift(make("option", { value: "" }, "–"));
+  const input = make("select", {}, ...options);
+  if (schema.enum.includes(schema.default)) input.value = schema.enum.indexOf(schema.default);
+  const self = framed(schema, place, input);
+  self.read = () => {
+    const value = input.value === "" ? undefined : schema.enum[Number(input.value)];
+    return value === schema.default && !place.required ? undefined : value;
+  };
+  self.write = (value) => { input.value = schema.enum.includes(value) ? schema.enum.indexOf(value) : ""; };
+  return self;
+}
+
+export function number(schema, place) {
+  const whole = schema.type === "integer";
+  const least = schema.minimum ?? (schema.exclusiveMinimum !== undefined && whole ? schema.exclusiveMinimum + 1 : undefined);
+  const most = schema.maximum ?? (schema.exclusiveMaximum !== undefined && whole ? schema.exclusiveMaximum - 1 : undefined);
+  const input = make("input", {
+    type: "number", step: schema.multipleOf ?? (whole ? 1 : "any"), inputMode: whole && least >= 0 ? "numeric" : "decimal",
+    placeholder: bounds(schema, least, most), ...defined({ min: least, max: most }),
+  });
+  if (typeof schema.default === "number") input.value = schema.default;
+  const self = framed(schema, place, input);
+  suggest(self, schema);
+  self.read = () => {
+    if (input.validity.badInput) throw new WrongValue(self, "This is no number");
+    if (input.value.trim() === "") return missing(self, place);
+    const value = Number(input.value);
+    if (whole && !Number.isInteger(value)) throw new WrongValue(self, "A whole number is wanted");
+    if (least !== undefined && value < least) throw new WrongValue(self, `At least ${least}`);
+    if (most !== undefined && value > most) throw new WrongValue(self, `At most ${most}`);
+    if (value <= schema.exclusiveMinimum) throw new WrongValue(self, `More than ${schema.exclusiveMinimum}`);
+    if (value >= schema.exclusiveMaximum) throw new WrongValue(self, `Less than ${schema.exclusiveMaximum}`);
+    return value === schema.default && !place.required ? undefined : value;
+  };
+  self.write = (value) => { input.value = value ?? ""; };
+  return self;
+}
+
+function bounds(schema, least, most) {
+  if (least !== undefined && most !== undefined) return `${least} to ${most}`;
+  if (least !== undefined) return `at least ${least}`;
+  if (most !== undefined) return `at most ${most}`;
+  return schema.default === null || schema.default === undefined ? "" : String(schema.default);
+}
+
+export function text(schema, place) {
+  const code = CODE.test(place.name) || schema.format === "code";
+  const long = code || LONG.test(place.name) || schema.format === "textarea" || schema.maxLength > 300;
+  const input = long
+    ? make("textarea", { className: code ? "code" : "", spellcheck: !code, rows: code ? 10 : 4 })
+    : make("input", { type: "text", autocomplete: "off" });
+  if (code) for (const name of ["autocapitalize", "autocorrect"]) input.setAttribute(name, "off");
+  if (schema.maxLength) input.maxLength = schema.maxLength;
+  if (typeof schema.default === "string") input.value = schema.default;
+  const self = framed(schema, place, input);
+  if (!long) suggest(self, schema);
+  self.read = () => {
+    const value = input.value;
+    if (value === "" && !place.required) return schema.default === "" || place.nullable || schema.default === undefined ? undefined : "";
+    if (value.length < (schema.minLength ?? 0)) throw new WrongValue(self, value === "" ? "This is needed" : `At least ${schema.minLength} characters`);
+    if (schema.pattern && !matches(schema.pattern, value)) throw new WrongValue(self, `It has to match ${schema.pattern}`);
+    return value === schema.default && !place.required ? undefined : value;
+  };
+  self.write = (value) => { input.value = value ?? ""; };
+  return self;
+}
+
+function matches(pattern, value) {
+  try {
+    return new RegExp(pattern, "u").test(value);
+  } catch {
+    return true; // a pattern that only Python reads: the server looks
+  }
+}
+
+function suggest(self, schema) {
+  if (!Array.isArray(schema.examples) || schema.examples.length < 2) return;
+  const id = `examples-${++made}`;
+  self.input.setAttribute("list", id);
+  self.element.append(make("datalist", { id }, ...schema.examples.map((each) => make("option", { value: each }))));
+}
+
+function missing(self, place) {
+  if (place.required) throw new WrongValue(self, "This is needed");
+  return undefined;
+}
+
+export function upload(schema, place) {
+  let content;
+  const wanted = schema.contentMediaType;
+  const input = make("input", { type: "file", accept: wanted });
+  const self = framed(schema, place, input);
+  const urlSafe = schema.format === "base64url";
+  input.addEventListener("change", () => {
+    content = undefined;
+    const file = input.files[0];
+    if (!file) return;
+    if (wanted && !wanted.includes("*") && file.type && file.type !== wanted) {
+      self.complain(`${file.name} is ${file.type}; ${wanted} is wanted`);
+      input.value = "";
+      return;
+    }
+    const reader = new FileReader();
+    reader.onload = () => { content = reader.result.slice(reader.result.indexOf(",") + 1); };
+    reader.onerror = () => self.complain(`${file.name} can not be read`);
+    reader.readAsDataURL(file);
+  });
+  self.read = () => {
+    if (content === undefined) {
+      if (input.files.length) throw new WrongValue(self, "The file is being read; try again");
+      return missing(self, place);
+    }
+    return urlSafe ? content.replaceAll("+", "-").replaceAll("/", "_") : content;
+  };
+  self.write = () => {};
+  return self;
+}
+
+export function json(schema, place, { parse = JSON.parse, placeholder } = {}) {
+  const isObject = schema.type === "object";
+  const input = make("textarea", { className: "json", rows: 3, spellcheck: false, placeholder: placeholder ?? (isObject ? '{"name": "value"}' : "JSON, or plain text") });
+  const start = schema.default;
+  if (start !== undefined && start !== null && JSON.stringify(start) !== "{}") input.value = JSON.stringify(start, null, 1);
+  const self = framed(schema, place, input);
+  self.read = () => {
+    const typed = input.value.trim();
+    if (typed === "") return isObject && place.required ? {} : missing(self, place);
+    let value;
+    try {
+      value = parse(typed);
+    } catch (error) {
+      if (schema.type || placeholder) throw new WrongValue(self, `This is no JSON: ${error.message}`);
+      value = input.value;
+    }
+    if (isObject && (typeof value !== "object" || value === null || Array.isArray(value))) throw new WrongValue(self, 'An object is wanted: {"name": "value"}');
+    return value;
+  };
+  self.write = (value) => { input.value = value === undefined ? "" : JSON.stringify(value); };
+  return self;
+}
+
+/** A NumPy array, typed as nested lists; whole numbers travel as int64, others as float64. */
+export function ndarray(schema, place) {
+  const self = json({ ...schema, type: "array", default: undefined }, place, { placeholder: "[[0, 1], [2, 3]]" });
+  const read = self.read;
+  self.read = () => {
+    const value = read();
+    if (value === undefined) return undefined;
+    const shape = [];
+    for (let inner = value; Array.isArray(inner); inner = inner[0]) shape.push(inner.length);
+    const flat = Array.isArray(value) ? value.flat(Infinity) : [value];
+    if (flat.length !== shape.reduce((a, b) => a * b, 1)) throw new WrongValue(self, "The rows are not of one length");
+    if (!flat.every((each) => typeof each === "number")) throw new WrongValue(self, "An array holds numbers");
+    const whole = flat.every(Number.isInteger);
+    const buffer = whole ? BigInt64Array.from(flat, BigInt) : Float64Array.from(flat);
+    let binary = "";
+    for (const byte of new Uint8Array(buffer.buffer)) binary += String.fromCharCode(byte);
+    return { __ndarray__: btoa(binary), dtype: whole ? "<i8" : "<f8", shape };
+  };
+  return self;
+}
+
+export function numbers(schema, items, place) {
+  const count = schema.minItems === schema.maxItems && schema.minItems ? `${schema.minItems} numbers, ` : "";
+  const input = make("input", { type: "text", autocomplete: "off", placeholder: `${count}separated by commas`, inputMode: "text" });
+  if (Array.isArray(schema.default)) input.value = schema.default.join(", ");
+  const self = framed(schema, place, input);
+  self.read = () => {
+    const typed = input.value.replace(/^\s*\[|\]\s*$/g, "").split(/[\s,;]+/).filter(Boolean);
+    if (typed.length === 0 && !place.required) return undefined;
+    const values = typed.map(Number);
+    const bad = typed.find((_, at) => Number.isNaN(values[at]) || (items.type === "integer" && !Number.isInteger(values[at])));
+    if (bad !== undefined) throw new WrongValue(self, `${bad} is no ${items.type === "integer" ? "whole number" : "number"}`);
+    if (values.length < (schema.minItems ?? 0) || values.length > (schema.maxItems ?? Infinity)) {
+      throw new WrongValue(self, `${values.length} numbers; ${range(schema.minItems, schema.maxItems)} are wanted`);
+    }
+    const out = values.find((each) => each < items.minimum || each > items.maximum);
+    if (out !== undefined) throw new WrongValue(self, `${out} is not within ${range(items.minimum, items.maximum)}`);
+    return values;
+  };
+  self.write = (value) => { input.value = (value ?? []).join(", "); };
+  return self;
+}
+
+const range = (least, most) => (least === most ? `${least}` : `${least ?? "any"} to ${most ?? "any"}`);
