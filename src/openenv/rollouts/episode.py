@@ -142,7 +142,7 @@ class Episode:
         before, mine = self._last, asyncio.get_running_loop().create_future()
         self._last = mine
         try:
-            if before is not None:
+            if before is not None and not before.done():  # else a session that is given back is there for the next
                 await asyncio.wait((before,))
             return await function()
         finally:
