@@ -111,8 +111,8 @@ trainers = if [ -x $(TRAINERS)/bin/python ]; \
     then HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(1); \
     else echo "Skipped: the trainers' libraries are tested on Python 3.11, which is not on this machine."; fi
 
-# What the learning examples play.
-PLAYED := blackjack_env echo_env game2048_env grid_world_env openspiel_env python_exec_env
+# What the examples, and the tests on trainers, play.
+PLAYED := blackjack_env echo_env game2048_env grid_world_env gymnasium_env openspiel_env python_exec_env
 TRAINERS_PIP := $(TRAINERS)/bin/python -m pip --disable-pip-version-check install -qq --constraint constraints-trainers.txt
 
 $(TRAINERS)/.installed: $(PROJECTS) constraints-trainers.txt

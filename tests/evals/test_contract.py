@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 import pytest
 from tests.doubles.chat_endpoint import Call, ChatEndpointDouble
 
-from openenv.evals import Conversation, Task, evaluate
+from openenv.client import GenericEnvClient
+from openenv.evals import Conversation, NamedPolicy, Task, evaluate
 from openenv.llm import ChatEndpoint, Patience
 from openenv.rollouts import Episodes
 from openenv.testing import AdapterContract, next_move
@@ -53,3 +54,28 @@ class TestByTools(AdapterContract):
 class TestByWords(TestByTools):
     form = "text"
     tools = False
+
+
+def repeat(env, **arguments):
+    """Play the game of the contract, as the policies of environments play theirs."""
+    result, rewards = env.reset(**arguments), []
+    while move := next_move(result.observation["text"]):
+        result = env.step({"text": str(move.number)})
+        rewards += [] if result.reward is None else [result.reward]
+    return sum(rewards) if rewards else None
+
+
+@pytest.mark.slow
+class TestByAPolicy(AdapterContract):
+    form = "text"
+
+    @contextmanager
+    def adapter(self, url, budget_s):
+        player = NamedPolicy(repeat, GenericEnvClient, url, timeout_s=budget_s)
+        yield lambda rows: asyncio.run(self._play(player, rows))
+
+    async def _play(self, player, rows):
+        rewards: dict[int, float | None] = {}
+        tasks = [Task("trouble", None, place, dict(row)) for place, row in enumerate(rows)]
+        await evaluate(player, tasks, 8, lambda one: rewards.__setitem__(one.sample, one.reward))
+        return [rewards[place] for place in range(len(rows))]

@@ -141,6 +141,33 @@ def test_an_illegal_action_ends_the_episode_with_the_reward_that_was_said(make):
     assert info["outcome"].status == Status.POLICY_FAULT
 
 
+@pytest.mark.parametrize("mode", ["NextStep", "SameStep", "Disabled", None])
+def test_a_row_that_is_no_task_is_not_an_illegal_action(make, trouble_url, mode, caplog):
+    """The agent has not refused it, so what it gets for illegal actions is not its reward."""
+    rows = [{"task": 1}, {"task": 2, "trouble": "reset_refused"}]
+    if mode is None:
+        env = RemoteEnv(
+            trouble_url,
+            arguments=rows[1],
+            observation_space=spaces.Discrete(10),
+            observation="number",
+            faults="truncate",
+            illegal_reward=-1.0,
+        )
+        seen, _ = env.reset()
+        assert math.isnan(env.step(seen)[1])
+    else:
+        env = RemoteVectorEnv(trouble_url, num_envs=2, arguments=rows, illegal_reward=-1.0, autoreset_mode=mode)
+        seen, infos = env.reset()
+        assert infos["reward_valid"].tolist() == [True, False]
+        _, rewards, _, _, infos = env.step(seen)
+        assert (rewards[0], math.isnan(rewards[1])) == (0.25, True)
+        assert infos["reward_valid"].tolist() == [True, False]
+    env.close()
+    assert env.faults["invalid_action"]
+    assert "there is no such task" in caplog.text
+
+
 def test_what_nothing_has_graded_has_no_reward(make):
     env = make()
     env.reset(options={"broken": "ungraded", "at": 0})
@@ -264,9 +291,9 @@ def test_masks_of_many(make):
 def test_a_fault_among_many_is_told_and_left_behind(make, mode, broken):
     envs = make(RemoteVectorEnv, num_envs=3, observation="at", autoreset_mode=mode, arguments={"at": 2})
     _, infos = envs.reset()
-    envs._beginnings.arguments[1] = {"at": 2, "broken": broken}
+    envs._arguments.arguments[1] = {"at": 2, "broken": broken}
     envs.reset()
-    envs._beginnings.arguments[1] = {"at": 2}
+    envs._arguments.arguments[1] = {"at": 2}
     rows = [envs.step([STAY, STAY, STAY]) for _ in range(3)]
     seen, rewards, _, truncations, infos = rows[0]
     assert seen.tolist() == [2, 2, 2]
@@ -301,9 +328,9 @@ def test_a_reset_that_fails_for_all_is_raised(make):
 def test_many_that_are_all_down_are_raised(make):
     envs = make(RemoteVectorEnv, num_envs=2)
     envs.reset()
-    envs._beginnings.arguments[:] = [{"broken": "step"}] * 2
+    envs._arguments.arguments[:] = [{"broken": "step"}] * 2
     envs.reset()
-    envs._beginnings.arguments[:] = [{"broken": "reset"}] * 2
+    envs._arguments.arguments[:] = [{"broken": "reset"}] * 2
     envs.step([STAY, STAY])
     with pytest.raises(ExecutionError):
         envs.step([STAY, STAY])
@@ -315,9 +342,9 @@ def test_who_does_not_answer_is_replaced(make, trouble_url):
     envs = RemoteVectorEnv(trouble_url, num_envs=2, message_timeout_s=3.0)
     try:
         seen, _ = envs.reset(options={"trouble": "none", "task": 1})
-        envs._beginnings.arguments[1] = {"trouble": "step_hangs", "task": 1}
+        envs._arguments.arguments[1] = {"trouble": "step_hangs", "task": 1}
         seen, _ = envs.reset()
-        envs._beginnings.arguments[1] = {}
+        envs._arguments.arguments[1] = {}
         envs.step(seen)
         seen, rewards, *_ = envs.step(envs._batch)
         assert math.isnan(rewards[1])

@@ -2,6 +2,7 @@
 
 import math
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 import pytest
 
@@ -61,6 +62,30 @@ class TestManyAtOnceResetInTheSameStep(TestManyAtOnce):
 
 class TestManyAtOnceThatAreNotReset(TestManyAtOnce):
     mode = "Disabled"
+
+
+@pytest.mark.skipif(
+    find_spec("stable_baselines3") is None, reason="stable-baselines3 is not installed (extra: sb3)"
+)
+class TestForStableBaselines3(TestManyAtOnce):
+    """The same as a `VecEnv`, which tells the return of an episode that came out well, and of no other."""
+
+    def played(self, url, budget_s, rows):
+        from openenv.integrations.sb3 import RemoteVecEnv
+
+        envs = RemoteVecEnv(url, num_envs=len(rows), arguments=rows, message_timeout_s=budget_s)
+        returns, over = [None] * len(rows), np.zeros(len(rows), bool)
+        try:
+            seen = envs.reset()
+            over |= [not info["reward_valid"] for info in envs.reset_infos]
+            while not over.all():
+                seen, _, dones, infos = envs.step(seen)
+                for index in np.flatnonzero(dones & ~over):
+                    returns[index] = infos[index].get("episode", {}).get("r")
+                over |= dones
+        finally:
+            envs.close()
+        return returns
 
 
 class TestOneAfterAnother(AdapterContract):

@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("skyrl_gym", reason="skyrl-gym is not installed (extra: skyrl)")
 
 import skyrl_gym
+from tests.integrations.conftest import served
 
 from openenv.integrations.skyrl import register, unregister, without_faults
 from openenv.outcomes import Status
@@ -62,6 +63,14 @@ class TestTools(TestText):
 
 
 @pytest.fixture
+def trouble_tools():
+    for url in served("openenv.testing.trouble:tools"):
+        register("trouble", url)
+        yield
+        unregister("trouble")
+
+
+@pytest.fixture
 def corridor(corridor_url):
     register("corridor", corridor_url, max_turns=3)
     yield lambda **row: skyrl_gym.make("corridor", env_config=None, extras=row)
@@ -95,6 +104,28 @@ def test_what_is_no_action_is_told_and_counts_as_a_turn(corridor):
     assert made["metadata"]["outcome"].status == Status.POLICY_FAULT
     env.step("right")
     assert env.step("right")["done"]  # it has had three turns
+    env.close()
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ('<tool_call>{"name": "shout", "arguments": {}}</tool_call>', "shout"),
+        ('<tool_call>{"name": "say", "arguments": {"number": "many"}}</tool_call>', "number"),
+        ('<tool_call>{"name": "say", "arguments": [1]}</tool_call>', "A call is"),
+        ("<tool_call>say 1</tool_call>", "A call is"),
+    ],
+)
+def test_a_call_that_is_none_is_told_and_the_episode_goes_on(trouble_tools, said, told):
+    env = skyrl_gym.make("trouble", env_config={}, extras={"task": 1})
+    talk, _ = env.init([])
+    made = env.step(said)
+    assert not made["done"]
+    assert made["reward"] == 0.0
+    assert told in made["observations"][0]["content"]
+    move = next_move(talk[-1]["content"])
+    made = env.step(f'<tool_call>{{"name": "{move.tool}", "arguments": {{"number": {move.number}}}}}</tool_call>')
+    assert made["reward"] == 0.25
     env.close()
 
 

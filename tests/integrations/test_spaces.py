@@ -11,8 +11,8 @@ import numpy as np
 from gymnasium import spaces
 
 from openenv.errors import ConfigurationError
-from openenv.integrations.elements import sent, taken
-from openenv.integrations.spaces import KEY, schema_of, space_of
+from openenv.integrations.gymnasium.spaces import KEY, schema_of, space_of
+from openenv.integrations.gymnasium.wire import sent, taken
 
 INF = np.inf
 SPACES = [

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from openenv.models import Observation
-from openenv.rollouts import action_of, text_of
+from openenv.rollouts import action_of, only_field, takes_tool_calls, text_of
 
 
 class Said(Observation):
@@ -38,6 +38,16 @@ TEXT = {"properties": {"message": {"type": "string"}, "metadata": {"type": "obje
 NUMBER = {"properties": {"move": {"type": "integer"}}}
 ONE_NEEDED = {"properties": {"code": {"type": "string"}, "timeout": {"type": "number"}}, "required": ["code"]}
 SEVERAL = {"properties": {"row": {"type": "integer"}, "column": {"type": "integer"}}, "required": ["row", "column"]}
+CALL = {"title": "CallToolAction", "properties": {"type": {"const": "call_tool"}, "tool_name": {"type": "string"}}}
+LIST = {"title": "ListToolsAction", "properties": {"type": {"const": "list_tools"}}}
+TEXT_OR_CALL = {"anyOf": [{**TEXT, "title": "Say"}, CALL, LIST]}
+UNION = {
+    "$defs": {
+        "Read": {"properties": {"type": {"const": "read"}, "path": {"type": "string"}}, "required": ["path"]},
+        "Run": {"properties": {"type": {"const": "run"}, "command": {"type": "string"}}},
+    },
+    "oneOf": [{"$ref": "#/$defs/Read"}, {"$ref": "#/$defs/Run"}],
+}
 CHOICES = {"properties": {"moves": {"type": "array"}}}
 
 
@@ -57,6 +67,9 @@ CHOICES = {"properties": {"moves": {"type": "array"}}}
             {"row": 1, "column": 2},
         ),
         ("[1, 2]", CHOICES, {"moves": [1, 2]}),
+        ("hello", TEXT_OR_CALL, {"message": "hello"}),
+        ('{"tool_name": "add"}', TEXT_OR_CALL, {"tool_name": "add"}),
+        ('{"path": "a.txt"}', UNION, {"path": "a.txt"}),
     ],
 )
 def test_what_words_mean(words, schema, action):
@@ -71,8 +84,18 @@ def test_what_words_mean(words, schema, action):
         ("nothing", CHOICES, "moves"),
         ("{" * 10_000, SEVERAL, "row, column"),
         ('{"row": NaN, "column": Infinity}', SEVERAL, "row, column"),
+        ("nothing", UNION, r'one of these: \(type "read", path\); \(type "run", command\)'),
+        ("nothing", {"anyOf": [CALL, LIST]}, r'\(type "call_tool", tool_name\); \(type "list_tools"\)'),
+        ("nothing", CALL, "tool_name"),
     ],
 )
 def test_words_without_an_action_are_told_what_one_is(words, schema, told):
     with pytest.raises(ValueError, match=told):
         action_of(words, schema)
+
+
+def test_what_takes_calls_of_tools_is_known_by_its_schema():
+    known = [takes_tool_calls(one) for one in (TEXT, UNION, CALL, TEXT_OR_CALL, {"title": "CallToolAction"})]
+    assert known == [False, False, True, True, True]
+    assert only_field(TEXT_OR_CALL)[0] == "message"
+    assert only_field(CALL) == only_field(UNION) == only_field({}) == (None, {})

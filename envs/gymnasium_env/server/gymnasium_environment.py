@@ -19,8 +19,8 @@ from gymnasium.wrappers import TimeLimit
 
 from openenv.environment import Environment
 from openenv.errors import ConfigurationError, InvalidRequestError, NotResetError
-from openenv.integrations.elements import plain, sent, taken
-from openenv.integrations.spaces import schema_of
+from openenv.integrations.gymnasium.spaces import schema_of
+from openenv.integrations.gymnasium.wire import plain, sent, taken
 from openenv.models import StepResult
 from openenv.values.pictures import png
 

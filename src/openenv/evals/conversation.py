@@ -21,7 +21,7 @@ from openenv.evals.runs import Task
 from openenv.llm import ChatEndpoint, Reply, ToolCall
 from openenv.mcp.types import Tool
 from openenv.outcomes import Status
-from openenv.rollouts import Episode, Episodes, Turn, action_of, text_of
+from openenv.rollouts import Episode, Episodes, Turn, action_of, fields_of, takes_tool_calls, text_of
 
 __all__ = ["Conversation", "instructions"]
 
@@ -195,8 +195,7 @@ class Conversation:
     @staticmethod
     def _said(talk: _Talk, turn: Turn) -> str:
         talk.invalid += bool(turn.error) and not turn.done
-        value = turn.observation if turn.value is None else turn.value
-        return turn.error or text_of(value) or "(nothing)"
+        return turn.said or "(nothing)"
 
     # --- what the episode comes to ---------------------------------------------------------------
 
@@ -242,7 +241,7 @@ def instructions(schema: Mapping[str, Any], tools: list[Tool], *, by_tools: bool
     if by_tools:
         said.append("Each of your actions is a call of a tool. Call one tool in each of your answers.")
         return "\n\n".join(filter(None, said))
-    fields = {name: field for name, field in schema.get("properties", {}).items() if name != "metadata"}
+    fields = fields_of(schema)
     if len(fields) == 1 and next(iter(fields.values())).get("type") == "string" and "enum" not in str(fields):
         name, only = next(iter(fields.items()))
         said.append(f"Answer with your action and nothing else: {only.get('description') or name}")
@@ -253,7 +252,7 @@ def instructions(schema: Mapping[str, Any], tools: list[Tool], *, by_tools: bool
         said.append(
             f"Answer with your action and nothing else, as a JSON object of this schema:\n{json.dumps(plain)}"
         )
-    if "CallToolAction" in json.dumps(schema):
+    if takes_tool_calls(schema):
         listed = [{"name": t.name, "description": t.description, "arguments": t.input_schema} for t in tools]
         said.append(f"The tools there are:\n{json.dumps(listed)}")
     return "\n\n".join(filter(None, said))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -11,14 +12,16 @@ from dataclasses import replace
 from typing import Any
 
 from openenv.client import EnvClient
-from openenv.errors import OpenEnvError, RequestError
+from openenv.errors import OpenEnvError
 from openenv.evals.results import EpisodeResult
 from openenv.evals.runs import Task
 from openenv.models import StepResult
-from openenv.outcomes import Cause, Outcome, Status
-from openenv.rollouts import Episodes
+from openenv.outcomes import Outcome, Status
+from openenv.rollouts import Episodes, as_fault, fields_of, message_of, outcome_of
 
 __all__ = ["NamedPolicy", "RandomPolicy", "random_action"]
+
+_log = logging.getLogger(__name__)
 
 LONGEST_TEXT = 8
 DEEPEST = 6
@@ -59,19 +62,22 @@ class NamedPolicy:
     def _played(self, task: Task) -> EpisodeResult:
         began = time.monotonic()
         told = EpisodeResult(task.environment, task.seed, task.sample)
+        seen = None
         try:
             with self._client_class(base_url=self._base_url, message_timeout_s=self._timeout_s).sync() as client:
                 seen = _Watched(client)
                 reward = self._policy(seen, **self._arguments(task))
         except (OpenEnvError, OSError) as error:
-            outcome = error.outcome if isinstance(error, RequestError) else Outcome.infra_fault(Cause.SESSION_LOST)
-            status, cause = EpisodeResult.ended(outcome)
-            told = replace(told, status=status, cause=cause, detail=getattr(error, "message", str(error)))
+            outcome = outcome_of(error)
+            status, cause = EpisodeResult.ended(outcome if seen and seen.steps else as_fault(outcome))
+            told = replace(told, status=status, cause=cause, detail=message_of(error))
         else:
             status, cause = EpisodeResult.ended(seen.outcome)
             valid = seen.outcome.status is not Status.INFRA_FAULT and reward is not None
             told = replace(told, status=status, cause=cause, reward=float(reward) if valid else None)
             told = replace(told, turns=seen.steps)
+        if told.is_fault:
+            _log.warning("An episode broke (%s) and is left out: %s", told.cause, told.detail or "so it says")
         return replace(told, seconds=round(time.monotonic() - began, 3))
 
     def _arguments(self, task: Task) -> dict[str, Any]:
@@ -169,7 +175,7 @@ def random_action(schema: Mapping[str, Any], observation: Any, draw: random.Rand
             the action may be.
         draw: Where chance comes from.
     """
-    fields = [name for name in schema.get("properties", {}) if name != "metadata"]
+    fields = list(fields_of(schema))
     required = [name for name in schema.get("required", ()) if name in fields] or fields
     legal = next((observation[n] for n in ("legal_actions", "legal_moves") if _lists(observation, n)), None)
     if legal and len(required) == 1:
@@ -194,7 +200,7 @@ def _value(schema: Mapping[str, Any], known: Mapping[str, Any], draw: random.Ran
         return draw.choice(schema["enum"])
     match schema.get("type"):
         case "object":
-            names = [name for name in schema.get("properties", {}) if name != "metadata"]
+            names = list(fields_of(schema))
             if depth > DEEPEST:
                 names = [name for name in schema.get("required", ()) if name in names]
             return {name: _value(schema["properties"][name], known, draw, depth + 1) for name in names}

@@ -15,7 +15,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-try:
+from openenv.integrations import needs
+
+with needs("inspect_ai", "inspect"):
     from inspect_ai import Task
     from inspect_ai.dataset import MemoryDataset, Sample
     from inspect_ai.hooks import Hooks, RunEnd, hooks
@@ -23,12 +25,6 @@ try:
     from inspect_ai.scorer import Score, Scorer, Target, mean, scorer, stderr
     from inspect_ai.solver import Generate, Solver, TaskState, solver
     from inspect_ai.tool import Tool, ToolDef, ToolError, ToolParams
-except ModuleNotFoundError as error:
-    if (error.name or "").partition(".")[0] != "inspect_ai":
-        raise
-    raise ModuleNotFoundError(
-        "Inspect AI is not installed: pip install 'openenv[inspect]'", name=error.name
-    ) from error
 
 from openenv.errors import ConfigurationError, OpenEnvError
 from openenv.mcp.types import Tool as EnvironmentTool
@@ -122,7 +118,6 @@ class _Table:
     def __init__(self, episodes: Episodes) -> None:
         self.episodes = episodes
         self._seats: dict[str, _Seat] = {}
-        self._schema: Mapping[str, Any] | None = None
 
     async def begin(self, state: TaskState) -> _Seat:
         """Begin the episode of a sample."""
@@ -154,15 +149,6 @@ class _Table:
         seat = self._seats.pop(state.uuid, None)
         if seat is not None:
             await asyncio.wrap_future(seat.episode.end())
-
-    async def schema(self) -> Mapping[str, Any]:
-        """Return the JSON Schema of the environment's actions."""
-        if self._schema is None:
-            from openenv.client import GenericEnvClient
-
-            (url, *_) = await asyncio.to_thread(lambda: self.episodes.urls)
-            self._schema = (await GenericEnvClient(base_url=url).schema()).action
-        return self._schema
 
 
 _to_close: set[_Table] = set()
@@ -208,7 +194,7 @@ def _tool(tool: EnvironmentTool, seat: _Seat, table: _Table) -> Tool:
         seat.state.completed = turn.done
         if turn.error:
             raise ToolError(turn.error)
-        return text_of(turn.observation if turn.value is None else turn.value) or "(nothing)"
+        return turn.said or "(nothing)"
 
     parameters = ToolParams.model_validate({"properties": {}, **tool.input_schema, "type": "object"})
     for name, parameter in parameters.properties.items():
@@ -223,13 +209,15 @@ def play(table: _Table, tools: bool, max_turns: int) -> Solver:
     """Have the model act until the episode is over."""
 
     async def by_words(seat: _Seat, text: str) -> str:
+        schema = await asyncio.wrap_future(seat.episode.action_schema())
+        table.sound(seat)
         try:
-            action = action_of(text, await table.schema())
+            action = action_of(text, schema)
         except ValueError as error:
             return str(error)
         seat.last = await asyncio.wrap_future(seat.episode.step(action))
         table.sound(seat)
-        return seat.last.error or text_of(seat.last.observation) or "(nothing)"
+        return seat.last.said or "(nothing)"
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
         seat = table.of(state)

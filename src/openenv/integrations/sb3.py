@@ -8,16 +8,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from openenv.integrations import needs
+
+with needs("stable_baselines3", "sb3"):
+    from stable_baselines3.common.base_class import BaseAlgorithm
+    from stable_baselines3.common.buffers import DictReplayBuffer, DictRolloutBuffer, ReplayBuffer, RolloutBuffer
+    from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+    from stable_baselines3.common.vec_env import VecEnv
+
 import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import iterate
-from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.buffers import DictReplayBuffer, DictRolloutBuffer, ReplayBuffer, RolloutBuffer
-from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
-from stable_baselines3.common.vec_env import VecEnv
 
-from openenv.integrations.gymnasium_vector import RemoteVectorEnv
+from openenv.integrations.gymnasium import RemoteVectorEnv
 
 __all__ = ["DropsFaults", "LeavesFaultsOut", "RemoteVecEnv", "faultless"]
 

@@ -11,19 +11,22 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import skyrl_gym
-from skyrl_gym.envs import registration
-from skyrl_gym.envs.base_text_env import BaseTextEnv, BaseTextEnvStepOutput
+from openenv.integrations import needs
 
-from openenv.client import EnvClient, GenericEnvClient
-from openenv.errors import OpenEnvError
+with needs("skyrl_gym", "skyrl"):
+    import skyrl_gym
+    from skyrl_gym.envs import registration
+    from skyrl_gym.envs.base_text_env import BaseTextEnv, BaseTextEnvStepOutput
+
 from openenv.mcp.types import Tool
 from openenv.outcomes import Cause, Outcome
-from openenv.rollouts import Episode, Episodes, Turn, action_of, text_of
+from openenv.rollouts import Episode, Episodes, Turn, action_of, takes_tool_calls, text_of
 
 if TYPE_CHECKING:
+    from openenv.client import EnvClient
     from openenv.providers import Provider
 
 __all__ = ["RemoteTextEnv", "register", "unregister", "without_faults"]
@@ -89,16 +92,16 @@ class RemoteTextEnv(BaseTextEnv):  # type: ignore[misc]
         self._row = dict(extras or {})
         self.max_turns = int(self._row.get("max_turns") or self._source.max_turns)
         self.episode = Episode(self._source.episodes)
+        self._schema: Mapping[str, Any] = {}
+        self._has_tools = False
         self._tools: list[Tool] = []
 
     def init(self, prompt: list[dict[str, str]]) -> tuple[list[dict[str, str]], dict[str, Any]]:
         """Begin the episode; return the prompt with the first observation and the tools at its end."""
         turn = self.episode.reset(**self._source.arguments(self._row)).result()
-        try:
-            if not self.episode.done and self._source.has_tools:
-                self._tools = self.episode.tools().result()
-        except OpenEnvError as error:  # nobody says what an action is
-            self.episode.fail(Cause.PROTOCOL, str(error)).result()
+        self._schema = self.episode.action_schema().result()
+        self._has_tools = takes_tool_calls(self._schema)
+        self._tools = self.episode.tools().result() if self._has_tools else []
         told = "\n\n".join(filter(None, [_told(self._tools), text_of(turn.observation)]))
         if told and prompt and prompt[-1].get("role") == "user":
             last = prompt[-1]
@@ -115,7 +118,7 @@ class RemoteTextEnv(BaseTextEnv):  # type: ignore[misc]
         reward = 0.0 if turn.reward is None else turn.reward
         if over and self.episode.reward is None:
             reward = math.nan
-        said = turn.error or text_of(turn.observation if turn.value is None else turn.value)
+        said = turn.said
         if self._tools:
             said = f"<tool_response>\n{said}\n</tool_response>"
         outcome = self.episode.outcome if self.episode.done else turn.outcome
@@ -139,8 +142,8 @@ class RemoteTextEnv(BaseTextEnv):  # type: ignore[misc]
         if self.episode.done:
             return Turn(done=True, outcome=self.episode.outcome, error=self.episode.fault), True
         try:
-            if not self._source.has_tools:
-                return self.episode.step(action_of(text, self._source.schema)).result(), False
+            if not self._has_tools:
+                return self.episode.step(action_of(text, self._schema)).result(), False
             call = _called(text)
             if call is None:
                 return Turn(), True
@@ -149,25 +152,13 @@ class RemoteTextEnv(BaseTextEnv):  # type: ignore[misc]
             return Turn(outcome=Outcome.policy_fault(Cause.INVALID_ACTION), error=str(error)), False
 
 
+@dataclass
 class _Source:
     """What was registered by an id."""
 
-    def __init__(self, episodes: Episodes, max_turns: int, arguments: Callable[[Row], Mapping[str, Any]]) -> None:
-        self.episodes, self.max_turns, self.arguments = episodes, max_turns, arguments
-        self._schema: Mapping[str, Any] | None = None
-
-    @property
-    def has_tools(self) -> bool:
-        """Whether its actions are calls of tools."""
-        return "CallToolAction" in json.dumps(self.schema)
-
-    @property
-    def schema(self) -> Mapping[str, Any]:
-        """The JSON Schema of actions."""
-        if self._schema is None:
-            with GenericEnvClient(self.episodes.urls[0]).sync() as client:
-                self._schema = client.schema().action
-        return self._schema
+    episodes: Episodes
+    max_turns: int
+    arguments: Callable[[Row], Mapping[str, Any]]
 
 
 def without_faults(output: dict[str, Any], groups: Sequence[Any] | None = None) -> dict[str, Any]:

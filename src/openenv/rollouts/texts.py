@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import starmap
 from json import JSONDecoder
 from typing import Any
 
@@ -17,10 +18,11 @@ from pydantic_core import to_json
 from openenv.models import Observation
 from openenv.values import encode
 
-__all__ = ["action_of", "text_of"]
+__all__ = ["action_of", "fields_of", "only_field", "takes_tool_calls", "text_of"]
 
 _BLOB = 512
 """Bytes and arrays of more elements than this are named, not said: a model cannot read them."""
+_CALL, _LIST = "CallToolAction", "ListToolsAction"
 _UNSAID = {*Observation.model_fields, "outcome", "terminated", "truncated"}
 
 
@@ -64,20 +66,19 @@ def action_of(text: str, schema: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         text: What the model said.
-        schema: JSON Schema of the action, as at `/schema`.
+        schema: JSON Schema of the action, as at `/schema`; also one of several actions.
 
     Raises:
         ValueError: There is nothing in it that could be the action; the message is for the model.
     """
-    name, field = _only_field(schema)
-    objects = [value for value in _values(text) if isinstance(value, dict)]
+    name, field = only_field(schema)
+    values = _values(text)
+    objects = [value for value in values if isinstance(value, dict)]
     if name is None:
         if not objects:
-            raise ValueError(
-                f"Answer with an action as a JSON object of: {', '.join(_fields(schema)) or 'nothing'}"
-            )
+            raise ValueError(f"Answer with an action as {_forms(schema)}")
         return objects[-1]
-    if objects and name in objects[-1]:
+    if objects and (name in objects[-1] or len(_members(schema)) > 1):
         return objects[-1]
     kind = field.get("type")
     if kind == "string":
@@ -87,22 +88,54 @@ def action_of(text: str, schema: Mapping[str, Any]) -> dict[str, Any]:
         if numbers:
             return {name: float(numbers[-1]) if kind == "number" else int(numbers[-1])}
         raise ValueError(f"Answer with a number: {name}")
-    values = _values(text)
     if values:
         return {name: values[-1]}
     raise ValueError(f"Answer with {name} as JSON")
 
 
-def _fields(schema: Mapping[str, Any]) -> dict[str, Any]:
+def fields_of(schema: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return the schemas of an action's fields by name, without that of its metadata."""
     return {name: field for name, field in schema.get("properties", {}).items() if name != "metadata"}
 
 
-def _only_field(schema: Mapping[str, Any]) -> tuple[str | None, Mapping[str, Any]]:
-    """Return the field that stands for the whole action, and its schema; None if there is none."""
-    fields = _fields(schema)
-    required = [name for name in schema.get("required", ()) if name in fields]
+def only_field(schema: Mapping[str, Any]) -> tuple[str | None, Mapping[str, Any]]:
+    """Return the field that stands for the whole action, and its schema; None if there is none.
+
+    It is the one that has to be given, or the only one there is. Of several actions it is that of the one which is
+    no call of a tool, if it is one.
+    """
+    members = _members(schema)
+    own = [member for member in members if member.get("title") not in (_CALL, _LIST)]
+    if len(own) != 1:
+        return None, {}
+    fields = fields_of(own[0])
+    required = [name for name in own[0].get("required", ()) if name in fields]
     names = required if len(required) == 1 else list(fields)
     return (names[0], fields[names[0]]) if len(names) == 1 else (None, {})
+
+
+def takes_tool_calls(schema: Mapping[str, Any]) -> bool:
+    """Return whether an environment has tools of its own, going by the schema of its actions."""
+    return any(one.get("title") == _CALL for one in (schema, *_members(schema)))
+
+
+def _members(schema: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the schemas of the actions that there are: several for a union."""
+    definitions = schema.get("$defs", {})
+    members = schema.get("anyOf") or schema.get("oneOf") or [schema]
+    return [definitions.get(str(one.get("$ref", "")).rpartition("/")[2], one) for one in members]
+
+
+def _forms(schema: Mapping[str, Any]) -> str:
+    """Return what an action looks like, in words."""
+    forms = [", ".join(starmap(_part, fields_of(one).items())) or "nothing" for one in _members(schema)]
+    if len(forms) == 1:
+        return f"a JSON object of: {forms[0]}"
+    return f"a JSON object of one of these: {'; '.join(f'({form})' for form in forms)}"
+
+
+def _part(name: str, field: Mapping[str, Any]) -> str:
+    return f"{name} {to_json(field['const']).decode()}" if "const" in field else name
 
 
 def _values(text: str) -> list[Any]:

@@ -18,6 +18,7 @@ in its episode. An adapter is only asked how it plays a batch of rows, so the co
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import signal
@@ -34,6 +35,7 @@ import httpx
 import pytest
 
 from openenv.client.generic import GenericEnvClient
+from openenv.outcomes import Cause
 from openenv.providers import ProcessProvider
 
 __all__ = ["AdapterContract", "Move", "Play", "next_move"]
@@ -42,7 +44,7 @@ Row = Mapping[str, Any]
 Play = Callable[[Sequence[Row]], Sequence[float | None]]
 """Plays an episode for each row, and gives their rewards in that order; None where nothing can be learned."""
 
-PLACES = 20
+PLACES = 22
 """Sessions of the server."""
 CLEAR_S = 10.0
 """Seconds after which a session that was given back must be gone from the server."""
@@ -51,6 +53,7 @@ TAUGHT = ("none", "other_tools", "graded_late", "cut_off", "illegal")
 """Troubles of an episode that has a reward all the same."""
 FAULTS = (
     "reset_raises",
+    "reset_refused",
     "reset_dies",
     "reset_hangs",
     "step_raises",
@@ -62,6 +65,8 @@ FAULTS = (
     "tells_fault",
 )
 """Troubles of an episode that must not be learned from."""
+UNSAID = ("ungraded",)
+"""Those that need no line in the log: nothing has broken."""
 
 
 class Move(NamedTuple):
@@ -125,8 +130,11 @@ class AdapterContract:
 
     @pytest.mark.parametrize("trouble", FAULTS)
     def test_a_fault_has_no_reward_and_touches_no_other_row(self, trouble: str) -> None:
-        """No fault is a 0, none ends the batch, and the next batch is as good as new."""
-        self._holds(["none", trouble, "none"])
+        """No fault is a 0, none ends the batch, the log says what it was, and the next batch is as good as new."""
+        with _listening() as heard:
+            self._holds(["none", trouble, "none"])
+        told = any(f"({cause})" in line for line in heard for cause in Cause if cause is not Cause.NONE)
+        assert told or trouble in UNSAID, f"the log does not say what broke: {heard}"
 
     def test_everything_at_once(self) -> None:
         """One batch with all troubles in it."""
@@ -206,6 +214,20 @@ def _wanted(row: Row) -> float | None:
     if row["trouble"] == "illegal":
         return -1.0
     return float(row["task"]) if row["trouble"] in TAUGHT else None
+
+
+@contextmanager
+def _listening() -> Iterator[list[str]]:
+    """Give a list to which the warnings of the log are added."""
+    heard: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: heard.append(record.getMessage())  # type: ignore[method-assign]
+    log = logging.getLogger("openenv")
+    log.addHandler(handler)
+    try:
+        yield heard
+    finally:
+        log.removeHandler(handler)
 
 
 class _TroubleServer:

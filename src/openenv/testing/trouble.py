@@ -19,7 +19,7 @@ from typing import Any
 from pydantic import Field
 
 from openenv.environment import Environment
-from openenv.errors import WorkspaceLostError
+from openenv.errors import InvalidRequestError, WorkspaceLostError
 from openenv.mcp import MCPEnvironment
 from openenv.mcp.toolbox import Toolbox
 from openenv.models import Action, Observation, State, StepResult
@@ -55,6 +55,8 @@ class Game:
         self.draw()
         if trouble == "reset_raises":
             raise RuntimeError("the reset was told to raise")
+        if trouble == "reset_refused":  # as of a row that is no task
+            raise InvalidRequestError("there is no such task")
         _break(trouble, "reset")
 
     def draw(self) -> None:

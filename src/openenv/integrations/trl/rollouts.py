@@ -16,7 +16,6 @@ something broke has the reward None and no token to learn from.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -28,7 +27,7 @@ from openenv.integrations.trl.generation import Generation
 from openenv.integrations.trl.rows import batch_rows, sent
 from openenv.mcp.types import Tool
 from openenv.outcomes import Status
-from openenv.rollouts import Episode, Episodes, Turn, action_of, text_of
+from openenv.rollouts import Episode, Episodes, Turn, action_of, takes_tool_calls, text_of
 
 if TYPE_CHECKING:
     from openenv.client import EnvClient
@@ -212,7 +211,7 @@ class Rollouts:
         for episode in episodes:
             if not self._schema:
                 self._schema = episode.action_schema().result()
-        return "CallToolAction" in json.dumps(self._schema)
+        return takes_tool_calls(self._schema)
 
     def _take_turn(self, live: Sequence[_Rollout], model: Generation) -> None:
         room = [model.left(len(rollout.prompt_ids), len(rollout.ids)) for rollout in live]

@@ -16,7 +16,7 @@ from gymnasium import Space, spaces
 from gymnasium.vector.utils import batch_space, create_empty_array, iterate
 
 from openenv.errors import ConfigurationError
-from openenv.integrations.parts import (
+from openenv.integrations.gymnasium.fields import (
     Part,
     Schema,
     batched,
@@ -27,8 +27,9 @@ from openenv.integrations.parts import (
     read,
     space_like,
 )
-from openenv.integrations.spaces import space_of
+from openenv.integrations.gymnasium.spaces import space_of
 from openenv.protocol.messages import SchemaResponse
+from openenv.rollouts import only_field
 
 First = Callable[[], Any]
 """Returns an observation that an episode begins with."""
@@ -265,13 +266,12 @@ def _done(space: Space[Any] | None, name: str, field: Schema, schema: Schema, fi
 
 def _only(schema: Schema) -> str | None:
     """Return the field that is the whole action, if there is one."""
-    fields: list[str] = [name for name in schema.get("properties", {}) if name != "metadata"]
-    required = [name for name in schema.get("required", ()) if name in fields]
-    if required:
-        return required[0] if len(required) == 1 else None
-    if len(fields) != 1:
+    name, _ = only_field(schema)
+    if name not in schema.get("properties", {}):  # none, or that of one of several actions
+        name = None
+    if name is None and not schema.get("required"):
         raise ConfigurationError("No one field is the action; say action='field', or action= and action_space=")
-    return fields[0]
+    return name
 
 
 # --- the schema ------------------------------------------------------------------------------------------

@@ -11,8 +11,8 @@ from gymnasium import Space, spaces
 from gymnasium.vector.utils import concatenate, create_empty_array
 
 from openenv.errors import ConfigurationError
-from openenv.integrations.elements import sent
-from openenv.integrations.spaces import space_of
+from openenv.integrations.gymnasium.spaces import space_of
+from openenv.integrations.gymnasium.wire import sent
 
 Schema = Mapping[str, Any]
 

@@ -1,11 +1,15 @@
-"""What a result is to a trainer that knows numbers only: a fault is never a reward of 0."""
+"""What a result is to a trainer that knows numbers only: a fault is never a reward of 0, and is counted."""
 
 from __future__ import annotations
 
+import logging
 import math
+from collections import Counter
 from typing import Any, NamedTuple
 
-from openenv.outcomes import Status
+from openenv.outcomes import Cause, Outcome, Status
+
+_log = logging.getLogger("openenv.integrations.gymnasium")
 
 
 class Verdict(NamedTuple):
@@ -20,6 +24,25 @@ class Verdict(NamedTuple):
     reward: float
     terminated: bool = False
     truncated: bool = False
+
+
+class Faults(Counter[str]):
+    """How many there were, by cause; each has a line in the log."""
+
+    def add(self, outcome: Outcome, error: str = "", index: int = 0) -> str:
+        """Count one, and return what went wrong in words.
+
+        Args:
+            outcome: What came of the reset or step.
+            error: What is known of it.
+            index: Of the environment.
+        """
+        if not error:
+            broke = outcome.cause is not Cause.NONE
+            error = f"The environment says so: {outcome.cause}" if broke else "Nothing graded the episode"
+        self[str(outcome.cause)] += 1
+        _log.warning("Environment %d: %s (%s): %s", index, outcome.status, outcome.cause, error)
+        return error
 
 
 BROKEN = Verdict(math.nan, False, True)

@@ -1,8 +1,7 @@
-"""Environments as those of Gymnasium: `RemoteEnv` is one, `RemoteVectorEnv` many that are stepped together.
+"""One session of an environment as a `gymnasium.Env`.
 
-Gymnasium has no word for a fault, and a trainer learns from whatever number it is given. So `RemoteEnv` raises what
-went wrong, unless it is told to go on; and where one of many fails, its episode is cut off with the reward NaN,
-which nothing takes for a reward, and `info["reward_valid"]` says which transitions to leave out.
+What goes wrong is raised, since there is nothing else to go on with; unless it is told to end the episode with the
+reward NaN, which nothing takes for a reward, as one of many sessions does.
 """
 
 from __future__ import annotations
@@ -18,18 +17,18 @@ from openenv.client.base import EnvClient
 from openenv.client.generic import GenericEnvClient
 from openenv.client.results import Failure
 from openenv.errors import ConfigurationError, InvalidReplyError, RequestError
-from openenv.integrations.gymnasium_vector import RemoteVectorEnv
-from openenv.integrations.translation import Chosen, place, translated
-from openenv.integrations.verdicts import BROKEN, verdict
+from openenv.integrations.gymnasium.translation import Chosen, place, translated
+from openenv.integrations.gymnasium.verdicts import BROKEN, Faults, verdict
 from openenv.models import Outcome, StepResult
 from openenv.outcomes import Cause, Status
+from openenv.rollouts import is_passing
 
 if TYPE_CHECKING:
     from gymnasium import Space
 
     from openenv.providers import Provider
 
-__all__ = ["EnvironmentFault", "RemoteEnv", "RemoteVectorEnv"]
+__all__ = ["EnvironmentFault", "RemoteEnv"]
 
 SEEDS = 2**31
 
@@ -63,6 +62,7 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
     It connects when it is made. `info` has `outcome` (see `openenv.models.Outcome`), `reward_valid`, which is False
     where the transition is to be left out of training, `action_mask` where the environment tells which actions are
     legal, and what the result's own `info` has. `options` of `reset` are arguments of the environment's `reset`.
+    `faults` counts what broke, by cause.
 
     Args:
         where: Address of the server, or a provider that starts it.
@@ -108,6 +108,7 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
         self._raises = faults == "raise"
         self._illegal_reward = illegal_reward
         self._seeded = self._graded = False
+        self.faults = Faults()
         self.client = client_class(**place(where), **client_options).sync()
         try:
             chosen = Chosen(observation, action, observation_space, action_space, legal_actions)
@@ -142,12 +143,11 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
             arguments["seed"] = int(self.np_random.integers(SEEDS)) if seed is None else seed
         self._graded, self._down = False, None
         try:
-            result = self.client.reset(**arguments)
-            if result.outcome.status == Status.INFRA_FAULT:
-                raise EnvironmentFault(result.outcome)
+            result = self._reset(arguments)
             self._seen = self._look(result)
         except RequestError as error:
             self._give_up(error)
+            self.faults.add(error.outcome, str(error))
             if self._raises:
                 raise
             self._down, self._seen = error, self._seeing.nothing()
@@ -169,12 +169,17 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
             self._seen = self._look(result)
         except RequestError as error:
             self._give_up(error)
-            told = verdict(Failure(0, error, error.outcome), False, self._illegal_reward)
+            failed = Failure(0, error, error.outcome)
+            told = BROKEN if error is self._down else verdict(failed, False, self._illegal_reward)
+            if told is BROKEN and error is not self._down:
+                self.faults.add(error.outcome, str(error))
             if told is BROKEN and self._raises:
                 raise
             return self._seen, *told, self._told(error, valid=told is not BROKEN)
         told = verdict(result, self._graded, self._illegal_reward)
         self._graded |= result.reward is not None
+        if math.isnan(told.reward):
+            self.faults.add(result.outcome)
         return self._seen, *told, self._info(result, valid=not math.isnan(told.reward))
 
     def close(self) -> None:
@@ -186,7 +191,19 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
         return np.ones(len(self._doing.few), bool) if self._mask is None else self._mask
 
     def _first(self) -> Any:
-        return self.client.reset(**self._arguments).observation
+        return self._reset(self._arguments).observation
+
+    def _reset(self, arguments: Mapping[str, Any]) -> StepResult[Any]:
+        """Reset; what failed in passing is tried once more."""
+        try:
+            result = self.client.reset(**arguments)
+        except RequestError as error:
+            if not is_passing(error.outcome):
+                raise
+            result = self.client.reset(**arguments)
+        if result.outcome.status == Status.INFRA_FAULT:
+            raise EnvironmentFault(result.outcome)
+        return result
 
     def _look(self, result: StepResult[Any]) -> Any:
         try:

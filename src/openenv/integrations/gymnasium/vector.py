@@ -5,9 +5,7 @@ What is ordinary is made arrays all at once; whatever is not, an end, a fault, a
 
 from __future__ import annotations
 
-import logging
 import math
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +18,14 @@ from openenv.client.base import EnvClient
 from openenv.client.generic import GenericEnvClient
 from openenv.client.results import Failure
 from openenv.errors import InvalidReplyError
-from openenv.integrations.beginnings import Beginnings
-from openenv.integrations.narrow import NarrowVector, Told
-from openenv.integrations.parts import read
-from openenv.integrations.translation import Chosen, place, translated
-from openenv.integrations.verdicts import BROKEN, Verdict, verdict
+from openenv.integrations.gymnasium.fields import read
+from openenv.integrations.gymnasium.resets import ResetArguments
+from openenv.integrations.gymnasium.translation import Chosen, place, translated
+from openenv.integrations.gymnasium.vector_client import NarrowVector, Told
+from openenv.integrations.gymnasium.verdicts import BROKEN, Faults, Verdict, verdict
 from openenv.outcomes import Cause, Status
 from openenv.protocol.messages import SchemaResponse
+from openenv.rollouts import is_passing
 
 if TYPE_CHECKING:
     from gymnasium import Space
@@ -34,8 +33,6 @@ if TYPE_CHECKING:
     from openenv.providers import Provider
 
 __all__ = ["RemoteVectorEnv"]
-
-_log = logging.getLogger(__name__)
 
 _MISFITS = (ValueError, TypeError, LookupError)
 
@@ -99,16 +96,16 @@ class RemoteVectorEnv(VectorEnv[Any, Any, Any]):
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {"autoreset_mode": self.autoreset_mode}
         self.num_envs = num_envs
-        self._beginnings = Beginnings(arguments, num_envs)
+        self._arguments = ResetArguments(arguments, num_envs)
         self._illegal_reward = illegal_reward
         self._wait: Callable[[], Any] | None = None
-        self.faults: Counter[str] = Counter()
+        self.faults = Faults()
         self.client = NarrowVector(
             client_class,
             num_envs=num_envs,
             connections=connections,
             autoreset=self.autoreset_mode.value,
-            autoreset_arguments=self._beginnings.next,
+            autoreset_arguments=self._arguments.next,
             **place(where),
             **client_options,
         ).sync()
@@ -154,7 +151,7 @@ class RemoteVectorEnv(VectorEnv[Any, Any, Any]):
             RequestError: None of them could be reset.
         """
         self._finish()
-        results = self._begin(self._beginnings.asked(seed, options or {}))
+        results = self._begin(self._arguments.asked(seed, options or {}))
         seen = self._see(results)
         infos: dict[str, Any] = {"reward_valid": np.ones(self.num_envs, bool)}
         for index, result in results.items():
@@ -254,16 +251,13 @@ class RemoteVectorEnv(VectorEnv[Any, Any, Any]):
         return self._add_info(infos, info, index) if info else infos
 
     def _fault(self, infos: dict[str, Any], index: int, result: Any) -> dict[str, Any]:
-        outcome = result.outcome
-        error = str(getattr(result, "error", "")) or f"The environment says so: {outcome.cause}"
-        self.faults[str(outcome.cause)] += 1
-        _log.warning("Environment %d: %s (%s): %s", index, outcome.status, outcome.cause, error)
-        return self._add_info(infos, {"outcome": outcome, "error": error}, index)
+        error = self.faults.add(result.outcome, str(getattr(result, "error", "")), index)
+        return self._add_info(infos, {"outcome": result.outcome, "error": error}, index)
 
     def _revived(self) -> Any:
         """Reset what the client has not reset in the same step, and return the batch of what is seen now."""
         down = [index for index, reset in enumerate(self._resets) if reset]
-        results = self._reset({index: self._beginnings.next(index) for index in down})
+        results = self._reset({index: self._arguments.next(index) for index in down})
         for index, result in results.items():
             self._graded[index] = False
             self._resets[index] = _UNEXPECTED if isinstance(result, Failure) else 0
@@ -339,7 +333,7 @@ class RemoteVectorEnv(VectorEnv[Any, Any, Any]):
         return dict(zip(arguments, results, strict=True))
 
     def _first(self) -> Any:
-        return self._begin({0: self._beginnings.next(0)})[0].observation
+        return self._begin({0: self._arguments.next(0)})[0].observation
 
     def _schemas(self) -> SchemaResponse:
         client = self.client
@@ -358,7 +352,7 @@ def _is_odd(result: Any) -> bool:
 
 
 def _is_passing(result: Any) -> bool:
-    return isinstance(result, Failure) and result.outcome.retryable and not _is_late(result)
+    return isinstance(result, Failure) and is_passing(result.outcome)
 
 
 def _is_late(result: Any) -> bool:

@@ -13,8 +13,8 @@ from openenv.errors import ConfigurationError
 SEED_BITS = 31
 
 
-class Beginnings:
-    """Arguments of resets, by index.
+class ResetArguments:
+    """Arguments of resets, by index of the environment.
 
     Args:
         arguments: Of every reset: the same for all, or a mapping for each; None for none.
