@@ -1,5 +1,6 @@
 """`openenv dev`: the page, and another server whenever a file changes."""
 
+import signal
 import socket
 from urllib.parse import urlsplit
 from urllib.request import urlopen
@@ -55,4 +56,15 @@ def test_a_server_that_does_not_come_up_is_started_again_when_its_source_is_righ
         source.write_text(right)
         assert "server/app.py has changed" in server.stdout.readline()
         assert total_after_a_step(page) == 3
+    assert server.returncode == 0
+
+
+def test_an_interrupt_ends_it_also_where_its_starter_ignores_them(make_environment):
+    """As a shell does for what it runs in the background."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with served(str(make_environment()), "--port", "0", command="dev") as server:
+            page_of(server)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert server.returncode == 0

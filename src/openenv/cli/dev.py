@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -66,6 +67,7 @@ def dev(target: str, host: str, port: int, log_level: str) -> None:
         fd = listener.fileno()
         command = [sys.executable, "-m", "openenv", "serve", target, "--fd", str(fd), "--log-level", log_level]
         announce(found, listener, path="/web", note="starts again when a file changes")
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # what starts us may have ignored it
         with contextlib.suppress(KeyboardInterrupt):
             _keep_up(lambda: _start(command, fd), folder)
 
