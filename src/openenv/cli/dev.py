@@ -63,12 +63,12 @@ def dev(target: str, host: str, port: int, log_level: str) -> None:
 
     found = locate(target)
     folder = found.folder or Path.cwd()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what starts us may have ignored it
     with listen(host, port) as listener, ended_by_sigterm():
         fd = listener.fileno()
         command = [sys.executable, "-m", "openenv", "serve", target, "--fd", str(fd), "--log-level", log_level]
-        announce(found, listener, path="/web", note="starts again when a file changes")
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # what starts us may have ignored it
         with contextlib.suppress(KeyboardInterrupt):
+            announce(found, listener, path="/web", note="starts again when a file changes")
             _keep_up(lambda: _start(command, fd), folder)
 
 
