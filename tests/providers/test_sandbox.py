@@ -313,6 +313,22 @@ def test_an_environment_is_served(target, without):
     assert answer.status_code == 200
 
 
+@pytest.mark.parametrize("without", [(), ("namespaces",)])
+def test_an_environment_is_served_by_the_interpreter_of_another_virtual_environment(without, tmp_path):
+    """The program's own interpreter is not visible in such a sandbox."""
+    tmp_path.chmod(0o755)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
+    (site_packages,) = tmp_path.glob("venv/lib/python*/site-packages")
+    here = [path for path in sys.path if path.endswith("site-packages") or Path(path, "openenv").is_dir()]
+    (site_packages / "libraries.pth").write_text("\n".join(here))
+    python = str(tmp_path / "venv" / "bin" / "python")
+    with SandboxProvider(
+        HERE.parents[1] / "envs" / "echo_env", python=python, without=without, ready_timeout_s=60
+    ) as provider:
+        answer = httpx.post(f"{provider.base_url}/reset", json={}, trust_env=False, verify=False, timeout=30)
+    assert answer.status_code == 200
+
+
 def test_an_environment_is_served_on_a_unix_socket():
     with SandboxProvider("echo_env", uds=True, ready_timeout_s=60) as provider:
         assert provider.base_url.startswith("unix://")

@@ -164,7 +164,7 @@ class SandboxProvider(LocalProvider):
         folder = os.path.abspath(self.cwd) if self.cwd else tmp
         entry = Path(containment.__file__).with_name("__main__.py")
         restrictions = holding.restrictions(tmp).to_json()
-        line = [sys.executable, "-I", "-S", str(entry), restrictions, "--", *command]
+        line = [self.python, "-I", "-S", str(entry), restrictions, "--", *command]
         if namespaces:
             # Not a session of its own: the watchdog has made one, and its signals are to reach the server.
             around = holding.namespaces(tmp_bytes=self.tmp_bytes, folder=folder, new_session=False)
