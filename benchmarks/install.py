@@ -7,16 +7,13 @@ blocks, and pip as well, so the same release counts less here.
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import time
 from pathlib import Path
 
-from benchmarks._commands import output
 from benchmarks._figures import Bench, Figure, Limit
-from benchmarks._processes import environ
+from benchmarks._venv import base_install
 
-ROOT = Path(__file__).parents[1]
 _BROUGHT_BY_VENV = ("pip", "setuptools", "pkg_resources", "_distutils_hack", "distutils-precedence.pth")
 KNOWN = (110, 476)
 """Packages and MB of release 0.10.0, for when the peer is not at hand to be counted."""
@@ -26,7 +23,7 @@ def run(bench: Bench) -> list[Figure]:
     """Build the wheel, install it, and count."""
     with tempfile.TemporaryDirectory(prefix="openenv-install-") as folder:
         start = time.perf_counter()
-        installed = _install(Path(folder))
+        installed = base_install(Path(folder))
         seconds = time.perf_counter() - start
         packages, megabytes = _count(installed)
     python = bench.peer.existing()
@@ -45,21 +42,6 @@ def run(bench: Bench) -> list[Figure]:
         ),
         Figure("time to build the wheel and install it", seconds, "s", digits=1, note="depends on pip's cache"),
     ]
-
-
-def _install(folder: Path) -> Path:
-    alone = environ(python_path="")
-    wheels, venv = folder / "wheels", folder / "venv"
-    output(
-        [sys.executable, "-m", "pip", "wheel", "-qq", "--no-deps", "--wheel-dir", str(wheels), str(ROOT)],
-        alone,
-        timeout_s=120,
-    )
-    output([sys.executable, "-m", "venv", str(venv)], alone)
-    (wheel,) = wheels.glob("openenv-*.whl")
-    pip = [str(venv / "bin" / "python"), "-m", "pip", "install", "-qq"]
-    output([*pip, "-c", str(ROOT / "constraints.txt"), str(wheel)], alone, timeout_s=300)
-    return venv
 
 
 def _count(venv: Path) -> tuple[int, float]:

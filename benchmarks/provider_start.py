@@ -1,17 +1,20 @@
 """From the call to the first observation: a server started by each provider, a client connected, a reset answered.
 
 Providers take turns, so that whatever else the machine does hits all alike. Each start is a new server of the
-environment that says back what it is told.
+environment that says back what it is told, in a virtual environment of the base install and that environment: what
+development has beside them makes an interpreter start later.
 """
 
 from __future__ import annotations
 
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks._figures import Bench, BenchmarkError, Figure, Limit
+from benchmarks._venv import base_install
 from openenv import containment
 from openenv.client import GenericEnvClient
 from openenv.errors import OpenEnvError
@@ -26,13 +29,14 @@ Row = tuple[str, Callable[[], Provider], Limit | None]
 
 def run(bench: Bench) -> list[Figure]:
     """Start, reset and stop each provider in turn; the first round does not count."""
-    rows = _rows()
-    taken: dict[str, list[float]] = {name: [] for name, _, _ in rows}
-    for turn in range(bench.rounds + 1):
-        for name, make, _ in rows:
-            seconds = _first_observation(name, make())
-            if turn:
-                taken[name].append(seconds)
+    with tempfile.TemporaryDirectory(prefix="openenv-start-") as folder:
+        rows = _rows(str(base_install(Path(folder), ENVIRONMENT) / "bin" / "python"))
+        taken: dict[str, list[float]] = {name: [] for name, _, _ in rows}
+        for turn in range(bench.rounds + 1):
+            for name, make, _ in rows:
+                seconds = _first_observation(name, make())
+                if turn:
+                    taken[name].append(seconds)
     plain = statistics.median(taken["process"])
     figures = []
     for name, _, limit in rows:
@@ -48,16 +52,19 @@ def run(bench: Bench) -> list[Figure]:
     return figures
 
 
-def _rows() -> list[Row]:
-    def sandbox(**options: object) -> Callable[[], Provider]:
-        return lambda: SandboxProvider(ENVIRONMENT, ready_timeout_s=PATIENCE_S, **options)  # type: ignore[arg-type]
+def _rows(python: str) -> list[Row]:
+    def process() -> Provider:
+        return ProcessProvider(ENVIRONMENT, python=python, ready_timeout_s=PATIENCE_S)
 
-    rows: list[Row] = [("process", lambda: ProcessProvider(ENVIRONMENT, ready_timeout_s=PATIENCE_S), None)]
+    def sandbox(*without: str) -> Callable[[], Provider]:
+        return lambda: SandboxProvider(ENVIRONMENT, python=python, without=without, ready_timeout_s=PATIENCE_S)
+
+    rows: list[Row] = [("process", process, None)]
     absent = containment.probe()
     if absent["namespaces"] is None:
         rows.append(("sandbox", sandbox(), Limit("most", 0.6)))
     if absent["landlock"] is None:
-        rows.append(("sandbox without namespaces", sandbox(without={"namespaces"}), Limit("most", 0.6)))
+        rows.append(("sandbox without namespaces", sandbox("namespaces"), Limit("most", 0.6)))
     return rows
 
 
