@@ -1,8 +1,8 @@
 """From the call to the first observation: a server started by each provider, a client connected, a reset answered.
 
 Providers take turns, so that whatever else the machine does hits all alike. Each start is a new server of the
-environment that says back what it is told, in a virtual environment of the base install and that environment: what
-development has beside them makes an interpreter start later.
+environment that says back what it is told, run by an interpreter with the base install alone: what development has
+beside it makes an interpreter start later.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Row = tuple[str, Callable[[], Provider], Limit | None]
 def run(bench: Bench) -> list[Figure]:
     """Start, reset and stop each provider in turn; the first round does not count."""
     with tempfile.TemporaryDirectory(prefix="openenv-start-") as folder:
-        rows = _rows(str(base_install(Path(folder), ENVIRONMENT) / "bin" / "python"))
+        rows = _rows(str(base_install(Path(folder)) / "bin" / "python"))
         taken: dict[str, list[float]] = {name: [] for name, _, _ in rows}
         for turn in range(bench.rounds + 1):
             for name, make, _ in rows:
