@@ -16,6 +16,7 @@ etcd etcd-server
 containerd containerd
 ctr containerd
 runc runc
+podman podman
 /usr/lib/cni/bridge containernetworking-plugins
 conntrack conntrack
 kubectl kubernetes-client

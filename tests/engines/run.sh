@@ -74,7 +74,7 @@ run_tests() {
 
 if [ "${1:-}" = --contract ]; then
     shift
-    run_tests tests/engines/test_{aca,daytona,docker,modal,ray,swarm}.py "$@"
+    run_tests tests/engines/test_{aca,daytona,docker,docker_podman,modal,ray,swarm}.py "$@"
     run_tests -n 4 tests/engines/test_kubernetes.py "$@"
 elif [ $# -gt 0 ]; then
     run_tests tests/engines "$@"
