@@ -42,7 +42,7 @@ class LocalDockerProvider(EngineProvider):
             first socket of Docker's or Podman's that is there.
         pull: Whether to get a missing image from its registry; None for images whose name has a registry or user.
         ready_timeout_s: Seconds until the servers must be healthy.
-        create_timeout_s: Seconds that each answer of the engine may take.
+        create_timeout_s: Seconds that each answer of the engine may take; pulling an image may take any time.
         stop_grace_s: Seconds between SIGTERM and SIGKILL; the engine counts whole ones.
         lifetime_s: Seconds after which a container ends by itself; None for never.
         **options: How a container is made; each can be given to `start`, too:
