@@ -140,7 +140,7 @@ def test_a_server_that_never_gets_ready(pods: Place):
 
 def test_pods_that_do_not_run_in_time(pods: Place):
     provider = pods.provider(create_timeout_s=0.01)
-    assert "create budget of 0.01 s" in str(failure(provider, ProviderNotReadyError, pods))
+    assert "create budget of 0.01 s" in str(failure(provider, ProviderStartError, pods))
 
 
 def test_a_secret_that_is_missing(pods: Place):

@@ -90,6 +90,15 @@ def test_a_pod_that_runs_is_in_no_trouble():
     assert running.index == 12
 
 
+def test_a_pod_that_runs_again_is_in_no_trouble_however_often_it_was_restarted():
+    """Restarts are counted for days, and each of them is told when it happens."""
+    ended = {"reason": "OOMKilled", "exitCode": 137}
+    assert pod(phase="Running", state={"running": {}}, restarts=7, last=ended).trouble() is None
+    trouble = pod(phase="Running", state={"terminated": ended}, restarts=7).trouble()
+    assert trouble is not None
+    assert trouble.final
+
+
 def test_everything_is_owned_by_an_anchor_whose_time_counts():
     ownership = Ownership.new("kubernetes", 7.2)
     job = anchor(ownership, 7.2)

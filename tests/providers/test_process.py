@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tests import deep
 
 from openenv.errors import ConfigurationError, ProviderStartError
 from openenv.providers import ProcessProvider, Source
@@ -153,6 +154,15 @@ def test_a_watchdog_that_is_killed_takes_the_server_along(toy, is_gone, eventual
         assert eventually(lambda: is_gone(provider.pid))
         with pytest.raises(ProviderStartError, match="ended by SIGKILL"):
             provider.wait_for_ready(60)
+
+
+def test_it_removes_folders_too_deep_for_a_recursion_where_the_watchdog_was_killed(toy, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with toy(uds=True) as provider:
+        (folder,) = tmp_path.iterdir()
+        deep.fill(folder)
+        os.kill(provider._process._watchdog.pid, signal.SIGKILL)
+    assert not folder.exists()
 
 
 def test_a_busy_event_loop_does_not_hold_up_the_server(toy):

@@ -4,6 +4,8 @@ import gc
 import os
 import sys
 
+from tests import deep
+
 from openenv.providers.supervised import SupervisedProcess
 
 
@@ -36,3 +38,13 @@ def test_one_that_has_ended_by_itself_can_be_forgotten_without_a_warning():
     process.log.finish(10)
     del process
     gc.collect()
+
+
+def test_folders_too_deep_for_a_recursion_are_removed_with_it(tmp_path):
+    folder = tmp_path / "made for it"
+    folder.mkdir()
+    deep.fill(folder)
+    process = SupervisedProcess(["true"], env=dict(os.environ), folders=[str(folder)])
+    assert process.wait() == 0
+    assert process.log.tail(5) == ""
+    assert not folder.exists()

@@ -19,9 +19,10 @@ from openenv import settings
 from openenv.containment import cgroup, landlock
 from openenv.containment.holding import Holding
 from openenv.containment.layers import Layers
+from openenv.containment.removal import remove
 from openenv.errors import IsolationError
 from openenv.execution.backends import VARIABLES, Backend, process_limits, search_path
-from openenv.execution.inside import folder, tree
+from openenv.execution.inside import tree
 from openenv.execution.limits import Limits
 from openenv.execution.link import Link
 from openenv.execution.places import visible
@@ -145,7 +146,7 @@ def _with_slack(limits: Mapping[str, int], processes: int) -> dict[str, int]:
 def _remove(work: str, groups: Sequence[str]) -> None:
     """Remove what a keeper that was killed has left; any other one has done so itself."""
     if work:
-        folder.remove(os.path.dirname(work))
+        remove(os.path.dirname(work))
     for group in groups:
         with contextlib.suppress(OSError):
             os.rmdir(group)

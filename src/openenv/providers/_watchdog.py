@@ -207,10 +207,12 @@ def _clean_up(groups: list[str], folders: list[str]) -> None:
             except OSError:
                 select.select([], [], [], REMOVAL_PAUSE_S)
     if folders:
-        import shutil
+        # Behind the standard library: the folder may be one of all packages.
+        sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+        from openenv.containment.removal import remove
 
         for folder in folders:
-            shutil.rmtree(folder, ignore_errors=True)
+            remove(folder)
 
 
 def _children() -> list[int]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import signal
 import socket
 import sys
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from openenv import settings
+from openenv.containment.removal import remove
 from openenv.errors import ConfigurationError, PortTakenError, ProviderStartError
 from openenv.protocol.listening import BACKLOG, bound_to
 from openenv.providers.base import Provider
@@ -159,7 +159,7 @@ class LocalProvider(Provider):
         finally:
             # The watchdog has removed them, unless there never was one, or it was killed.
             while self._folders:
-                shutil.rmtree(self._folders.pop(), ignore_errors=True)
+                remove(self._folders.pop())
 
     def exit_code(self) -> int | None:
         """Return None while the server runs or before its first start, else its exit code."""

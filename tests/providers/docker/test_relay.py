@@ -244,6 +244,23 @@ def test_a_port_that_is_taken_leaves_no_folder(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("uds", [False, True])
+def test_a_program_that_is_killed_leaves_no_folder(tmp_path, uds):
+    holding = (
+        "import signal, sys, tempfile; from openenv.providers.docker.relay import Relay;"
+        "tempfile.tempdir = sys.argv[1]; relay = Relay(uds=bool(sys.argv[2]));"
+        "print(relay.folder, flush=True); signal.pause()"
+    )
+    command = [sys.executable, "-c", holding, str(tmp_path), "uds" * uds]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as program:
+        folder = program.stdout.readline().strip()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as first_process:
+            first_process.connect(f"{folder}/meet")
+            assert wait_until(lambda: not os.path.exists(folder))
+            program.kill()
+            assert wait_until(lambda: not list(tmp_path.iterdir()))
+
+
 def test_a_relay_on_a_unix_domain_socket_leaves_nothing(begin, free_port):
     relay = Relay(uds=True)
     path = relay.url.removeprefix("unix://")

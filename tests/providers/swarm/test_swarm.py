@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -212,3 +213,60 @@ def test_an_engine_that_is_not_there_is_told(tmp_path):
 def test_no_image_is_told():
     with pytest.raises(ConfigurationError, match="which image"):
         DockerSwarmProvider().start()
+
+
+class Manager:
+    """A client of an engine that manages a swarm: it makes a service, and its answer is lost."""
+
+    def __init__(self, *, manages: bool = True) -> None:
+        self.services: dict[str, dict] = {}
+        self.asked = 0
+        self.api = SimpleNamespace(
+            api_version="1.46",
+            create_service=self.create,
+            services=self.find,
+            remove_service=self.services.pop,
+            tasks=list,
+        )
+        self.images = SimpleNamespace(
+            get=lambda _: SimpleNamespace(attrs={"Id": "1", "Config": {"Cmd": ["serve"]}})
+        )
+        self.info = lambda: {"Swarm": {"ControlAvailable": manages}}
+
+    def create(self, _, *, name, labels, **more):
+        import docker.errors
+        import requests
+
+        self.asked += 1
+        if self.services:  # a swarm looks at ports first, then at names
+            said = f"rpc error: port '8000' is already in use by service '{name}' (one) as an ingress port"
+            raise docker.errors.APIError(said, explanation=said)
+        self.services["one"] = {"ID": "one", "Spec": {"Name": name, "Labels": labels}}
+        raise requests.ReadTimeout("Read timed out.")
+
+    def find(self, filters):
+        key, _, value = filters["label"].partition("=")
+        return [one for one in self.services.values() if one["Spec"]["Labels"].get(key) == value]
+
+    def close(self):
+        pass
+
+
+def test_a_service_is_removed_whose_answer_was_lost_and_whose_port_is_its_own(monkeypatch):
+    """Asked again, the swarm refuses for another reason than the name, and has the service all the same."""
+    manager = Manager()
+    monkeypatch.setattr(DockerSwarmProvider, "_connect", lambda _: (manager, "tcp://manager:2376"))
+    provider = DockerSwarmProvider("echo-env:latest", publish="ingress", port=8000)
+    with pytest.raises(EngineUnavailableError, match="does not answer in time"):
+        provider.start()
+    assert manager.asked == 2
+    assert manager.services == {}
+
+
+def test_an_engine_that_manages_no_swarm_is_told_and_is_asked_for_no_services(monkeypatch):
+    manager = Manager(manages=False)
+    manager.api.services = None
+    monkeypatch.setattr(DockerSwarmProvider, "_connect", lambda _: (manager, "tcp://manager:2376"))
+    with pytest.raises(EngineUnavailableError, match="swarm init") as caught:
+        DockerSwarmProvider("echo-env:latest").start()
+    assert not hasattr(caught.value, "__notes__")

@@ -1,4 +1,4 @@
-"""The folder of a workspace, looked at and removed from outside while programs may do anything to it.
+"""The folder of a workspace, looked at and emptied from outside while programs may do anything to it.
 
 Nothing here goes through a symbolic link: folders are opened below one another by descriptor, so a link that is put
 in the place of a folder just then leads nowhere.
@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 from typing import TYPE_CHECKING, NamedTuple
+
+from openenv.containment.removal import remove
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-__all__ = ["Files", "Usage", "below", "changed", "empty", "files", "remove"]
+__all__ = ["Files", "Usage", "below", "changed", "empty", "files"]
 
 MOST_FILES = 20_000
 MOST_NAMES = 1000
@@ -70,17 +71,8 @@ def changed(before: Files, after: Files) -> list[str]:
     return [os.fsencode(name).decode("utf-8", "replace") for name in names[:MOST_NAMES]]
 
 
-def remove(top: str) -> None:
-    """Remove a folder, when no program is left in it that could add to it."""
-    with contextlib.suppress(RecursionError):
-        shutil.rmtree(top, ignore_errors=True)
-    if os.path.lexists(top):  # locked folders, or ones too deep for a recursion
-        _flatten(top)
-        shutil.rmtree(top, ignore_errors=True)
-
-
 def empty(top: str, kept: Collection[str] = ()) -> None:
-    """Remove all that is in a folder, likewise.
+    """Remove all that is in a folder, when no program is left in it that could add to it.
 
     Args:
         top: The folder.
@@ -107,23 +99,6 @@ def below(top: str) -> set[str]:
             if entry.is_dir(follow_symlinks=False) and not os.path.ismount(entry.path):
                 found |= below(entry.path)
     return found
-
-
-def _flatten(top: str) -> None:
-    """Unlock all folders and move them to the top, so that none is deep."""
-    waiting = [top]
-    number = 0
-    while waiting:
-        folder = waiting.pop()
-        with contextlib.suppress(OSError):
-            os.chmod(folder, 0o700)
-            for entry in list(os.scandir(folder)):
-                if entry.is_dir(follow_symlinks=False):
-                    number += 1
-                    place = os.path.join(top, f".{os.getpid()}.{number}")
-                    os.chmod(entry.path, 0o700)
-                    os.rename(entry.path, place)
-                    waiting.append(place)
 
 
 def _is_folder(status: os.stat_result) -> bool:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from openenv.containment.removal import remove
 from openenv.containment.restrictions import Restrictions
 from openenv.execution.inside import folder, tree
 from openenv.execution.inside.child import Place
@@ -57,7 +58,7 @@ class Home:
 
     def remove(self) -> None:
         """Remove it, and empty what else is this workspace's alone."""
-        folder.remove(self.root)
+        remove(self.root)
         for place, kept in self._emptied.items():
             folder.empty(place, kept)
 

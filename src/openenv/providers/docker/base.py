@@ -35,7 +35,7 @@ class EngineProvider(ContainerProvider):
         base_url: Where the engine is; None for the usual one, see `engine.address`.
         pull: Whether to get a missing image from its registry; None for images whose name has a registry or user.
         ready_timeout_s: Seconds until the servers must be healthy.
-        create_timeout_s: Seconds that each answer of the engine may take.
+        create_timeout_s: Seconds that each answer of the engine may take; pulling an image may take any time.
         stop_grace_s: Seconds between SIGTERM and SIGKILL.
         lifetime_s: Seconds after which what is made ends by itself; None for never.
 

@@ -28,20 +28,21 @@ from openenv.errors import (
 if TYPE_CHECKING:
     from docker import DockerClient
 
-__all__ = ["address", "closed_at_last", "connect", "is_lost", "is_timeout", "told"]
+__all__ = ["NO_SPACE", "address", "closed_at_last", "connect", "is_lost", "is_timeout", "told"]
 
 DEFAULT_SOCKET = "/var/run/docker.sock"
 KNOCK_S = 5.0
 
+NO_SPACE = ("no space left on device", "disk quota exceeded", "not enough space")
 # A part of what the engine says (in lower case), the error it stands for, and what helps.
 _MEANINGS: tuple[tuple[tuple[str, ...], type[OpenEnvError], str], ...] = (
     (
-        ("no space left on device", "disk quota exceeded", "not enough space"),
+        NO_SPACE,
         OutOfSpaceError,
         "Free some: `openenv gc`, `docker system df`, `docker image prune`.",
     ),
     (
-        ("port is already allocated", "address already in use", "failed to bind port"),
+        ("port is already allocated", "address already in use", "failed to bind port", "already in use by service"),
         PortTakenError,
         "Choose another port, or none to get a free one.",
     ),

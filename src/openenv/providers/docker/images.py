@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from openenv.errors import ConfigurationError, ImageNotFoundError
-from openenv.providers.docker.engine import told
+from openenv.providers.docker.engine import NO_SPACE, told
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -74,6 +74,7 @@ def find_image(client: DockerClient, name: str, where: str, *, pull: bool | None
 
     Raises:
         ImageNotFoundError: The engine has no such image, and cannot get it.
+        OutOfSpaceError: The engine's disk is full.
         EngineUnavailableError: The engine went away.
     """
     import docker.errors
@@ -89,10 +90,14 @@ def find_image(client: DockerClient, name: str, where: str, *, pull: bool | None
         raise ImageNotFoundError(_missing(name))
     with told(f"pull the image {name}", where):
         try:
-            client.images.pull(name)
+            # What goes wrong after the engine has begun to answer is a line of an answer that was good so far.
+            lines = client.api.pull(name, stream=True, decode=True)
+            said = [str(line["error"]) for line in lines if "error" in line]
+            if said:
+                raise docker.errors.APIError(said[-1], explanation=said[-1])
             return _described(name, client.images.get(name).attrs)
         except docker.errors.APIError as error:
-            if error.is_server_error() and "no space left" in str(error.explanation):
+            if any(words in str(error.explanation).lower() for words in NO_SPACE):
                 raise
             raise ImageNotFoundError(f"{_missing(name)} Pulling it failed: {error.explanation}") from error
 

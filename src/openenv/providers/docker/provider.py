@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 from openenv.errors import ConfigurationError, ProviderStartError, SnapshotError
 from openenv.providers.docker import owned
@@ -42,7 +42,7 @@ class LocalDockerProvider(EngineProvider):
             first socket of Docker's or Podman's that is there.
         pull: Whether to get a missing image from its registry; None for images whose name has a registry or user.
         ready_timeout_s: Seconds until the servers must be healthy.
-        create_timeout_s: Seconds that each answer of the engine may take.
+        create_timeout_s: Seconds that each answer of the engine may take; pulling an image may take any time.
         stop_grace_s: Seconds between SIGTERM and SIGKILL; the engine counts whole ones.
         lifetime_s: Seconds after which a container ends by itself; None for never.
         **options: How a container is made; each can be given to `start`, too:
@@ -72,7 +72,6 @@ class LocalDockerProvider(EngineProvider):
     """
 
     kind = "docker"
-    capabilities: ClassVar[frozenset[str]] = frozenset({"snapshot", "restore", "fork"})
 
     def __init__(
         self,
@@ -196,6 +195,27 @@ class LocalDockerProvider(EngineProvider):
         with cls._engine_at(resource.where) as (client, place):
             remove(client, resource.id, place)
 
+    # --- snapshots -------------------------------------------------------------------------------
+
+    @property
+    def capabilities(self) -> frozenset[str]:  # type: ignore[override]  # those of other providers are of the class
+        """Always `restore`; `snapshot` and `fork` with `read_only=False` and one replica."""
+        can_change = not self._current_options.read_only and self.replicas == 1
+        return frozenset({"restore", "snapshot", "fork"} if can_change else {"restore"})
+
+    @property
+    def _current_options(self) -> ContainerOptions:
+        """The options of the last start, those of the class before there was one."""
+        return self._fleet.plan.options if self._fleet is not None else self._options
+
+    def _incapable(self, what: str) -> SnapshotError:
+        if self.replicas > 1:
+            return SnapshotError(f"{self._name} cannot {what} several containers. Start it with replicas=1.")
+        return SnapshotError(
+            f"{self._name} cannot {what}: the container's root is read-only, so its files are still those of the "
+            "image and nothing would be kept. Start it with read_only=False."
+        )
+
     def snapshot(self) -> str:
         """Keep the files of the running container as an image, and return its name.
 
@@ -208,11 +228,8 @@ class LocalDockerProvider(EngineProvider):
         fleet = self._fleet
         if fleet is None or len(fleet.members) != 1:
             raise SnapshotError("A snapshot is of one running container; start one, with replicas=1.")
-        if fleet.plan.options.read_only:
-            raise SnapshotError(
-                "The container's root is read-only, so its files are still those of the image and nothing would be "
-                "kept. Start it with read_only=False."
-            )
+        if "snapshot" not in self.capabilities:
+            raise self._incapable("snapshot")
         ownership = Ownership.new(self.kind, self.lifetime_s)
         with self._telling():
             return fleet.snapshot(ownership)
@@ -229,7 +246,7 @@ class LocalDockerProvider(EngineProvider):
                 find_image(client, snapshot, place, pull=False)
             except ProviderStartError as error:
                 raise SnapshotError(f"There is no snapshot {snapshot!r} in the engine.") from error
-        options = dataclasses.replace(self._fleet.plan.options if self._fleet else self._options, port=None)
+        options = dataclasses.replace(self._current_options, port=None)
         other = type(self)(
             snapshot,
             env_vars=self.env_vars,

@@ -2,19 +2,19 @@
 
 A folder that only this user can enter has another one in it, `in`, which is mounted read-only in the container.
 There is one socket, the meeting point. As soon as the container's first process has connected to it, the relay
-removes socket and folder, so nothing stays behind even if the program is killed.
+removes socket and folder. The outer one goes with the relay, so nothing stays behind even if the program is killed.
 """
 
 from __future__ import annotations
 
 import contextlib
-import shutil
 import socket
 import sys
 import tempfile
 from pathlib import Path
 
 from openenv import settings
+from openenv.containment.removal import remove
 from openenv.errors import PortTakenError, ProviderStartError
 from openenv.protocol.listening import BACKLOG
 from openenv.providers.supervised import SupervisedProcess
@@ -54,6 +54,7 @@ class Relay:
                     _command(listener.fileno(), meeting.fileno()),
                     env=settings.inherited_environment(),
                     pass_fds=(listener.fileno(), meeting.fileno()),
+                    folders=[str(self._home)],
                 )
         except BaseException:
             self.stop()
@@ -68,7 +69,7 @@ class Relay:
         """End it, and everything it holds; may be called again."""
         if self._process is not None:
             self._process.stop(0)
-        shutil.rmtree(self._home, ignore_errors=True)
+        remove(str(self._home))
 
     def _listener(self, port: int | None, uds: bool) -> socket.socket:
         if uds:

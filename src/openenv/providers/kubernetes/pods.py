@@ -104,7 +104,8 @@ class Pod:
             said = message or ended.get("message") or ""
             told = f"{self.name} cannot run its server: {said} ({reason or ended['reason']})"
             return Trouble(ProviderStartError, told, final=True, pod=self.name)
-        if reason == ENDS_AGAIN or self.restarts >= RESTARTS:
+        # One that runs has come out of it; restarts are counted for as long as the pod is there.
+        if reason == ENDS_AGAIN or (self.restarts >= RESTARTS and "running" not in self._state):
             told = f"The server of {self.name} ends again and again; last: {self.how_it_ended}."
             return Trouble(ProviderStartError, told, final=True, pod=self.name)
         if self._phase == "Failed":

@@ -199,8 +199,8 @@ class KubernetesProvider(ContainerProvider):
             EngineUnavailableError: No cluster answers, or it does not let us do something.
             ImageNotFoundError: The nodes cannot get the image.
             OutOfSpaceError: No node has a place, or a quota is used up.
-            ProviderNotReadyError: The pods do not run within `create_timeout_s`.
-            ProviderStartError: The cluster refuses, or a server ends again and again.
+            ProviderStartError: The cluster refuses, a server ends again and again, or the pods do not run within
+                `create_timeout_s`.
         """
         image = self.image or source.image
         if image is None:

@@ -11,9 +11,9 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from openenv.errors import OutOfSpaceError, ProviderError, ProviderNotReadyError, ProviderStartError
+from openenv.errors import NameTakenError, OutOfSpaceError, ProviderError, ProviderStartError
 from openenv.providers.kubernetes import manifests
-from openenv.providers.kubernetes.api import Api, NoAnswerError, Object
+from openenv.providers.kubernetes.api import Api, ForbiddenError, Object
 from openenv.providers.kubernetes.forward import Forward
 from openenv.providers.kubernetes.logs import merged_log
 from openenv.providers.kubernetes.manifests import PodOptions
@@ -118,7 +118,7 @@ class Rollout:
         if self._creating is None:
             return ""
         await asyncio.wait([self._creating])
-        if self._is_refused:  # what has this name, if anything has, is somebody else's
+        if self._is_refused:  # what has this name, if anything has, is not ours
             return ""
         log = ""
         with contextlib.suppress(ProviderError, TimeoutError):
@@ -155,9 +155,9 @@ class Rollout:
         plan, create = self._plan, self._api.create
         try:
             job = await create("jobs", plan.namespace, manifests.anchor(plan.ownership, plan.lifetime_s))
-        except NoAnswerError:
-            raise
-        except ProviderError:
+        except (NameTakenError, ForbiddenError):
+            # Nothing else says for certain that there is no anchor of ours: the answer to a first request may have
+            # been lost, and a second one is refused for a quota that the first has used up.
             self._is_refused = True
             raise
         of = (plan.ownership, job, plan.options)
@@ -219,7 +219,7 @@ class Rollout:
             f"{running} of {plan.replicas} pods run after the create budget of {plan.create_timeout_s:g} s. If "
             "nodes or images take longer, set create_timeout_s of the provider."
         )
-        return Trouble(ProviderNotReadyError, message, final=True)
+        return Trouble(ProviderStartError, message, final=True)
 
     # --- addresses -------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from openenv.errors import EngineUnavailableError
+from openenv.errors import OpenEnvError
 from openenv.providers.kubernetes.api import Api
 from openenv.providers.kubernetes.pods import Pod
 
@@ -56,7 +56,7 @@ class PodWatch:
         self.losses: list[ReplicaLoss] = []
 
     async def run(self) -> None:
-        """Watch until it is cancelled, also while the cluster cannot be reached for some time."""
+        """Watch until it is cancelled, whatever comes of the cluster or does not come."""
         lost = False
         while True:
             try:
@@ -65,9 +65,10 @@ class PodWatch:
                     self._tell("The Kubernetes cluster answers again.")
                 lost = False
                 await self._follow(since)
-            except EngineUnavailableError as error:
+            except Exception as error:  # nobody waits for this task, so it would end unseen
                 if not lost:
-                    self._tell(f"The pods cannot be watched for the moment: {error}")
+                    said = error if isinstance(error, OpenEnvError) else repr(error)
+                    self._tell(f"The pods cannot be watched for the moment: {said}")
                 lost = True
             await asyncio.sleep(AGAIN_S)
 

@@ -183,7 +183,8 @@ class DockerSwarmProvider(EngineProvider):
         try:
             return service.create(self._client, self._plan, self._place)
         except ProviderError as error:
-            self._in_doubt = is_lost(error)
+            # Refused after an answer was lost, it may be there all the same: its own port is in use, for example.
+            self._in_doubt = self._in_doubt or is_lost(error)
             raise
 
     def _placed(self, end: float) -> list[str]:
@@ -345,11 +346,9 @@ class DockerSwarmProvider(EngineProvider):
                     self._made()
             if self._service is not None:
                 self._last_log = self.read_log(KEPT_LINES)
-            made = {self._service} if self._service is not None else set()
-            if self._in_doubt:
-                made |= {str(one["ID"]) for one in service.find(self._client, self.ownership.name, self._place)}
-            for each in made:
-                service.remove(self._client, each, self._place)
+            if self._plan is not None:  # else nothing was asked for
+                for one in service.find(self._client, self.ownership.name, self._place):
+                    service.remove(self._client, str(one["ID"]), self._place)
         with self._looking:
             self._client.close()
             self._client = self._service = self._plan = None
