@@ -169,7 +169,7 @@ async def test_an_endpoint_that_breaks_at_first_takes_no_tools_only_if_it_says_s
 
 
 async def test_an_episode_that_began_with_tools_goes_on_with_them_whatever_others_find_out(shared):
-    refused, asked = asyncio.Event(), []
+    begun, refused, asked = asyncio.Event(), asyncio.Event(), []
 
     class Model:
         """Takes the tools of seed 0, but not before those of seed 1 were refused."""
@@ -178,9 +178,11 @@ async def test_an_episode_that_began_with_tools_goes_on_with_them_whatever_other
             first = json.loads(messages[1]["content"])["total"] == 0
             asked.append((first, bool(tools)))
             if first:
+                begun.set()
                 await refused.wait()
                 return Reply("", (ToolCall("1", "add", {"amount": 5}),))
             if tools:
+                await begun.wait()
                 raise EndpointError("HTTP 400: no tools", status=400)
             asyncio.get_running_loop().call_soon(refused.set)  # when this answer is with who asked
             return Reply('{"amount": 9}')
