@@ -93,9 +93,11 @@ class RequestError(OpenEnvError, RuntimeError):
         error_id: The id under which the server logged the details, if it did.
         exception: The class name of the environment's own exception, if there was one.
         retry_after: Seconds after which trying again makes sense, if known.
+        received: It was read from an error frame; False if it was raised on this side.
     """
 
     code = "REQUEST_ERROR"
+    received = False
     cause: ClassVar[Cause] = Cause.PROTOCOL
     retryable: ClassVar[bool] = True
     blames_policy: ClassVar[bool] = False
@@ -125,7 +127,7 @@ class RequestError(OpenEnvError, RuntimeError):
         return f"{self.message} (code: {self.code}{suffix})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self.to_wire())
+        return _rebuild, (type(self), self.to_wire(), self.received)
 
     @property
     def outcome(self) -> Outcome:
@@ -150,12 +152,14 @@ class RequestError(OpenEnvError, RuntimeError):
         """
         if not isinstance(data, dict):
             return RequestError(f"The server answered with an error that is not an object: {data!r:.200}")
-        return _rebuild(RequestError.by_code.get(str(data.get("code")), RequestError), data)
+        return _rebuild(RequestError.by_code.get(str(data.get("code")), RequestError), data, received=True)
 
 
-def _rebuild(cls: type[RequestError], data: dict[str, Any]) -> RequestError:
+def _rebuild(cls: type[RequestError], data: dict[str, Any], received: bool) -> RequestError:
     known = {name: data.get(name) for name in cls.wire_fields}
-    return cls(str(data.get("message", "")), code=str(data.get("code", cls.code)), **known)
+    error = cls(str(data.get("message", "")), code=str(data.get("code", cls.code)), **known)
+    error.received = received
+    return error
 
 
 def _carries(*codes: str) -> Any:

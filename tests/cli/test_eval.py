@@ -8,6 +8,7 @@ from click.testing import CliRunner
 from tests.doubles.chat_endpoint import Call, ChatEndpointDouble, Mishap
 
 from openenv.cli.main import cli
+from openenv.evals import Conversation
 
 ROOT = Path(__file__).parents[2]
 
@@ -53,7 +54,7 @@ def test_a_model_plays_and_the_report_is_a_table_and_figures(grid_world, endpoin
     assert lines[0].split() == ["ENVIRONMENT", "SEED", "EPISODES", "REWARD", "SUCCESS", "TURNS", "OUTCOME"]
     assert lines[1].split() == ["grid_world_env", "0", "2", "0.7", "0/2", "4", "terminated", "2"]
     assert "success   0.5 (95 %: 0.15 to 0.85), of reward 0.8 or more" in lines
-    assert {"pass@1    0.5", "pass@2    0.5"} <= set(lines)
+    assert {"pass@1    0.5, over 4 of 4 seeds", "pass@2    0.5, over 4 of 4 seeds"} <= set(lines)
     assert "8/8" in ran.stderr  # how far it is
 
 
@@ -89,6 +90,29 @@ def test_if_all_break_or_nobody_is_there_the_status_is_2(grid_world, endpoint, h
     assert ran.exit_code == 2
     assert "cannot be reached" in ran.stderr
     assert run("http://127.0.0.1:1", "--policy", "random").exit_code == 2
+
+
+def test_what_was_played_is_told_also_if_the_run_ends_with_what_nobody_expected(grid_world, endpoint, monkeypatch):
+    played = Conversation.play
+
+    async def play(self, task):
+        if task.seed == 2:
+            raise LookupError("on purpose")
+        return await played(self, task)
+
+    monkeypatch.setattr(Conversation, "play", play)
+    asked = (grid_world, "--model", endpoint(walk), "--seeds", "0-9", "--concurrency", 1)
+    ran = run(*asked)
+    assert (ran.exit_code, str(ran.exception)) == (1, "on purpose")
+    assert "over 2 of 2 seeds" in ran.stdout
+    assert [one["seed"] for one in json.loads(run(*asked, "--json").stdout)["episodes"]] == [0, 1]
+
+
+def test_what_was_played_is_told_also_if_the_next_environment_cannot_be(grid_world):
+    ran = run(grid_world, "http://127.0.0.1:1", "--policy", "random", "--episodes", 2)
+    assert ran.exit_code == 1
+    assert "over 2 of 2 seeds" in ran.stdout
+    assert "127.0.0.1:1" in ran.stderr
 
 
 def test_a_key_comes_from_a_variable_and_is_not_shown(grid_world, host, monkeypatch):

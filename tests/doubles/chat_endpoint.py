@@ -23,12 +23,13 @@ class Call:
 
 @dataclass(frozen=True)
 class Mishap:
-    """An answer that is none: a status and a body, after some seconds."""
+    """An answer that is none: a status and a body, after some seconds; it may come byte by byte."""
 
     status: int = 200
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
     after_s: float = 0.0
+    between_s: float = 0.0
 
 
 Said = str | Call | Sequence[Call] | Mishap
@@ -77,6 +78,12 @@ class ChatEndpointDouble:
         headers = {"content-type": "application/json", **answer.headers}
         raw = [(name.encode(), value.encode()) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": answer.status, "headers": raw})
+        if answer.between_s:
+            for byte in answer.body:
+                await send({"type": "http.response.body", "body": bytes([byte]), "more_body": True})
+                await asyncio.sleep(answer.between_s)
+            await send({"type": "http.response.body", "body": b""})
+            return
         await send({"type": "http.response.body", "body": answer.body})
 
     def _answer(self, scope: dict[str, Any], content: bytes) -> Mishap:

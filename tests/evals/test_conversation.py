@@ -8,9 +8,9 @@ import pytest
 from tests.doubles.chat_endpoint import Call, ChatEndpointDouble, Mishap
 
 from openenv.environment import Environment
-from openenv.errors import ConfigurationError
+from openenv.errors import ConfigurationError, EndpointError
 from openenv.evals import Conversation, NamedPolicy, RandomPolicy, Report, Task, evaluate, plan
-from openenv.llm import ChatEndpoint, Patience
+from openenv.llm import ChatEndpoint, Patience, Reply, ToolCall
 from openenv.mcp import MCPEnvironment, tool
 from openenv.models import Action, Observation, State
 from openenv.rollouts import Episodes
@@ -139,6 +139,60 @@ async def test_one_that_takes_no_tools_is_asked_for_words(table):
     assert [one.reward for one in report.episodes] == [1.0] * 16
     assert not laid.player.uses_tools
     assert "amount" in laid.double.requests[-1]["messages"][0]["content"]
+
+
+@pytest.mark.parametrize("trouble", [Mishap(500, b"out of memory"), Mishap(400, b"not now")])
+async def test_an_endpoint_that_has_taken_tools_and_fails_is_a_fault_of_its_episode_alone(table, trouble):
+    def say(body):
+        return trouble if len(body["messages"]) == 2 and '"total":3' in last(body) else adds(body)
+
+    laid = table(say)
+    report = await laid.play(*plan("ten", range(6), 6), concurrency=1)
+    assert [one.reward for one in report.episodes] == [1.0, 1.0, 1.0, None, 1.0, 1.0]
+    assert all("tools" in body for body in laid.double.requests)
+    assert laid.player.uses_tools
+
+
+@pytest.mark.parametrize(
+    ("trouble", "words"),
+    [
+        (Mishap(500, b'{"message": "Tool use is not implemented"}'), True),
+        (Mishap(501, b"no function calling here"), True),
+        (Mishap(500, b"out of memory"), False),
+        (Mishap(503, b"loading the model"), False),
+    ],
+)
+async def test_an_endpoint_that_breaks_at_first_takes_no_tools_only_if_it_says_so(table, trouble, words):
+    laid = table(lambda body: trouble if "tools" in body else adds(body))
+    (one,) = (await laid.play()).episodes
+    assert (one.reward, laid.player.uses_tools) == ((1.0, False) if words else (None, True))
+
+
+async def test_an_episode_that_began_with_tools_goes_on_with_them_whatever_others_find_out(shared):
+    begun, refused, asked = asyncio.Event(), asyncio.Event(), []
+
+    class Model:
+        """Takes the tools of seed 0, but not before those of seed 1 were refused."""
+
+        async def complete(self, messages, tools=()):
+            first = json.loads(messages[1]["content"])["total"] == 0
+            asked.append((first, bool(tools)))
+            if first:
+                begun.set()
+                await refused.wait()
+                return Reply("", (ToolCall("1", "add", {"amount": 5}),))
+            if tools:
+                await begun.wait()
+                raise EndpointError("HTTP 400: no tools", status=400)
+            asyncio.get_running_loop().call_soon(refused.set)  # when this answer is with who asked
+            return Reply('{"amount": 9}')
+
+    schema = {"properties": {"amount": {"type": "integer"}}}
+    with Episodes(shared(Ten).url, timeout_s=20.0) as episodes:
+        player = Conversation(Model(), episodes, schema)
+        one, other = await asyncio.gather(player.play(Task("ten", 0)), player.play(Task("ten", 1)))
+    assert (one.reward, one.turns, other.reward) == (1.0, 2, 1.0)
+    assert sorted(asked) == [(False, False), (False, True), (True, True), (True, True)]
 
 
 async def test_whether_it_is_to_use_tools_can_be_said(table):

@@ -5,6 +5,7 @@ import math
 
 import pytest
 
+from openenv.cli.eval_report import shown
 from openenv.evals.results import EpisodeResult, Report
 from openenv.evals.statistics import _student, mean_of_groups, pass_at_k, rate_of_groups
 
@@ -41,6 +42,20 @@ def test_pass_at_k_is_the_share_of_all_choices_of_k_in_which_one_succeeds():
             assert pass_at_k([group], k) == pytest.approx(sum(chosen) / len(chosen))
     assert pass_at_k([[True, False]], 3) is None
     assert pass_at_k([[True, False], [False]], 2) == 1.0  # a seed with too few is left out
+
+
+def test_the_report_says_over_how_many_seeds_pass_at_k_is_taken():
+    episodes = [EpisodeResult("e", seed, sample, reward=1.0) for seed in range(3) for sample in range(2)]
+    episodes[5] = EpisodeResult("e", 2, 1, status="infra_fault", cause="endpoint_slow")
+    report = Report(1.0, (1, 2, 3), episodes)
+    told = report.summary()
+    assert (told["seeds"], told["pass_at_k_seeds"]) == (3, {"1": 3, "2": 2, "3": 0})
+    lines = shown(report).splitlines()
+    assert {
+        "pass@1    1, over 3 of 3 seeds",
+        "pass@2    1, over 2 of 3 seeds",
+        "pass@3    -, over 0 of 3 seeds",
+    } <= set(lines)
 
 
 def test_what_broke_is_counted_apart_and_never_as_0():

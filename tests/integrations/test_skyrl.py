@@ -114,6 +114,7 @@ def test_what_is_no_action_is_told_and_counts_as_a_turn(corridor):
         ('<tool_call>{"name": "say", "arguments": {"number": "many"}}</tool_call>', "number"),
         ('<tool_call>{"name": "say", "arguments": [1]}</tool_call>', "A call is"),
         ("<tool_call>say 1</tool_call>", "A call is"),
+        ('<tool_call>{"name": "say", "arguments": ' + "[" * 100_000, "A call is"),
     ],
 )
 def test_a_call_that_is_none_is_told_and_the_episode_goes_on(trouble_tools, said, told):

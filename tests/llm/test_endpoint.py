@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from tests.doubles.chat_endpoint import MODEL, Call, ChatEndpointDouble, Mishap
+from tests.doubles.chat_endpoint import MODEL, Call, ChatEndpointDouble, Mishap, completion
 
 from openenv.errors import ConfigurationError, EndpointError
 from openenv.llm import ChatEndpoint, Patience
@@ -151,6 +151,41 @@ async def test_an_endpoint_that_is_slow_is_told_apart_from_one_that_is_down(endp
     assert model.troubles["ENDPOINT_DOWN"] == QUICK.attempts
 
 
+async def test_an_answer_that_comes_in_drops_is_not_waited_for_longer_than_any_other(endpoint):
+    whole = json.dumps(completion("Hi")).encode()
+    _, url = endpoint(lambda body: Mishap(body=whole, between_s=0.02))
+    error, _ = await refused(url, patience=Patience(timeout_s=0.2, attempts=1))
+    assert error.code == "ENDPOINT_SLOW"
+    assert "within 0.2 s" in error.message
+
+
+async def test_an_answer_without_end_is_not_read_to_its_end(endpoint, monkeypatch):
+    monkeypatch.setattr("openenv.llm.endpoint._LARGEST", 1 << 20)
+    _, url = endpoint(in_turn("x" * (1 << 20), "Hi"))
+    async with ChatEndpoint(url, patience=QUICK) as model:
+        assert (await model.complete(HELLO)).text == "Hi"
+    assert model.troubles == {"ENDPOINT_NONSENSE": 1}
+
+
+async def test_half_an_emoji_can_be_said_again(endpoint):
+    half = "\ud83d"
+    double, url = endpoint(in_turn(f"hi {half}", [Call(f"say{half}", f'{{"{half}": "\U0001f600{half}"}}')]))
+    async with ChatEndpoint(url, patience=QUICK) as model:
+        said = await model.complete(HELLO)
+        called = await model.complete([*HELLO, said.as_message()])
+        await model.complete([*HELLO, called.as_message()])
+    assert said.text == "hi \ufffd"
+    (call,) = called.calls
+    assert (call.name, call.arguments) == ("say\ufffd", {"\ufffd": "\U0001f600\ufffd"})
+    assert [body["messages"][-1] for body in double.requests[1:]] == [said.as_message(), called.as_message()]
+
+
+async def test_half_an_emoji_in_an_error_can_be_shown(endpoint):
+    _, url = endpoint(lambda body: Mishap(400, b'{"error": {"message": "what is \\ud83d?"}}'))
+    error, _ = await refused(url)
+    assert error.message.endswith("what is \ufffd?")
+
+
 async def test_one_that_was_down_is_not_waited_for_by_every_request_in_turn(host):
     gone = host.run(ChatEndpointDouble(lambda body: "Hi"))
     gone.stop()
@@ -169,3 +204,12 @@ def test_content_may_come_in_parts_or_not_at_all():
     assert (said(None).text, said(None).cut_off) == ("", True)
     with pytest.raises(ValueError, match="content"):
         said(3)
+
+
+def test_arguments_may_come_as_an_object_and_ids_not_at_all():
+    def called(function):
+        return read_reply({"choices": [{"message": {"tool_calls": [{"function": function}]}}]}).calls[0]
+
+    call = called({"name": "say", "arguments": {"text": "\ud83d"}})
+    assert (call.id, call.arguments) == ("call_0", {"text": "\ufffd"})
+    assert called({"name": "say", "arguments": "[" * 100_000}).problem

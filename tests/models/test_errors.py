@@ -64,6 +64,7 @@ def test_an_error_is_the_same_class_and_content_on_the_other_side(code):
     assert received.to_wire() == sent.to_wire()
     again = pickle.loads(pickle.dumps(received))
     assert (type(again), again.to_wire()) == (type(sent), sent.to_wire())
+    assert (sent.received, received.received, again.received) == (False, True, True)
 
 
 def test_what_only_one_class_has_travels_too():

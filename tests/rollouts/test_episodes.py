@@ -8,10 +8,11 @@ import pytest
 from tests.servers import wait_until
 from tests.toys import UNLUCKY, Add, Counter, CounterEnv
 
+from openenv.client import EnvClient
 from openenv.environment import Environment
 from openenv.errors import ConfigurationError, OpenEnvError
 from openenv.mcp import MCPEnvironment, tool
-from openenv.models import Observation, State
+from openenv.models import Action, Observation, State
 from openenv.outcomes import Cause, Status
 from openenv.rollouts import Episode, Episodes
 from openenv.server.app import create_app
@@ -74,6 +75,32 @@ class Tools(MCPEnvironment):
         """Guess the word."""
         self.end_episode(reward=float(word == self.word))
         return "right" if word == self.word else "wrong"
+
+
+class Paint(Action):
+    shade: int
+
+
+class Painted(Observation):
+    picture: bytes = b""
+
+
+class Painter(Environment[Paint, Painted, State]):
+    """Shows bytes, which travel as MessagePack."""
+
+    def reset(self, seed=None, episode_id=None):
+        return Painted()
+
+    def step(self, action):
+        return Painted(picture=bytes([action.shade]))
+
+    @property
+    def state(self):
+        return State()
+
+
+class PainterEnv(EnvClient[Paint, Painted, State]):
+    """Its client."""
 
 
 @pytest.fixture
@@ -248,6 +275,47 @@ def test_arguments_that_no_message_can_hold_are_a_mistake_of_who_calls(serve):
             assert turn.error
         episode.call_tool("guess", {"word": "milk"}).result()
         assert (episode.reward, episodes.counts) == (1.0, {"episodes": 1})
+
+
+@pytest.mark.parametrize("typed", [True, False])
+def test_an_action_that_no_message_can_hold_is_a_mistake_of_who_acts_and_the_episode_goes_on(serve, typed):
+    with Episodes(serve(Counter).url, CounterEnv if typed else None, timeout_s=10) as episodes:
+        episode, _ = episodes.begin()
+        nested: list[object] = []
+        for _ in range(300):
+            nested = [nested]
+        for odd in (float("inf"), "\ud800", nested):
+            turn = episode.step({"amount": odd}).result()
+            assert (turn.outcome.status, turn.outcome.cause) == (Status.POLICY_FAULT, Cause.INVALID_ACTION)
+            assert turn.error
+        assert episode.step({"amount": 3}).result().reward == 3.0
+        assert (episode.reward, episodes.counts) == (3.0, {"episodes": 1})
+
+
+def test_a_number_that_messagepack_cannot_hold_is_a_mistake_of_who_acts(serve):
+    with Episodes(serve(Painter).url, PainterEnv, timeout_s=10) as episodes:
+        episode, _ = episodes.begin()
+        assert episode.step({"shade": 1 << 64}).result().outcome.status is Status.POLICY_FAULT
+        assert episode.step({"shade": 7}).result().observation.picture == b"\x07"
+        assert episodes.counts == {"episodes": 1}
+
+
+def test_an_answer_that_no_message_can_hold_is_a_fault(episodes):
+    episode, _ = episodes.begin()
+    turn = episode.step(Add(trouble="nan")).result()
+    assert (turn.outcome.cause, turn.done, episode.reward) == (Cause.SERIALIZATION, True, None)
+
+
+def test_a_call_that_no_message_can_hold_is_a_mistake_of_who_calls(serve):
+    with Episodes(serve(Tools).url, timeout_s=10) as episodes:
+        episode, _ = episodes.begin()
+        nested: list[object] = []
+        for _ in range(210):  # one can be written, and none can be read
+            nested = [nested]
+        for name, arguments in (("\ud800", {}), ("guess", {"word": nested}), ("guess", {"\ud800": 1})):
+            turn = episode.call_tool(name, arguments).result()
+            assert (turn.outcome.status, turn.done) == (Status.POLICY_FAULT, False)
+        assert episodes.counts == {"episodes": 1}
 
 
 def test_a_session_that_is_given_back_is_there_for_the_next_episode(episodes):

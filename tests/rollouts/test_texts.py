@@ -36,6 +36,7 @@ def test_what_a_model_is_told(value, text):
 
 TEXT = {"properties": {"message": {"type": "string"}, "metadata": {"type": "object"}}, "required": ["message"]}
 NUMBER = {"properties": {"move": {"type": "integer"}}}
+AMOUNT = {"properties": {"amount": {"type": "number"}}}
 ONE_NEEDED = {"properties": {"code": {"type": "string"}, "timeout": {"type": "number"}}, "required": ["code"]}
 SEVERAL = {"properties": {"row": {"type": "integer"}, "column": {"type": "integer"}}, "required": ["row", "column"]}
 CALL = {"title": "CallToolAction", "properties": {"type": {"const": "call_tool"}, "tool_name": {"type": "string"}}}
@@ -58,6 +59,9 @@ CHOICES = {"properties": {"moves": {"type": "array"}}}
         ('{"message": "in JSON"}', TEXT, {"message": "in JSON"}),
         ("I take 3, no: 4", NUMBER, {"move": 4}),
         ("-1", NUMBER, {"move": -1}),
+        ("about 1.5e-3", AMOUNT, {"amount": 0.0015}),
+        ("[" * 100_000, TEXT, {"message": "[" * 100_000}),
+        ('{"row": 1, "column": 2}' + "[" * 100_000, SEVERAL, {"row": 1, "column": 2}),
         ("x = {1: 2}", ONE_NEEDED, {"code": "x = {1: 2}"}),
         ('{"code": "x", "timeout": 3}', ONE_NEEDED, {"code": "x", "timeout": 3}),
         ('I think {hm} of {"row": 1, "column": 2}.', SEVERAL, {"row": 1, "column": 2}),
@@ -83,13 +87,21 @@ def test_what_words_mean(words, schema, action):
         ("nothing", NUMBER, "a number: move"),
         ("nothing", CHOICES, "moves"),
         ("{" * 10_000, SEVERAL, "row, column"),
+        *((start + "[" * 100_000, SEVERAL, "row, column") for start in ("", "well, ")),
+        *((start + '{"row": ' * 100_000, SEVERAL, "row, column") for start in ("", "well, ")),
+        ('{"row": ' + "[" * 150 + "]" * 150 + "}", SEVERAL, "nested more than 100 levels deep"),
         ('{"row": NaN, "column": Infinity}', SEVERAL, "row, column"),
+        ('{"row": 1e999, "column": 0}', SEVERAL, "too large"),
+        ('{"row": [{"x": -1e999}], "column": 0}', SEVERAL, "too large"),
+        ('{"move": 1e999}', NUMBER, "too large"),
+        ("1e999", AMOUNT, "too large"),
+        ("9" * 400, AMOUNT, "too large"),
         ("nothing", UNION, r'one of these: \(type "read", path\); \(type "run", command\)'),
         ("nothing", {"anyOf": [CALL, LIST]}, r'\(type "call_tool", tool_name\); \(type "list_tools"\)'),
         ("nothing", CALL, "tool_name"),
     ],
 )
-def test_words_without_an_action_are_told_what_one_is(words, schema, told):
+def test_words_without_an_action_that_can_be_taken_are_told_why(words, schema, told):
     with pytest.raises(ValueError, match=told):
         action_of(words, schema)
 

@@ -1,7 +1,7 @@
 """`openenv eval`: a model behind an endpoint, or a policy, plays episodes; the report says how well it does.
 
-The exit status tells programs what people read: 0 if every episode came to something, 1 if some broke, 2 if nothing
-was found out.
+The exit status tells programs what people read: 0 if every episode came to something, 1 if some broke or the run
+ended early, 2 if nothing was found out.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def evaluate(envs: tuple[str, ...], as_json: bool, **given: Any) -> None:
       openenv eval grid_world_env --policy oracle --seeds 0-99
 
     What breaks is counted apart: it has no reward, and not 0. The exit status is 0 if every episode came to
-    something, 1 if some broke, and 2 if nothing was found out.
+    something, 1 if some broke or the run ended early, and 2 if nothing was found out.
     """
     from openenv.cli.eval_report import shown
     from openenv.evals import Report
@@ -133,16 +133,22 @@ def evaluate(envs: tuple[str, ...], as_json: bool, **given: Any) -> None:
     report = Report(given.pop("success_at"), ks)
     options = _options(given, ks)
     began, interrupted = time.monotonic(), False
+    raised: Exception | None = None
     try:
         asyncio.run(_run(envs, options, report))
     except KeyboardInterrupt:
         interrupted = True
     except OpenEnvError as error:
-        raise NothingFound(str(error)) from error
+        raised = (click.ClickException if report.episodes else NothingFound)(str(error))
+    except Exception as error:  # whatever it is, what was played until then is told
+        raised = error
     report.about["seconds"] = round(time.monotonic() - began, 3)
+    if report.episodes:
+        click.echo(json.dumps(report.as_data(), indent=2) if as_json else shown(report))
+    if raised is not None:
+        raise raised
     if not report.episodes:
         raise NothingFound("Nothing was played.")
-    click.echo(json.dumps(report.as_data(), indent=2) if as_json else shown(report))
     if interrupted:
         raise SystemExit(130)
     raise SystemExit((2 if not report.counted else 1) if report.faults else 0)

@@ -69,7 +69,9 @@ def _figures(report: Report, environment: str) -> list[str]:
     lines = [("reward", _estimate(found["reward"])), ("success", _estimate(found["success"]))]
     if found["success"] is not None:
         lines[1] = ("success", f"{lines[1][1]}, of reward {found['success_at']:g} or more")
-    lines += [(f"pass@{k}", "-" if value is None else f"{value:.4g}") for k, value in found["pass_at_k"].items()]
+    for k, value in found["pass_at_k"].items():
+        over = f"over {found['pass_at_k_seeds'][k]} of {found['seeds']} seeds"
+        lines.append((f"pass@{k}", f"{'-' if value is None else f'{value:.4g}'}, {over}"))
     lines.append(("outcomes", _counted(found["outcomes"]) or "-"))
     if found["graded"] < found["counted"]:
         lines.append(("not graded", f"{found['counted'] - found['graded']} of {found['counted']}"))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -27,17 +28,24 @@ __all__ = ["Conversation", "instructions"]
 
 _log = logging.getLogger(__name__)
 
-_TOOLS_UNKNOWN = (400, 404, 405, 415, 422, 500, 501)
-"""What endpoints answer that do not take tools."""
+_TOOLS_UNKNOWN = (400, 404, 405, 415, 422)
+"""What endpoints answer that do not take tools. Others fail at them, which only their words tell from an outage."""
+_OF_TOOLS = re.compile(r"HTTP 5\d\d: .*(tool|function)", re.IGNORECASE)
 
 
 @dataclass
 class _Talk:
-    """One episode as it is played."""
+    """One episode as it is played.
+
+    Attributes:
+        offered: The tools as they are offered to the model; none if it acts by words. The same to the end, since
+            what has been said speaks of them.
+    """
 
     task: Task
     episode: Episode
     tools: list[Tool]
+    offered: list[dict[str, Any]] = field(default_factory=list)
     messages: list[dict[str, Any]] = field(default_factory=list)
     invalid: int = 0
     prompt_tokens: int = 0
@@ -76,13 +84,14 @@ class Conversation:
         self._about = about
         self._max_turns = max_turns
         self._tools = tools
+        self._taken: bool | None = None  # whether the endpoint takes tools, once that is known
         self._prompt = prompt
         self._overhear = overhear
 
     @property
     def uses_tools(self) -> bool:
         """Whether the model calls tools, as far as is known."""
-        return self._tools is not False
+        return self._tools is not False and self._taken is not False
 
     async def play(self, task: Task) -> EpisodeResult:
         """Play one episode; see `Player`."""
@@ -122,32 +131,40 @@ class Conversation:
     # --- what the model says ---------------------------------------------------------------------
 
     async def _reply(self, talk: _Talk, seen: str) -> Reply:
-        """Return what the model says; the first reply finds out whether its endpoint takes tools."""
+        """Return what the model says; the first replies find out whether its endpoint takes tools."""
         if talk.messages:
-            return self._counted(talk, await self._model.complete(talk.messages, self._offered(talk)))
+            return self._counted(talk, await self._model.complete(talk.messages, talk.offered))
+        talk.offered = self._to_offer(talk)
         talk.messages = self._beginning(talk, seen)
-        offered = self._offered(talk)
         try:
-            return self._counted(talk, await self._model.complete(talk.messages, offered))
+            reply = await self._model.complete(talk.messages, talk.offered)
         except EndpointError as error:
-            if not offered or self._tools or error.status not in _TOOLS_UNKNOWN:
+            if not talk.offered or not self._refuses_tools(error):
                 raise
-            if error.code == "CONTEXT_FULL":
-                raise
-            if self._tools is None:
+            if self._taken is None:
                 _log.warning("%s; going on without tools", error.message)
-            talk.messages = self._beginning(talk, seen, tools=False)
+            talk.offered = []
+            talk.messages = self._beginning(talk, seen)
             reply = await self._model.complete(talk.messages)
-            self._tools = False
-            return self._counted(talk, reply)
+            self._taken = self._taken or False  # another episode may have found out meanwhile that it does
+        else:
+            if talk.offered:
+                self._taken = True
+        return self._counted(talk, reply)
+
+    def _refuses_tools(self, error: EndpointError) -> bool:
+        """Return whether an error means that the endpoint takes no tools. One that has taken some only fails."""
+        if self._tools or self._taken or error.code == "CONTEXT_FULL":
+            return False
+        return error.status in _TOOLS_UNKNOWN or _OF_TOOLS.search(error.message) is not None
 
     def _counted(self, talk: _Talk, reply: Reply) -> Reply:
         talk.prompt_tokens += reply.prompt_tokens
         talk.completion_tokens += reply.completion_tokens
         return reply
 
-    def _offered(self, talk: _Talk) -> list[dict[str, Any]]:
-        if self._tools is False:
+    def _to_offer(self, talk: _Talk) -> list[dict[str, Any]]:
+        if not self.uses_tools:
             return []
         try:
             return [tool.to_openai() for tool in talk.tools]
@@ -155,12 +172,13 @@ class Conversation:
             if self._tools:
                 raise
             _log.warning("%s; going on without tools", error.message)
-            self._tools = False
+            self._taken = self._taken or False
             return []
 
-    def _beginning(self, talk: _Talk, seen: str, *, tools: bool | None = None) -> list[dict[str, Any]]:
-        by_tools = bool(self._offered(talk)) if tools is None else tools
-        said = self._prompt or instructions(self._schema, talk.tools, by_tools=by_tools, about=self._about)
+    def _beginning(self, talk: _Talk, seen: str) -> list[dict[str, Any]]:
+        said = self._prompt or instructions(
+            self._schema, talk.tools, by_tools=bool(talk.offered), about=self._about
+        )
         return [{"role": "system", "content": said}, {"role": "user", "content": seen or "Begin."}]
 
     # --- what comes of it ------------------------------------------------------------------------
@@ -185,7 +203,7 @@ class Conversation:
 
     async def _step(self, talk: _Talk, text: str) -> Turn:
         try:
-            if self.uses_tools and talk.tools and "{" not in text:
+            if talk.offered and "{" not in text:
                 raise ValueError(f"Call one of the tools: {', '.join(tool.name for tool in talk.tools)}")
             action = action_of(text, self._schema)
         except ValueError as error:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from openenv.evals.statistics import Estimate, mean_of_groups, pass_at_k, rate_of_groups
+from openenv.evals.statistics import Estimate, mean_of_groups, pass_at_k, rate_of_groups, with_k
 from openenv.outcomes import Cause, Outcome, Status
 
 __all__ = ["EpisodeResult", "Report"]
@@ -107,6 +107,7 @@ class Report:
         passed = _by(groups, self.succeeded)
         counted = [one for one in all_of_them if not one.is_fault]
         return {
+            "seeds": len(groups),
             "episodes": len(all_of_them),
             "counted": len(counted),
             "graded": sum(one.reward is not None for one in counted),
@@ -114,6 +115,7 @@ class Report:
             "success": _told(rate_of_groups(passed)),
             "success_at": self.success_at,
             "pass_at_k": {str(k): pass_at_k(passed, k) for k in self.ks},
+            "pass_at_k_seeds": {str(k): len(with_k(passed, k)) for k in self.ks},
             "turns": _told(mean_of_groups(_by(groups, lambda one: float(one.turns)))),
             "invalid_actions": sum(one.invalid for one in counted),
             "outcomes": dict(Counter(one.status for one in counted)),

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from statistics import NormalDist, fmean, stdev
 from typing import NamedTuple
 
-__all__ = ["Estimate", "mean_of_groups", "pass_at_k", "rate_of_groups"]
+__all__ = ["Estimate", "mean_of_groups", "pass_at_k", "rate_of_groups", "with_k"]
 
 CONFIDENCE = 0.95
 
@@ -57,7 +57,7 @@ def pass_at_k(groups: Sequence[Sequence[bool]], k: int) -> float | None:
     """Return the chance that at least one of k episodes of a seed succeeds, estimated without bias.
 
     The estimator is that of Chen et al. (2021), 1 - C(n - c, k) / C(n, k) for c successes among n episodes,
-    averaged over the seeds. Those of fewer than k episodes are left out.
+    averaged over the seeds that have so many; see `with_k`.
 
     Args:
         groups: Whether each episode succeeded, by seed.
@@ -66,12 +66,13 @@ def pass_at_k(groups: Sequence[Sequence[bool]], k: int) -> float | None:
     Returns:
         None if no seed has k episodes.
     """
-    shares = [
-        1.0 - math.comb(len(group) - sum(group), k) / math.comb(len(group), k)
-        for group in groups
-        if len(group) >= k
-    ]
+    shares = [1.0 - math.comb(len(group) - sum(group), k) / math.comb(len(group), k) for group in with_k(groups, k)]
     return fmean(shares) if shares else None
+
+
+def with_k(groups: Sequence[Sequence[bool]], k: int) -> list[Sequence[bool]]:
+    """Return the seeds of at least k episodes, which is what pass@k can be told of."""
+    return [group for group in groups if len(group) >= k]
 
 
 def _independent(groups: Sequence[Sequence[float]]) -> list[float]:

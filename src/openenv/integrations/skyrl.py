@@ -221,7 +221,7 @@ def _called(text: str) -> tuple[str, dict[str, Any]] | None:
     try:
         call = json.loads(found[1])
         name, arguments = call["name"], call.get("arguments") or {}
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         name = arguments = None
     if not isinstance(name, str) or not isinstance(arguments, dict):
         raise ValueError('A call is <tool_call>{"name": "...", "arguments": {...}}</tool_call>')

@@ -1,16 +1,20 @@
 """One answer of a chat endpoint, read out of its JSON.
 
 Servers differ in what they leave out, so everything but a message is optional. Arguments of a tool call that are no
-JSON object are what the model said, not a broken endpoint: the call is kept, with what is wrong about it.
+JSON object are what the model said, not a broken endpoint: the call is kept, with what is wrong about it. Half an
+emoji, where a token limit has cut one, has no form in UTF-8 and could not be said again: a sign takes its place.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Reply", "ToolCall", "read_reply"]
+__all__ = ["Reply", "ToolCall", "read_reply", "sayable"]
+
+_HALVES = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -86,12 +90,17 @@ def read_reply(data: Any) -> Reply:
     usage = data.get("usage")
     usage = usage if isinstance(usage, dict) else {}
     return Reply(
-        _text(message.get("content")),
+        sayable(_text(message.get("content"))),
         tuple(_call(number, call) for number, call in enumerate(calls)),
         choice.get("finish_reason") == "length",
         _count(usage.get("prompt_tokens")),
         _count(usage.get("completion_tokens")),
     )
+
+
+def sayable(text: str) -> str:
+    """Return a text as UTF-8 can have it: halves of surrogate pairs become U+FFFD."""
+    return _HALVES.sub("\ufffd", text)
 
 
 def _text(content: Any) -> str:
@@ -109,9 +118,10 @@ def _call(number: int, call: Any) -> ToolCall:
     if not isinstance(function, dict) or not isinstance(name, str):
         raise ValueError(f"a tool call without a name: {json.dumps(call)[:200]}")
     given = function.get("arguments")
-    written = given if isinstance(given, str) else json.dumps({} if given is None else given)
+    written = given if isinstance(given, str) else json.dumps({} if given is None else given, ensure_ascii=False)
+    written = sayable(written)
     arguments, problem = _arguments(written)
-    return ToolCall(str(call.get("id") or f"call_{number}"), name, arguments, problem, written)
+    return ToolCall(sayable(str(call.get("id") or f"call_{number}")), sayable(name), arguments, problem, written)
 
 
 def _arguments(written: str) -> tuple[dict[str, Any], str | None]:

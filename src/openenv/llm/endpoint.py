@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 from urllib.parse import urlsplit, urlunsplit
 
 from openenv.errors import ConfigurationError, EndpointError
-from openenv.llm.chat import Reply, read_reply
+from openenv.llm.chat import Reply, read_reply, sayable
 
 if TYPE_CHECKING:
     import httpx
@@ -37,13 +37,17 @@ _CONTEXT_FULL = re.compile(
     re.IGNORECASE,
 )
 
+_CONNECT_S = 10.0
+_LARGEST = 64 << 20
+"""Bytes of an answer that are read. No model writes so many; an endpoint without end would fill the memory."""
+
 
 @dataclass(frozen=True)
 class Patience:
     """How long an endpoint is borne with.
 
     Attributes:
-        timeout_s: Seconds an answer may take.
+        timeout_s: Seconds an answer may take, to its end; connecting has as many of its own, but no more than ten.
         attempts: Times a request is tried before it counts as failed; a rate limit does not count.
         first_pause_s: Seconds before the second attempt; doubled before each further one, and shortened by chance.
         longest_pause_s: The longest such pause, and the longest that an endpoint can ask for.
@@ -105,7 +109,7 @@ class ChatEndpoint:
         patience = self._patience
         self._http = httpx.AsyncClient(
             headers=headers,
-            timeout=httpx.Timeout(patience.timeout_s, connect=min(10.0, patience.timeout_s), pool=None),
+            timeout=httpx.Timeout(patience.timeout_s, connect=self._connect_s, pool=None),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=256),
         )
         return self
@@ -115,6 +119,10 @@ class ChatEndpoint:
     ) -> None:
         if self._http is not None:
             await self._http.aclose()
+
+    @property
+    def _connect_s(self) -> float:
+        return min(_CONNECT_S, self._patience.timeout_s)
 
     @property
     def address(self) -> str:
@@ -226,24 +234,38 @@ class ChatEndpoint:
         if self._http is None:
             raise ConfigurationError("Use the endpoint by `async with`")
         try:
-            answer = await self._http.request(method, f"{self.base_url}{path}", json=body)
-        except httpx.TimeoutException as error:
-            if isinstance(error, httpx.ConnectTimeout):
-                self._fail("ENDPOINT_DOWN", f"{self.address} does not take connections", error)
+            # The limits of the client begin anew with every byte; only that of connecting, on top, does not.
+            async with asyncio.timeout(self._connect_s + self._patience.timeout_s):
+                answer, content = await self._asked(method, path, body)
+        except httpx.ConnectTimeout as error:
+            self._fail("ENDPOINT_DOWN", f"{self.address} does not take connections", error)
+        except (httpx.TimeoutException, TimeoutError) as error:
             said = f"{self.address} has not answered within {self._patience.timeout_s:g} s"
             self._fail("ENDPOINT_SLOW", said, error)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             self._fail("ENDPOINT_DOWN", f"{self.address} cannot be reached: {error or type(error).__name__}", error)
         if answer.status_code != 200:
-            raise self._refusal(answer)
+            raise self._refusal(answer, content.decode("utf-8", "replace"))
         try:
-            data = json.loads(answer.content)
+            data = json.loads(content)
             return read_reply(data) if method == "POST" else data
         except (ValueError, RecursionError) as error:
             self._fail("ENDPOINT_NONSENSE", f"{self.address} answers with what is no completion: {error}", error)
 
-    def _refusal(self, answer: httpx.Response) -> EndpointError:
-        status, text = answer.status_code, self._without_key(answer.text)
+    async def _asked(self, method: str, path: str, body: Any) -> tuple[httpx.Response, bytes]:
+        """Return an answer and its content, or as much of it as is read."""
+        assert self._http is not None
+        content = bytearray()
+        async with self._http.stream(method, f"{self.base_url}{path}", json=body) as answer:
+            async for part in answer.aiter_bytes():
+                content += part
+                if len(content) > _LARGEST:
+                    said = f"{self.address} answers with more than {_LARGEST >> 20} MiB"
+                    raise EndpointError(said, code="ENDPOINT_NONSENSE")
+        return answer, bytes(content)
+
+    def _refusal(self, answer: httpx.Response, text: str) -> EndpointError:
+        status, text = answer.status_code, self._without_key(text)
         said = f"{self.address} answers HTTP {status}: {_reason(text)}"
         if status == 429:
             return EndpointError(said, code="ENDPOINT_BUSY", status=status, retry_after=_retry_after(answer))
@@ -282,7 +304,7 @@ def _reason(text: str) -> str:
     for key in ("error", "detail", "message"):
         if isinstance(data, dict) and data.get(key):
             data = data[key]
-    return " ".join((data if isinstance(data, str) else json.dumps(data)).split())[:200]
+    return " ".join(sayable(data if isinstance(data, str) else json.dumps(data)).split())[:200]
 
 
 def _retry_after(answer: httpx.Response) -> float | None:

@@ -174,10 +174,10 @@ class Episode:
     async def _call(self, name: str, arguments: Mapping[str, Any]) -> Turn:
         if self.done:
             return self._over()
-        try:
-            values.dumps(dict(arguments), what="arguments")
-        except SerializationError as error:  # NaN, say, which a model can write and no message can hold
-            return Turn(outcome=InvalidRequestError(error.message).outcome, error=error.message)
+        try:  # what a model can write and no message can hold: half an emoji, say, or hundreds of brackets
+            values.loads(values.dumps({"data": {"tool_name": name, "arguments": dict(arguments)}}, what="call"))
+        except ValueError as error:
+            return _unsent(message_of(error))
         return await self._take(lambda client: client.call_tool(name, **arguments), called=True)
 
     async def _take(self, step: Callable[[Client], Any], *, called: bool = False) -> Turn:
@@ -194,6 +194,10 @@ class Episode:
             if error.outcome.status is not Status.POLICY_FAULT:
                 return self._broke(error.outcome, error.message)
             return Turn(outcome=error.outcome, error=error.message)
+        except SerializationError as error:
+            if error.received:  # it is the answer that has no form
+                return self._broke(error.outcome, error.message)
+            return _unsent(error.message)
         except EpisodeEndedError:
             self.done = True
             return self._over()
@@ -254,3 +258,8 @@ class Episode:
         session, self._session = self._session, None
         if session is not None:
             self._episodes._back(session, broken=broken)
+
+
+def _unsent(message: str) -> Turn:
+    """Return what came of an action that no message can hold: the policy's fault, and nothing has happened."""
+    return Turn(outcome=InvalidRequestError(message).outcome, error=message)

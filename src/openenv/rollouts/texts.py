@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from itertools import starmap
 from json import JSONDecoder
+from math import isfinite
 from typing import Any
 
 from pydantic import BaseModel
@@ -22,6 +24,8 @@ __all__ = ["action_of", "fields_of", "only_field", "takes_tool_calls", "text_of"
 
 _BLOB = 512
 """Bytes and arrays of more elements than this are named, not said: a model cannot read them."""
+_DEEPEST = 100
+"""Levels that an action may have; a server reads some two hundred, and no environment asks for as many."""
 _CALL, _LIST = "CallToolAction", "ListToolsAction"
 _UNSAID = {*Observation.model_fields, "outcome", "terminated", "truncated"}
 
@@ -69,8 +73,15 @@ def action_of(text: str, schema: Mapping[str, Any]) -> dict[str, Any]:
         schema: JSON Schema of the action, as at `/schema`; also one of several actions.
 
     Raises:
-        ValueError: There is nothing in it that could be the action; the message is for the model.
+        ValueError: There is nothing in it that could be the action, or what there is holds a number that is not
+            finite, or is nested too deeply; the message is for the model.
     """
+    action = _action(text, schema)
+    _refuse_unsendable(action)
+    return action
+
+
+def _action(text: str, schema: Mapping[str, Any]) -> dict[str, Any]:
     name, field = only_field(schema)
     values = _values(text)
     objects = [value for value in values if isinstance(value, dict)]
@@ -84,7 +95,7 @@ def action_of(text: str, schema: Mapping[str, Any]) -> dict[str, Any]:
     if kind == "string":
         return {name: text}
     if kind in ("integer", "number"):
-        numbers = re.findall(r"-?\d+(?:\.\d+)?" if kind == "number" else r"-?\d+", text)
+        numbers = re.findall(r"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?" if kind == "number" else r"-?\d+", text)
         if numbers:
             return {name: float(numbers[-1]) if kind == "number" else int(numbers[-1])}
         raise ValueError(f"Answer with a number: {name}")
@@ -140,18 +151,29 @@ def _part(name: str, field: Mapping[str, Any]) -> str:
 
 def _values(text: str) -> list[Any]:
     """Return the outermost JSON objects and arrays in a text, or the text itself if it is JSON as a whole."""
+    found: list[Any] = []
     try:
-        return [_DECODER.decode(text.strip())]
-    except ValueError:
+        with suppress(ValueError):
+            return [_DECODER.decode(text.strip())]
+        at = 0
+        while (match := re.compile(r"[{\[]").search(text, at)) is not None:
+            try:
+                value, at = _DECODER.raw_decode(text, match.start())
+                found.append(value)
+            except ValueError:
+                at = match.end()
+    except RecursionError:  # to try each of so many brackets in turn may take a minute, and none is an action
         pass
-    found, at = [], 0
-    while (match := re.compile(r"[{\[]").search(text, at)) is not None:
-        try:
-            value, at = _DECODER.raw_decode(text, match.start())
-            found.append(value)
-        except (ValueError, RecursionError):
-            at = match.end()
     return found
+
+
+def _refuse_unsendable(value: Any, depth: int = 0) -> None:
+    if depth > _DEEPEST:
+        raise ValueError(f"The action is nested more than {_DEEPEST} levels deep")
+    if isinstance(value, float) and not isfinite(value):  # JSON can write one as 1e999
+        raise ValueError("A number of the action is too large")
+    for one in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _refuse_unsendable(one, depth + 1)
 
 
 def _simple(value: Mapping[str, Any]) -> bool:
