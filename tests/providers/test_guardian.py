@@ -5,11 +5,15 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.providers.shelf import Shelf, aged
 
+from openenv.errors import ProviderError
+from openenv.providers import Provider
 from openenv.providers.base import registered_name
 from openenv.providers.guardian import Guardian
 from openenv.providers.ownership import Ownership
@@ -107,6 +111,66 @@ def test_a_survey_tells_which_engine_could_not_be_asked(tmp_path):
     found = survey([name, "process"], {"folder": str(tmp_path / "nowhere")})
     assert found.resources == ()
     assert list(found.problems) == [name]
+
+
+@pytest.fixture
+def no_engine(monkeypatch):
+    """No engine answers, and of the libraries that reach others none is installed."""
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent")
+    monkeypatch.setenv("KUBECONFIG", "/nonexistent")
+    for library in ("azure.identity", "daytona", "modal", "ray"):
+        monkeypatch.setitem(sys.modules, library, None)
+
+
+def test_a_survey_of_all_is_silent_of_providers_whose_library_is_not_installed(no_engine):
+    found = survey()
+    assert found.resources == ()
+    assert set(found.problems) == {"docker", "kubernetes", "swarm"}
+    assert "openenv[daytona]" in survey(["daytona"]).problems["daytona"]
+
+
+class Broken(Provider):
+    """Fails in ways that the interface does not know."""
+
+    def launch(self, source):
+        raise NotImplementedError
+
+    def shutdown(self):
+        raise NotImplementedError
+
+    @classmethod
+    def owned(cls, where):
+        raise KeyError("it is broken")
+
+    @classmethod
+    def remove(cls, resource):
+        raise ZeroDivisionError("it is broken")
+
+
+def test_a_provider_that_fails_in_its_own_way_hides_nothing_of_the_others(tmp_path):
+    provider = Shelf(tmp_path, lifetime_s=60)
+    with provider:
+        found = survey([registered_name(Broken), registered_name(Shelf)], {"folder": str(tmp_path)})
+        assert [resource.ownership for resource in found.resources] == [provider.ownership]
+        assert found.problems == {registered_name(Broken): "KeyError: 'it is broken'"}
+        theirs = replace(found.resources[0], found_by=registered_name(Broken))
+        other = replace(theirs, ownership=Ownership.new("broken", 60))
+        ((_, told), (_, none)) = reap([other, *found.resources])
+    assert isinstance(told, ProviderError)
+    assert "ZeroDivisionError: it is broken" in str(told)
+    assert none is None
+
+
+def test_a_survey_imports_providers_one_after_the_other(tmp_path, monkeypatch):
+    """Two threads that import a package and a module of it can meet in a deadlock, which Python makes an error."""
+    (tmp_path / "theirs").mkdir()
+    for name in ("__init__", "more"):
+        text = "import threading\nfrom tests.providers.shelf import Shelf\nby = threading.current_thread()\n"
+        (tmp_path / "theirs" / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    survey(["theirs:Shelf", "theirs.more:Shelf"], {"folder": str(tmp_path)})
+    imported_by = {sys.modules.pop(name).by for name in ("theirs", "theirs.more")}
+    assert imported_by == {threading.current_thread()}
 
 
 def test_only_what_is_selected_and_expired_is_reaped(tmp_path):
