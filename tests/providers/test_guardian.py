@@ -8,11 +8,12 @@ import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from tests.providers.shelf import Shelf, aged
 
-from openenv.errors import ProviderError
+from openenv.errors import ProviderError, ProviderStartError
 from openenv.providers import Provider
 from openenv.providers.base import registered_name
 from openenv.providers.guardian import Guardian
@@ -104,6 +105,20 @@ def test_a_guardian_with_nothing_to_do_ends_at_once():
     process = guardian._process
     guardian.leave()
     assert process.returncode == 0
+
+
+def test_a_guardian_that_cannot_be_started_fails_the_start_and_the_next_may_go_well(tmp_path, monkeypatch):
+    provider = Shelf(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr("openenv.providers.base._guardian", Guardian())
+        patched.setattr(
+            "openenv.providers.guardian.subprocess.Popen", Mock(side_effect=BlockingIOError(11, "full"))
+        )
+        with pytest.raises(ProviderStartError, match=r"guardian.*full"):
+            provider.start()
+        assert provider.urls == []
+    with provider:
+        assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_a_survey_tells_which_engine_could_not_be_asked(tmp_path):
