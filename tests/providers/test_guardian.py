@@ -14,7 +14,7 @@ import pytest
 from tests.providers.shelf import Shelf, aged
 
 from openenv.errors import ProviderError, ProviderStartError
-from openenv.providers import Provider
+from openenv.providers import Provider, _guardian
 from openenv.providers.base import registered_name
 from openenv.providers.guardian import Guardian
 from openenv.providers.ownership import Ownership
@@ -83,6 +83,30 @@ def test_what_is_left_is_reaped_with_one_call_for_each_engine(tmp_path, eventual
     guardian.leave()
     calls = {"--provider x --name b", "--provider y --where k=a value --name c"}
     assert eventually(lambda: said.exists() and set(said.read_text().splitlines()) == calls)
+
+
+def test_engines_are_reaped_at_the_same_time(tmp_path):
+    """The one that is asked first answers only once the second has been."""
+    os.mkfifo(tmp_path / "meeting")
+    script = f"cd {tmp_path}; if [ $1 = first ]; then cat meeting > met; else echo ok > meeting; fi"
+    left = {'["first"]': ["a"], '["second"]': ["b"]}
+    _guardian._reap_all(["sh", "-c", script, "-"], left, pauses_s=(0,), limit_s=20)
+    assert (tmp_path / "met").read_text() == "ok\n"
+
+
+def test_a_reaper_that_hangs_is_given_up_and_the_next_one_tries(tmp_path):
+    script = f"cd {tmp_path}; [ -e first ] && echo $* > said || {{ touch first; exec tail -f /dev/null; }}"
+    _guardian._reap(["sh", "-c", script, "-"], ["a"], pauses_s=(0,) * 20, settled_s=0, limit_s=0.5)
+    assert (tmp_path / "said").read_text() == "--name a\n"
+
+
+def test_what_an_engine_was_making_at_the_end_of_the_program_is_reaped_when_it_is_there(tmp_path):
+    """The engine has it only after the first look, which went well."""
+    script = f"cd {tmp_path}; echo look >> looks; rm -f made; [ -e asked ] && mv asked made; exit 0"
+    (tmp_path / "asked").touch()
+    _guardian._reap(["sh", "-c", script], ["a"], pauses_s=(0, 0.01, 0.02, 0.03), settled_s=0.02)
+    assert [path.name for path in tmp_path.iterdir()] == ["looks"]
+    assert (tmp_path / "looks").read_text().split() == ["look"] * 3  # and then it is over
 
 
 def test_a_guardian_that_was_killed_is_replaced_and_told_all(tmp_path, eventually):
