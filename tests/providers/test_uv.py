@@ -241,6 +241,39 @@ def test_reload_watches_one_server(project, tmp_path):
         UVProvider(project, cache=tmp_path, reload=True).start(workers=2)
 
 
+class Shell(UVProvider):
+    """Runs a shell script in place of a server that uv would install."""
+
+    script = "echo my token is $API_TOKEN; exit 3"
+    prepares = True
+
+    def _prepare(self):
+        if not self.prepares:
+            raise ProviderStartError("no uv today")
+
+    def command(self, fd):
+        return ["/bin/sh", "-c", self.script]
+
+
+def test_secrets_given_for_one_start_are_hidden_and_gone_with_it(project):
+    provider = Shell(project, env_vars={"A": "1"})
+    provider.start(env_vars={"API_TOKEN": "sesame-opens-42"})
+    with pytest.raises(ProviderStartError, match=r"my token is \*\*\*") as caught:
+        provider.wait_for_ready(30)
+    assert "sesame" not in str(caught.value) + provider.logs()
+    provider.stop()
+    assert "sesame" not in provider.logs()
+    provider.prepares = False
+    with pytest.raises(ProviderStartError, match="today"):
+        provider.start()
+    assert "sesame" not in provider.logs()
+    provider.prepares = True
+    provider.start()
+    assert provider.environment()["A"] == "1"
+    assert "API_TOKEN" not in provider.environment()
+    provider.stop()
+
+
 def test_what_leads_to_our_own_packages_is_not_inherited(project, monkeypatch):
     monkeypatch.setitem(os.environ, "PYTHONPATH", "/somewhere")
     assert "PYTHONPATH" not in UVProvider(project).environment()
