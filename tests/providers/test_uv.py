@@ -241,6 +241,70 @@ def test_reload_watches_one_server(project, tmp_path):
         UVProvider(project, cache=tmp_path, reload=True).start(workers=2)
 
 
+def git(folder: Path, *arguments: str) -> None:
+    author = ["-c", "user.name=n", "-c", "user.email=n@example.com"]
+    subprocess.run(["git", *author, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+@pytest.fixture
+def refs(cache, tmp_path):
+    """Gives what is fetched from a repository, and from a clone of it with a commit of its own, by `@REF`.
+
+    The repository has branches main, release/main and both, and tags annotated, light and both.
+    """
+    origin, clone = tmp_path / "origin", tmp_path / "clone"
+    origin.mkdir()
+    git(origin, "init", "--quiet", "--initial-branch", "main")
+
+    def commit(folder, what):
+        (folder / "pyproject.toml").write_text(what)
+        git(folder, "add", ".")
+        git(folder, "commit", "--quiet", "-m", what)
+
+    for what in ("old", "annotated", "light", "both"):
+        commit(origin, what)
+        git(origin, "tag", *(["-m", what, "-a"] if what == "annotated" else []), what)
+    git(origin, "update-ref", "refs/odd/refs/heads/main", "old")
+    commit(origin, "main")
+    git(origin, "branch", "both")
+    git(origin, "checkout", "--quiet", "-b", "release/main")
+    commit(origin, "release")
+    git(origin, "checkout", "--quiet", "main")
+    git(tmp_path, "clone", "--quiet", str(origin), str(clone))
+    commit(clone, "local")
+
+    def fetched(ref="", folder=origin):
+        return (Uv(tmp_path / "cache", 60, {}).fetched(folder.as_uri() + ref) / "pyproject.toml").read_text()
+
+    fetched.origin, fetched.clone = origin, clone
+    return fetched
+
+
+@pytest.mark.parametrize(
+    ("ref", "expected"),
+    [("", "main"), ("@main", "main"), ("@annotated", "annotated"), ("@light", "light"), ("@both", "both")],
+)
+def test_a_ref_is_what_has_its_whole_name_a_tag_before_a_branch(refs, ref, expected):
+    assert refs(ref) == expected
+
+
+def test_without_a_ref_it_is_the_head_of_the_repository_and_not_of_what_that_was_cloned_from(refs):
+    assert refs(folder=refs.clone) == "local"
+    assert refs("@main", folder=refs.clone) == "local"
+
+
+@pytest.mark.parametrize("length", [8, 40])
+def test_a_ref_may_be_a_commit(refs, length):
+    commit = subprocess.check_output(["git", "rev-parse", "light"], cwd=refs.origin, text=True)
+    assert refs(f"@{commit[:length]}") == "light"
+
+
+@pytest.mark.parametrize("ref", ["none", "origin", "--upload-pack=false", "ma*"])
+def test_a_ref_that_is_not_there_is_told(refs, ref):
+    with pytest.raises(ProviderStartError, match=r"Could not find .* no tag, branch or commit"):
+        refs(f"@{ref}")
+
+
 class Shell(UVProvider):
     """Runs a shell script in place of a server that uv would install."""
 
