@@ -1,5 +1,6 @@
 """The uv provider with the real uv, on a project folder and a repository of git."""
 
+import contextlib
 import fcntl
 import os
 import shutil
@@ -16,6 +17,7 @@ from openenv.providers import UVProvider
 from openenv.providers.uv_tool import Uv, is_git
 from openenv.testing import ProviderContract
 
+HERE = Path(__file__).parent
 PYPROJECT = """
 [project]
 name = "doubling-env"
@@ -84,6 +86,16 @@ def unused_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def members(group: int) -> list[int]:
+    """Return the processes of a group, where the system tells."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            if int(stat.read_text().rpartition(")")[2].split()[2]) == group:
+                found.append(int(stat.parent.name))
+    return found
 
 
 def doubled(provider) -> int:
@@ -156,6 +168,23 @@ class TestUVProvider(ProviderContract):
         with pytest.raises(ProviderStartError, match="Could not install"):
             self._made().start()
         assert {path.name for path in made.iterdir() if path.is_dir()} == before
+
+    def test_sigkill_of_the_program_leaves_no_process(self, eventually):
+        """Neither the server nor its workers."""
+        program = subprocess.Popen(
+            [sys.executable, str(HERE / "doomed_uv.py"), self._project, self._cache],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            group = int(program.stdout.readline())
+            processes = {group, *members(group)}
+            assert not any(map(self._is_gone, processes))
+        finally:
+            program.kill()
+            program.communicate()
+        assert eventually(lambda: all(map(self._is_gone, processes)))
 
     def test_a_port_that_is_taken_is_told(self):
         with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(PortTakenError):
