@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import sys
 
 import pytest
 from click.testing import CliRunner
@@ -96,6 +98,17 @@ def test_gc_says_what_it_could_not_remove(openenv, start, monkeypatch):
     assert result.exit_code == 1
     assert "Still there: process" in result.output
     assert "bolted" in result.output
+
+
+@pytest.mark.parametrize("command", [["ps"], ["gc", "--dry-run"]])
+def test_with_no_engine_and_no_library_of_a_service_both_tell_whom_they_could_not_ask(command, monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent")
+    monkeypatch.setenv("KUBECONFIG", "/nonexistent")
+    for library in ("azure.identity", "daytona", "modal", "ray"):
+        monkeypatch.setitem(sys.modules, library, None)
+    result = CliRunner().invoke(cli, command)
+    assert result.exit_code == 0
+    assert re.findall(r"^Not asked: (\w+):", result.output, re.MULTILINE) == ["docker", "kubernetes", "swarm"]
 
 
 @pytest.mark.parametrize("command", ["ps", "gc"])

@@ -10,7 +10,7 @@ from tests.toys import Add, Count, CounterEnv, InlineCounter, Tally
 
 from openenv.client import EnvPool, GenericEnvClient, HTTPEnvClient, members
 from openenv.client.pool import PoolMetrics
-from openenv.errors import ConfigurationError, OpenEnvError, SessionCapacityError, SessionLost
+from openenv.errors import ConfigurationError, OpenEnvError, ProviderStartError, SessionCapacityError, SessionLost
 from openenv.outcomes import Cause
 from openenv.providers import Provider
 from openenv.server.app import create_app
@@ -414,6 +414,15 @@ async def test_providers_start_servers_and_closing_stops_them(serve):
         clients = [await leases.enter_async_context(pool.lease()) for _ in range(3)]
         assert len({client.base_url for client in clients}) == 3
     assert [provider.stopped for provider in providers] == [1, 1]
+
+
+async def test_a_provider_that_runs_for_somebody_else_goes_on_when_it_is_refused(serve):
+    theirs, ours = ServersHere(serve), ServersHere(serve)
+    with theirs:
+        with pytest.raises(ProviderStartError, match="running already"):
+            async with EnvPool(CounterEnv, providers=[theirs, ours]):
+                pass
+        assert (theirs.stopped, ours.stopped) == (0, 1)
 
 
 async def test_a_provider_that_fails_stops_the_others(serve):

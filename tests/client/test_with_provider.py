@@ -1,5 +1,7 @@
 """Clients that have their servers started and stopped for them."""
 
+import asyncio
+
 import httpx
 import pytest
 from tests.toys import Add, Counter, CounterEnv
@@ -10,6 +12,7 @@ from openenv.errors import (
     ConnectionFailedError,
     EngineUnavailableError,
     ProviderError,
+    ProviderStartError,
     SessionLost,
 )
 from openenv.providers import ProcessProvider, Provider, Source
@@ -193,6 +196,20 @@ async def test_an_error_in_an_async_body_stops_all_servers(host):
         async with CounterEnv.with_provider(provider):
             raise LookupError("in the body")
     assert not provider.urls
+
+
+def test_a_second_user_is_refused_and_the_first_goes_on(provider):
+    with CounterEnv.with_provider(provider) as first:
+        first.reset()
+        with pytest.raises(ProviderStartError, match="running already"), CounterEnv.with_provider(provider):
+            pass
+        with pytest.raises(ProviderStartError, match="running already"):
+            asyncio.run(CounterEnv.with_provider(provider).__aenter__())
+        second = CounterEnv(provider=provider)
+        with pytest.raises(ProviderStartError, match="running already"):
+            second.reset()
+        second.close()
+        assert first.step(Add(amount=2)).observation.total == 2
 
 
 async def test_a_client_that_cannot_connect_stops_the_servers(host):

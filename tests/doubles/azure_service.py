@@ -20,6 +20,9 @@ SUBSCRIPTION = "00000000-0000-0000-0000-000000000001"
 API_VERSION = "2026-07-01"
 MANAGEMENT = "management-token"
 SESSIONS = "sessions-token"
+NEVER = 4102444800
+IDENTITY = "identity-secret"
+SCOPES = {"https://dynamicsessions.io": SESSIONS, "https://management.azure.com": MANAGEMENT}
 
 
 class Credential:
@@ -29,11 +32,7 @@ class Credential:
         self._broken = broken
 
     def get_token(self, *scopes: str, **options: Any) -> AccessToken:
-        known = {
-            "https://dynamicsessions.io/.default": SESSIONS,
-            "https://management.azure.com/.default": MANAGEMENT,
-        }
-        return AccessToken("wrong" if self._broken else known[scopes[0]], 4102444800)
+        return AccessToken("wrong" if self._broken else SCOPES[scopes[0].removesuffix("/.default")], NEVER)
 
 
 @dataclass
@@ -67,6 +66,7 @@ class AzureService(Service):
         self._lock = threading.RLock()
         base = f"/subscriptions/{SUBSCRIPTION}"
         pools = r"/providers/Microsoft\.App/sessionPools"
+        self.route("GET", "/identity", self._identify)
         self.route("GET", base + pools, self._list)
         pool = base + "/resourceGroups/([^/]+)" + pools + "/([^/]+)"
         self.route("PUT", pool, self._create)
@@ -91,6 +91,13 @@ class AzureService(Service):
             session.stop()
 
     # --- the resource manager --------------------------------------------------------------------
+
+    def _identify(self, request: Request) -> Any:
+        """Give tokens to whoever is on the machine whose managed identity it is."""
+        if request.headers.get("x-identity-header") != IDENTITY:
+            raise self.wrong("a stranger asks for a token", 401)
+        (resource,) = request.query["resource"]
+        return {"access_token": SCOPES[resource], "expires_on": str(NEVER), "token_type": "Bearer"}
 
     def _create(self, request: Request, group: str, name: str) -> Any:
         self._check(request)
@@ -146,6 +153,7 @@ class AzureService(Service):
 
     def _check_fields(self, model: Any, body: dict[str, Any]) -> None:
         """Hold against the caller what is in the body and in none of the SDK's models, at any depth."""
+        model.__new__(model)  # the SDK makes the list of a model's fields with its first instance
         known = {rest._rest_name: rest for rest in model._attr_to_rest_field.values()}
         if unknown := body.keys() - known.keys():
             raise self.wrong(f"{model.__name__} has no {sorted(unknown)}")

@@ -5,10 +5,11 @@ starts the engines, runs the tests and ends the engines; with Docker running, `p
 enough for the Docker tests.
 """
 
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
@@ -51,6 +52,29 @@ def required(found: Found | str) -> Found:
     if isinstance(found, str):
         pytest.skip(found)
     return found
+
+
+@pytest.fixture
+def killed_program() -> Callable[..., None]:
+    """Starts a provider in a program of its own, and kills the program when the servers are there."""
+
+    def start_and_kill(provider: str, are_there: Callable[[], object], **options: object) -> None:
+        program = subprocess.Popen(
+            [sys.executable, str(HERE / "doomed_program.py"), provider, json.dumps(options)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )
+        try:
+            assert program.stdout is not None
+            assert program.stdout.readline(), "it could not be started"
+            assert are_there()
+        finally:
+            program.kill()
+            program.communicate()
+
+    return start_and_kill
 
 
 @pytest.fixture(scope="session")

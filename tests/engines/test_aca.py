@@ -11,7 +11,7 @@ from echo_env import EchoAction, EchoEnv
 
 pytest.importorskip("azure.mgmt.appcontainers", reason="Azure's SDK is not installed: pip install 'openenv[aca]'")
 
-from tests.doubles.azure_service import SUBSCRIPTION, AzureService, Credential
+from tests.doubles.azure_service import IDENTITY, SUBSCRIPTION, AzureService, Credential
 from tests.doubles.service import Refused
 
 from openenv.errors import (
@@ -235,3 +235,13 @@ def test_what_is_owned_is_listed_and_removed(make, monkeypatch):
         ACASandboxProvider.remove(resource)
         ACASandboxProvider.remove(resource)
         assert ACASandboxProvider.owned(provider.where()) == []
+
+
+def test_sigkill_of_the_program_leaves_no_session_pool(service, killed_program, monkeypatch):
+    """The program and its guardian log in as one does on a machine of Azure's, by a managed identity."""
+    monkeypatch.setenv("IDENTITY_ENDPOINT", f"{service.url}/identity")
+    monkeypatch.setenv("IDENTITY_HEADER", IDENTITY)
+    place = {"resource_group": "rl", "environment": "lab", "location": "westeurope"}
+    options = {"image": "echo-env:latest", "subscription_id": SUBSCRIPTION, "management_url": service.url}
+    killed_program("aca", lambda: service.pools, **place, **options)
+    assert wait_until(lambda: not service.pools, PATIENCE_S)

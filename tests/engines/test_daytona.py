@@ -275,3 +275,10 @@ def lost(provider):
 
     assert wait_until(noticed, within_s=PATIENCE_S)
     return said[0]
+
+
+def test_sigkill_of_the_program_leaves_no_sandbox(service, killed_program, monkeypatch):
+    monkeypatch.setenv("DAYTONA_API_KEY", KEY)
+    options = {"image": "echo-env:latest", "command": ECHO, "replicas": 2, "api_url": f"{service.url}/api"}
+    killed_program("daytona", lambda: len(service.sandboxes) == 2, **options)
+    assert wait_until(lambda: not service.sandboxes, PATIENCE_S)

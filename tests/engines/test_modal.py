@@ -244,3 +244,11 @@ def test_what_is_owned_is_listed_and_removed(make, monkeypatch):
         ModalProvider.remove(resource)
         ModalProvider.remove(resource)
         assert ModalProvider.owned(provider.where()) == []
+
+
+def test_sigkill_of_the_program_leaves_no_sandbox(service, killed_program, monkeypatch):
+    monkeypatch.setenv("MODAL_TOKEN_ID", TOKEN_ID)
+    monkeypatch.setenv("MODAL_TOKEN_SECRET", TOKEN_SECRET)
+    options = {"image": "echo-env:latest", "command": serving("echo_env"), "replicas": 2, "app": "theirs"}
+    killed_program("modal", lambda: len(service.alive) == 2, **options)
+    assert wait_until(lambda: not service.alive, PATIENCE_S)

@@ -1,5 +1,6 @@
 """The uv provider with the real uv, on a project folder and a repository of git."""
 
+import contextlib
 import fcntl
 import os
 import shutil
@@ -16,6 +17,7 @@ from openenv.providers import UVProvider
 from openenv.providers.uv_tool import Uv, is_git
 from openenv.testing import ProviderContract
 
+HERE = Path(__file__).parent
 PYPROJECT = """
 [project]
 name = "doubling-env"
@@ -84,6 +86,16 @@ def unused_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def members(group: int) -> list[int]:
+    """Return the processes of a group, where the system tells."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            if int(stat.read_text().rpartition(")")[2].split()[2]) == group:
+                found.append(int(stat.parent.name))
+    return found
 
 
 def doubled(provider) -> int:
@@ -156,6 +168,23 @@ class TestUVProvider(ProviderContract):
         with pytest.raises(ProviderStartError, match="Could not install"):
             self._made().start()
         assert {path.name for path in made.iterdir() if path.is_dir()} == before
+
+    def test_sigkill_of_the_program_leaves_no_process(self, eventually):
+        """Neither the server nor its workers."""
+        program = subprocess.Popen(
+            [sys.executable, str(HERE / "doomed_uv.py"), self._project, self._cache],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            group = int(program.stdout.readline())
+            processes = {group, *members(group)}
+            assert not any(map(self._is_gone, processes))
+        finally:
+            program.kill()
+            program.communicate()
+        assert eventually(lambda: all(map(self._is_gone, processes)))
 
     def test_a_port_that_is_taken_is_told(self):
         with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(PortTakenError):
@@ -239,6 +268,103 @@ def test_a_second_program_waits_for_the_first(cache, tmp_path):
 def test_reload_watches_one_server(project, tmp_path):
     with pytest.raises(ConfigurationError, match="reload"):
         UVProvider(project, cache=tmp_path, reload=True).start(workers=2)
+
+
+def git(folder: Path, *arguments: str) -> None:
+    author = ["-c", "user.name=n", "-c", "user.email=n@example.com"]
+    subprocess.run(["git", *author, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+@pytest.fixture
+def refs(cache, tmp_path):
+    """Gives what is fetched from a repository, and from a clone of it with a commit of its own, by `@REF`.
+
+    The repository has branches main, release/main and both, and tags annotated, light and both.
+    """
+    origin, clone = tmp_path / "origin", tmp_path / "clone"
+    origin.mkdir()
+    git(origin, "init", "--quiet", "--initial-branch", "main")
+
+    def commit(folder, what):
+        (folder / "pyproject.toml").write_text(what)
+        git(folder, "add", ".")
+        git(folder, "commit", "--quiet", "-m", what)
+
+    for what in ("old", "annotated", "light", "both"):
+        commit(origin, what)
+        git(origin, "tag", *(["-m", what, "-a"] if what == "annotated" else []), what)
+    git(origin, "update-ref", "refs/odd/refs/heads/main", "old")
+    commit(origin, "main")
+    git(origin, "branch", "both")
+    git(origin, "checkout", "--quiet", "-b", "release/main")
+    commit(origin, "release")
+    git(origin, "checkout", "--quiet", "main")
+    git(tmp_path, "clone", "--quiet", str(origin), str(clone))
+    commit(clone, "local")
+
+    def fetched(ref="", folder=origin):
+        return (Uv(tmp_path / "cache", 60, {}).fetched(folder.as_uri() + ref) / "pyproject.toml").read_text()
+
+    fetched.origin, fetched.clone = origin, clone
+    return fetched
+
+
+@pytest.mark.parametrize(
+    ("ref", "expected"),
+    [("", "main"), ("@main", "main"), ("@annotated", "annotated"), ("@light", "light"), ("@both", "both")],
+)
+def test_a_ref_is_what_has_its_whole_name_a_tag_before_a_branch(refs, ref, expected):
+    assert refs(ref) == expected
+
+
+def test_without_a_ref_it_is_the_head_of_the_repository_and_not_of_what_that_was_cloned_from(refs):
+    assert refs(folder=refs.clone) == "local"
+    assert refs("@main", folder=refs.clone) == "local"
+
+
+@pytest.mark.parametrize("length", [8, 40])
+def test_a_ref_may_be_a_commit(refs, length):
+    commit = subprocess.check_output(["git", "rev-parse", "light"], cwd=refs.origin, text=True)
+    assert refs(f"@{commit[:length]}") == "light"
+
+
+@pytest.mark.parametrize("ref", ["none", "origin", "--upload-pack=false", "ma*"])
+def test_a_ref_that_is_not_there_is_told(refs, ref):
+    with pytest.raises(ProviderStartError, match=r"Could not find .* no tag, branch or commit"):
+        refs(f"@{ref}")
+
+
+class Shell(UVProvider):
+    """Runs a shell script in place of a server that uv would install."""
+
+    script = "echo my token is $API_TOKEN; exit 3"
+    prepares = True
+
+    def _prepare(self):
+        if not self.prepares:
+            raise ProviderStartError("no uv today")
+
+    def command(self, fd):
+        return ["/bin/sh", "-c", self.script]
+
+
+def test_secrets_given_for_one_start_are_hidden_and_gone_with_it(project):
+    provider = Shell(project, env_vars={"A": "1"})
+    provider.start(env_vars={"API_TOKEN": "sesame-opens-42"})
+    with pytest.raises(ProviderStartError, match=r"my token is \*\*\*") as caught:
+        provider.wait_for_ready(30)
+    assert "sesame" not in str(caught.value) + provider.logs()
+    provider.stop()
+    assert "sesame" not in provider.logs()
+    provider.prepares = False
+    with pytest.raises(ProviderStartError, match="today"):
+        provider.start()
+    assert "sesame" not in provider.logs()
+    provider.prepares = True
+    provider.start()
+    assert provider.environment()["A"] == "1"
+    assert "API_TOKEN" not in provider.environment()
+    provider.stop()
 
 
 def test_what_leads_to_our_own_packages_is_not_inherited(project, monkeypatch):

@@ -201,7 +201,12 @@ class Keeper(Generic[LinkT]):
 
     async def _provide(self, provider: Provider) -> None:
         self._provider_runs = True  # from here on there may be something to stop
-        self.base_url = (await provider.astart(self.source, **self.start_options)).rstrip("/")
+        try:
+            url = await provider.astart(self.source, **self.start_options)
+        except BaseException:
+            self._provider_runs = False  # what runs, if the start was refused, is another caller's
+            raise
+        self.base_url = url.rstrip("/")
         try:
             await provider.await_ready()
         except BaseException:

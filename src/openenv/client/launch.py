@@ -34,8 +34,8 @@ class Launch(Generic[ClientT]):
         self._clients: list[ClientT] = []
 
     async def __aenter__(self) -> ClientT:
+        await self._provider.astart(Source.of(self._client_class))
         try:
-            await self._provider.astart(Source.of(self._client_class))
             await self._provider.await_ready()
             self._make_clients()
             await asyncio.gather(*(client.__aenter__() for client in self._clients))
@@ -50,8 +50,10 @@ class Launch(Generic[ClientT]):
         await self._aend()
 
     def __enter__(self) -> ClientT:
+        self._provider.start(
+            Source.of(self._client_class)
+        )  # not below: if it is refused, it runs for somebody else
         try:
-            self._provider.start(Source.of(self._client_class))
             self._provider.wait_for_ready()
             self._make_clients()
             for client in self._clients:

@@ -126,12 +126,22 @@ class Lender(Generic[ClientT]):
             self._running = list(self._providers)  # from here on there may be something to stop
             source = Source.of(self._client_class)
             try:
-                await together(_provide(provider, source) for provider in self._providers)
+                await together(self._provide(provider, source) for provider in self._providers)
             except BaseException:
                 await self._stop_providers()
                 raise
             self._members = self._given + [self._member(url) for p in self._providers for url in p.urls]
             self._started = True
+
+    async def _provide(self, provider: Provider, source: Source) -> None:
+        try:
+            await provider.astart(source)
+        except BaseException:  # what runs, if the start was refused, is another caller's
+            mine = next((index for index, one in enumerate(self._running) if one is provider), None)
+            if mine is not None:  # else the pool was closed meanwhile
+                del self._running[mine]
+            raise
+        await provider.await_ready()
 
     async def _stop_providers(self) -> None:
         running, self._running = self._running, []
@@ -329,8 +339,3 @@ def _told(server: ServerStatus) -> str:
 async def _close(link: Link) -> None:
     with suppress(OpenEnvError):
         await link.close()
-
-
-async def _provide(provider: Provider, source: Source) -> None:
-    await provider.astart(source)
-    await provider.await_ready()

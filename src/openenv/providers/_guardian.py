@@ -19,10 +19,16 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 # An engine may be down for the moment; these are the seconds before each attempt.
 PAUSES_S = (0, 2, 10, 60, 300)
+# What an engine was making when the program ended may be there only a while later: an attempt that went well is the
+# last one only if it came after a pause of so many seconds.
+SETTLED_S = 60
+# Seconds that one attempt may take.
+LIMIT_S = 600
 # How often to look whether the program still lives where the system does not tell of it.
 LOOK_MS = 500
 
@@ -38,8 +44,7 @@ def main(control: int, program: int, command: list[str]) -> None:
     os.set_inheritable(control, False)
     for number in (signal.SIGINT, signal.SIGHUP):  # they are meant for the program
         signal.signal(number, signal.SIG_IGN)
-    for key, names in _left_when_gone(control, program).items():
-        _reap([*command, *json.loads(key)], names)
+    _reap_all(command, _left_when_gone(control, program))
 
 
 def _left_when_gone(control: int, program: int) -> dict[str, list[str]]:
@@ -87,11 +92,33 @@ def _until_gone(control: int, program: int):  # type: ignore[no-untyped-def]  # 
                 yield received
 
 
-def _reap(command: list[str], names: list[str]) -> None:
-    for pause in PAUSES_S:
-        time.sleep(pause)
-        wanted = [argument for name in names for argument in ("--name", name)]
-        if subprocess.run([*command, *wanted], stdin=subprocess.DEVNULL, check=False).returncode == 0:
+def _reap_all(command: list[str], left: dict[str, list[str]], **budgets) -> None:  # type: ignore[no-untyped-def]
+    """Reap all engines at the same time: one that is down is not to hold up the others."""
+    threads = [
+        threading.Thread(target=_reap, args=([*command, *json.loads(key)], names), kwargs=budgets)
+        for key, names in left.items()
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def _reap(
+    command: list[str],
+    names: list[str],
+    pauses_s: tuple[float, ...] = PAUSES_S,
+    settled_s: float = SETTLED_S,
+    limit_s: float = LIMIT_S,
+) -> None:
+    wanted = [argument for name in names for argument in ("--name", name)]
+    for pause_s in pauses_s:
+        time.sleep(pause_s)
+        try:
+            done = subprocess.run([*command, *wanted], stdin=subprocess.DEVNULL, timeout=limit_s, check=False)
+        except (OSError, subprocess.TimeoutExpired):  # as a machine that is full gives, or an engine that hangs
+            continue
+        if done.returncode == 0 and pause_s >= settled_s:
             return
 
 

@@ -23,7 +23,7 @@ from openenv.errors import (
 )
 from openenv.providers.hosted import PORT, Hosted, HostedProvider
 from openenv.providers.ownership import OwnedResource, Ownership
-from openenv.providers.redaction import redact
+from openenv.providers.redaction import names_a_secret, redact
 from openenv.providers.relay import Relay
 from openenv.providers.source import Source
 
@@ -33,7 +33,6 @@ SESSIONS_SCOPE = "https://dynamicsessions.io/.default"
 DELETE_S = 300.0
 RETRIES = 2
 
-_SECRET_NAME = re.compile(r"TOKEN|KEY|SECRET|PASSWORD|PASSWD|CREDENTIAL", re.IGNORECASE)
 _NO_ROOM = re.compile(r"quota|limit|capacity", re.IGNORECASE)
 _NO_IMAGE = re.compile(r"MANIFEST_UNKNOWN|pull image|image.*(not found|invalid)|UNAUTHORIZED: auth", re.IGNORECASE)
 
@@ -219,7 +218,7 @@ class ACASandboxProvider(HostedProvider):
 
     def _pool(self, source: Source) -> Any:
         models = _models()
-        secret = {name for name in self.env_vars if _SECRET_NAME.search(name)}
+        secret = set(filter(names_a_secret, self.env_vars))
         container = models.SessionContainer(
             name="environment",
             image=self._image_for(source),

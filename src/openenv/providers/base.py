@@ -115,6 +115,8 @@ class Provider(ABC):
     def shutdown(self) -> None:
         """End everything `launch` started, however far it got, and wait until it is gone.
 
+        It is also called for a start that failed before its `launch`; there is nothing to end then.
+
         Raises:
             ProviderError: Something could not be ended. The provider counts as running and `stop` can be
                 called again.
@@ -271,8 +273,8 @@ class Provider(ABC):
         return kind(redact(message, self.env_vars), log_tail=Provider.logs(self, LINES_IN_ERROR))
 
     def __enter__(self) -> Self:
+        self.start()  # not below: if it is refused, what runs is another caller's
         try:
-            self.start()
             self.wait_for_ready()
         except BaseException as error:
             self._stop_after(error)
@@ -311,8 +313,8 @@ class Provider(ABC):
         await in_thread(self.stop)
 
     async def __aenter__(self) -> Self:
+        await self.astart()
         try:
-            await self.astart()
             await self.await_ready()
         except BaseException as error:
             await finish(in_thread(self._stop_after, error))
@@ -343,13 +345,13 @@ class Provider(ABC):
                 )
             self._ownership = Ownership.new(self.kind or self._name.lower(), self.lifetime_s)
             self._owner = os.getpid()
-            self._stopping = threading.Event()
-            _running[id(self)] = self
-            if not self.ends_with_its_last_reference:
-                _kept[id(self)] = self
-            if self.outlives_program:
-                _guardian.watch(self._ownership.name, self._gc_arguments())
             try:
+                self._stopping = threading.Event()
+                _running[id(self)] = self
+                if not self.ends_with_its_last_reference:
+                    _kept[id(self)] = self
+                if self.outlives_program:
+                    _guardian.watch(self._ownership.name, self._gc_arguments())
                 self._urls = self._call(launch)
                 return self.base_url
             except BaseException as error:

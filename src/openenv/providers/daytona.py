@@ -189,11 +189,12 @@ class DaytonaProvider(HostedProvider):
     @classmethod
     def owned(cls, where: Mapping[str, str]) -> list[OwnedResource]:
         """Return the sandboxes that `DAYTONA_API_KEY` lets see, of all programs."""
+        client = _client(None, where.get("api_url"), None)
         import daytona
 
         with _told("list sandboxes", where):
             wanted = daytona.ListSandboxesQuery(labels={f"{PREFIX}provider": cls.kind})
-            sandboxes = list(_client(None, where.get("api_url"), None).list(wanted, request_timeout=ASK_S))
+            sandboxes = list(client.list(wanted, request_timeout=ASK_S))
         found = ((sandbox, Ownership.from_labels(sandbox.labels)) for sandbox in sandboxes)
         return [
             OwnedResource(owned, sandbox.name, "sandbox", _state(sandbox), _created(sandbox), dict(where))

@@ -5,6 +5,7 @@ There is one for each program, started with the first provider whose servers out
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -13,6 +14,8 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+
+from openenv.errors import ProviderStartError
 
 __all__ = ["Guardian"]
 
@@ -41,6 +44,9 @@ class Guardian:
         Args:
             name: Its name, as in its ownership labels.
             key: Arguments of the command that say which engine has it.
+
+        Raises:
+            ProviderStartError: The guardian could not be started.
         """
         with self._lock:
             self._start()
@@ -75,11 +81,24 @@ class Guardian:
             return
         if self._control is not None:
             self._control.close()
+        try:
+            self._process, self._control = self._spawned()
+        except OSError as error:
+            raise ProviderStartError(
+                f"The guardian, which reaps servers should this program be killed, could not be started: {error}. "
+                "This machine has no process, memory or descriptor to spare."
+            ) from error
+        self._pid = os.getpid()
+        for line in self._watched.values():  # somebody has killed the one before
+            self._send(line)
+
+    def _spawned(self) -> tuple[subprocess.Popen[bytes], socket.socket]:
         ours, theirs = socket.socketpair()
         script = Path(__file__).with_name("_guardian.py")
         interpreter = [sys.executable or "python3", "-I", "-S", str(script)]
-        with theirs:
-            self._process = subprocess.Popen(
+        with theirs, contextlib.ExitStack() as undoing:
+            undoing.enter_context(ours)
+            process = subprocess.Popen(
                 [*interpreter, str(theirs.fileno()), str(os.getpid()), *self._command],
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
@@ -87,10 +106,8 @@ class Guardian:
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl+C is meant for the program
             )
-        self._control = ours
-        self._pid = os.getpid()
-        for line in self._watched.values():  # somebody has killed the one before
-            self._send(line)
+            undoing.pop_all()
+        return process, ours
 
     def _send(self, line: str) -> None:
         assert self._control is not None

@@ -1,17 +1,20 @@
 """What engines keep for us, over all providers: found by their labels, and removed.
 
-An engine that cannot be asked hides nothing of the others; it is told beside what was found.
+An engine that cannot be asked hides nothing of the others; it is told beside what was found. The same holds for a
+provider that fails in a way of its own: anybody may have written it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from openenv.errors import ConfigurationError, OpenEnvError
+from openenv.errors import ConfigurationError, OpenEnvError, ProviderError
 from openenv.providers.background import at_once
 from openenv.providers.ownership import OwnedResource
+from openenv.providers.redaction import redact
 from openenv.providers.registry import available, provider_class
 
 __all__ = ["Selection", "Survey", "reap", "survey"]
@@ -67,6 +70,10 @@ def survey(providers: Sequence[str] = (), where: Mapping[str, str] | None = None
     found: list[OwnedResource] = []
     problems: dict[str, str] = {}
     asked = list(dict.fromkeys(providers)) or available()
+    # One after the other: imports of one package in several threads can meet in a deadlock, which is an error.
+    for name in asked:
+        with contextlib.suppress(Exception):  # told below
+            provider_class(name)
     for name, (resources, error) in zip(asked, at_once(lambda name: _ask(name, where or {}), asked), strict=True):
         found += resources
         # Of those that were not named, one that lacks its library is simply not in use here.
@@ -91,13 +98,17 @@ def reap(resources: Iterable[OwnedResource]) -> list[tuple[OwnedResource, OpenEn
 def _ask(name: str, where: Mapping[str, str]) -> tuple[list[OwnedResource], OpenEnvError | None]:
     try:
         return [replace(resource, found_by=name) for resource in provider_class(name).owned(where)], None
-    except OpenEnvError as error:
-        return [], error
+    except Exception as error:
+        return [], _told(error)
 
 
 def _removed(resource: OwnedResource) -> OpenEnvError | None:
     try:
         provider_class(resource.found_by).remove(resource)
-    except OpenEnvError as error:
-        return error
+    except Exception as error:
+        return _told(error)
     return None
+
+
+def _told(error: Exception) -> OpenEnvError:
+    return error if isinstance(error, OpenEnvError) else ProviderError(redact(f"{type(error).__name__}: {error}"))

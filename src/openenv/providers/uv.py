@@ -89,7 +89,7 @@ class UVProvider(RuntimeProvider, LocalProvider):
         self.create_timeout_s = create_timeout_s
         self.interpreter = python
         self.cache = Path(cache) if cache is not None else settings.cache_folder()
-        self._variables: dict[str, str] = {}
+        self._given_env = dict(self.env_vars)
         self._target = self.project_path
 
     def start(  # type: ignore[override]
@@ -112,7 +112,8 @@ class UVProvider(RuntimeProvider, LocalProvider):
         """
         if self.reload and workers > 1:
             raise ConfigurationError("reload watches one server; leave out workers.")
-        self._variables = dict(env_vars or {})
+        self._process = None  # its log may have secrets that were given for that start only
+        self.env_vars = {**self._given_env, **(env_vars or {})}
         self.serve_args = ("--reload",) * self.reload + (("--workers", str(workers)) if workers > 1 else ())
         given = self.address
         self.address = (given[0], given[1] if port is None else port)
@@ -135,7 +136,7 @@ class UVProvider(RuntimeProvider, LocalProvider):
         around = settings.inherited_environment()
         kept = {name: value for name, value in around.items() if name not in _OURS}
         # The project's folder is left as it is, compiled files included.
-        return {**kept, "PYTHONDONTWRITEBYTECODE": "1", **self.own_variables(), **self._variables}
+        return {**kept, "PYTHONDONTWRITEBYTECODE": "1", **self.own_variables()}
 
     def _prepare(self) -> None:
         tool = Uv(self.cache, self.create_timeout_s, self.env_vars)

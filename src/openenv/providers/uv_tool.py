@@ -27,6 +27,7 @@ __all__ = ["Uv", "is_git"]
 
 _GIT = re.compile(r"^(git\+|git@|ssh://|git://|file://)|^https?://.*\.git(@|#|$)")
 _URL = re.compile(r"^(?P<url>.*?)(@(?P<ref>[^@/#:]+))?(#subdirectory=(?P<folder>[^#]*))?$")
+_COMMIT = re.compile(r"[0-9a-f]{4,64}")
 _READY = ".openenv-ready"
 _LOOK_S = 0.05
 
@@ -83,22 +84,22 @@ class Uv:
         """Return the folder of a project that lies in a Git repository, as it is there now.
 
         Args:
-            text: `[git+]URL[@REF][#subdirectory=FOLDER]`.
+            text: `[git+]URL[@REF][#subdirectory=FOLDER]`. The ref is a tag, a branch or a commit, looked for in
+                this order; without one it is what the repository's HEAD is.
 
         Raises:
-            ProviderStartError: It cannot be fetched.
+            ProviderStartError: It cannot be fetched, or has no such ref.
             ConfigurationError: There is no git, or no project in there.
         """
         parts = _URL.match(text.removeprefix("git+"))
         assert parts is not None
         url, ref, inner = parts["url"], parts["ref"] or "HEAD", parts["folder"] or ""
         git = _found("git", "git is not installed; fetch the project yourself and give its folder")
-        told = self._run([git, "ls-remote", url, ref, f"{ref}^{{}}"], f"ask {url} for {ref}").split()
-        commit = told[-2] if told else ref  # the last line is the commit that a tag stands for
+        commit = self._commit(git, url, ref)
         folder = self._cache / "git" / _digest(url.encode(), commit.encode()) / _name(url)
         with self._made_once(folder) as missing:
             if missing:
-                self._run([git, "clone", "--quiet", "--no-checkout", url, str(folder)], f"fetch {url}")
+                self._run([git, "clone", "--quiet", "--no-checkout", "--", url, str(folder)], f"fetch {url}")
                 self._run(
                     [git, "-C", str(folder), "checkout", "--quiet", "--detach", commit], f"find {ref} in {url}"
                 )
@@ -106,6 +107,22 @@ class Uv:
         if not (project / "pyproject.toml").is_file():
             raise ConfigurationError(f"{text} is no project: there is no pyproject.toml in {inner or 'it'}.")
         return project
+
+    def _commit(self, git: str, url: str, ref: str) -> str:
+        """Return the commit that a ref of a repository is now."""
+        # The first is the commit that an annotated tag stands for.
+        names = ["HEAD"] if ref == "HEAD" else [f"refs/tags/{ref}^{{}}", f"refs/tags/{ref}", f"refs/heads/{ref}"]
+        said = self._run([git, "ls-remote", "--", url, *names], f"ask {url} for {ref}")
+        # Git also tells names that only end like these.
+        commits = {name: commit for commit, _, name in (line.partition("\t") for line in said.splitlines())}
+        for name in names:
+            if name in commits:
+                return commits[name]
+        if _COMMIT.fullmatch(ref):
+            return ref
+        raise ProviderStartError(
+            self._hidden(f"Could not find {ref} in {url}: it is no tag, branch or commit there.")
+        )
 
     @contextlib.contextmanager
     def _made_once(self, folder: Path) -> Iterator[bool]:

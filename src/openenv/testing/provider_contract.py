@@ -113,6 +113,10 @@ class ProviderContract:
             url = provider.base_url
             with pytest.raises(ProviderStartError, match="running already"):
                 provider.start()
+            with pytest.raises(ProviderStartError, match="running already"), provider:
+                pass
+            with pytest.raises(ProviderStartError, match="running already"):
+                _run(provider.__aenter__, self.patience_s)
             assert provider.base_url == url
             assert _is_healthy(provider, url)
 
@@ -242,7 +246,7 @@ class _stopped_at_last:  # noqa: N801 - reads as a statement
         self._provider.stop()
 
 
-def _run(main: Callable[[], Awaitable[None]], patience_s: float) -> None:
+def _run(main: Callable[[], Awaitable[object]], patience_s: float) -> None:
     async def bounded() -> None:
         await asyncio.wait_for(main(), patience_s)
 
