@@ -50,9 +50,8 @@ class Launch(Generic[ClientT]):
         await self._aend()
 
     def __enter__(self) -> ClientT:
-        self._provider.start(
-            Source.of(self._client_class)
-        )  # not below: if it is refused, it runs for somebody else
+        # Not below: if it is refused, it runs for somebody else.
+        self._provider.start(Source.of(self._client_class))
         try:
             self._provider.wait_for_ready()
             self._make_clients()
