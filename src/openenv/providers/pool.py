@@ -6,6 +6,7 @@ the shelf. So a pool has no clients, no sessions and no calls of its own.
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import threading
 import weakref
@@ -16,8 +17,10 @@ from typing import Any, Literal, Self
 from openenv.errors import ConfigurationError, ProviderNotReadyError
 from openenv.providers.background import finish, in_thread
 from openenv.providers.base import Provider
+from openenv.providers.member import Member
 from openenv.providers.source import Source
-from openenv.providers.warm import Member, Shelf, WarmMetrics
+from openenv.providers.warm import Shelf, Turn
+from openenv.providers.warm_metrics import WarmMetrics
 
 __all__ = ["LeasedProvider", "ProviderPool", "WarmMetrics"]
 
@@ -87,6 +90,7 @@ class ProviderPool:
         self._size = size
         self._lock = threading.Lock()
         self._shelves: dict[str, Shelf] = {}
+        self._closing: set[Shelf] = set()  # until all their servers have surely ended
         self._running = False
 
     def start(self) -> Self:
@@ -135,20 +139,25 @@ class ProviderPool:
         """Stop all servers, lent ones too, and wait until they are gone. It can be started again.
 
         Raises:
-            ProviderError: Some could not be stopped.
+            ProviderError: Some could not be stopped; call it again.
         """
         with self._lock:
             self._running = False
-            shelves, self._shelves = self._shelves, {}
-        _open.discard(self)
+            self._closing.update(self._shelves.values())
+            self._shelves.clear()
+            closing = list(self._closing)
         errors = []
-        for shelf in shelves.values():
+        for shelf in closing:
             try:
                 shelf.close()
+                self._closing.discard(shelf)
             except Exception as error:
                 errors.append(error)
         if errors:
             raise errors[0]
+        with self._lock:
+            if not self._running:
+                _open.discard(self)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -171,16 +180,16 @@ class ProviderPool:
             if not self._running:
                 raise ConfigurationError("The pool does not run; enter it with `with`, or call start().")
             if image not in self._shelves:
-                self._shelves[image] = Shelf(lambda: self._make(image), **self._options)
-                self._shelves[image].open()
+                shelf = Shelf(lambda: self._make(image), **self._options)
+                shelf.open()
+                self._shelves[image] = shelf
             return self._shelves[image]
 
-    def _take(self, image: str | None, asked: str | None, timeout_s: float) -> tuple[Shelf, Member]:
+    def _shelf_for(self, image: str | None, asked: str | None) -> Shelf:
         if image is None:
             image = asked if asked in self._images else self._images[0]
         assert image is not None
-        shelf = self._shelf(image)
-        return shelf, shelf.take(timeout_s)
+        return self._shelf(image)
 
 
 class LeasedProvider(Provider):
@@ -198,13 +207,16 @@ class LeasedProvider(Provider):
         self._pool = pool
         self._image = image
         self._timeout_s = timeout_s
-        self._lent: tuple[Shelf, Member] | None = None
+        self._shelf: Shelf | None = None
+        self._turn = Turn()
+        self._lent: Member | None = None
         self._last: Provider | None = None
 
     def launch(self, source: Source) -> list[str]:
         """Take a server from the shelf."""
-        self._lent = self._pool._take(self._image, source.image, self._timeout_s)
-        self._last = self._lent[1].provider
+        self._shelf = self._pool._shelf_for(self._image, source.image)
+        self._lent = self._shelf.take(self._turn, self._timeout_s)
+        self._last = self._lent.provider
         self.env_vars = self._last.env_vars
         self.replicas = self._last.replicas
         return self._last.urls
@@ -215,10 +227,10 @@ class LeasedProvider(Provider):
 
     def shutdown(self) -> None:
         """Give it back."""
-        if self._lent is not None:
-            shelf, member = self._lent
-            self._lent = None
-            shelf.give_back(member)
+        self._lent = None
+        if self._shelf is not None:
+            self._shelf.give_back(self._turn)
+        self._turn = Turn()
 
     def wait_for_ready(self, timeout_s: float | None = None) -> None:
         """See that it is still there; it was healthy when it was taken from the shelf."""
@@ -229,11 +241,19 @@ class LeasedProvider(Provider):
     def check_alive(self) -> None:
         """Raise what the lent server's own provider raises."""
         if self._lent is not None:
-            self._lent[1].provider.check_alive()
+            self._lent.provider.check_alive()
 
     def read_log(self, lines: int) -> str:
         """Return the last lines of the lent server, earlier leases included."""
         return self._last.read_log(lines) if self._last is not None else ""
+
+    def _interrupt(self) -> None:
+        super()._interrupt()
+        self._turn.cancel()
+
+    async def _undo(self, starting: asyncio.Future[str]) -> None:
+        self._turn.cancel()  # else it would wait until its budget is over
+        await super()._undo(starting)
 
 
 @atexit.register
