@@ -2,6 +2,8 @@
 
 import asyncio
 import signal
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from unittest.mock import DEFAULT, Mock
@@ -13,6 +15,38 @@ from openenv.providers import ProviderPool, warm
 from openenv.providers.readiness import Probe
 
 BOUND_S = 30.0
+
+FORK = """
+import os, signal, sys, threading
+from openenv.errors import ConfigurationError
+from openenv.providers import Provider, ProviderPool
+
+begun, go_on = threading.Event(), threading.Event()
+
+class Slow(Provider):
+    def launch(self, source):
+        begun.set()
+        go_on.wait()
+        return []
+
+    def shutdown(self):
+        print("stopped", flush=True)
+
+pool = ProviderPool(lambda image: Slow(), size=1).start()
+begun.wait()
+if os.fork() == 0:
+    signal.alarm(20)
+    for refused in (pool.start, pool.lease().start, pool.metrics):
+        try:
+            refused()
+        except ConfigurationError:
+            print("refused", flush=True)
+    pool.stop()
+    sys.exit(7)
+print("the fork exited with", os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
+go_on.set()
+pool.stop()
+"""
 
 
 @pytest.fixture
@@ -295,3 +329,11 @@ def test_a_lease_that_waits_can_be_stopped_and_started_again(warmed, eventually)
             starting.result(BOUND_S)
     with lease:
         assert lease.base_url == made[0].base_url
+
+
+# --- forks -------------------------------------------------------------------------------------------
+
+
+def test_a_fork_of_the_program_neither_uses_nor_stops_its_pool():
+    program = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, timeout=60)
+    assert program.stdout.splitlines() == [*3 * ["refused"], "the fork exited with 7", "stopped"], program.stderr

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import os
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -92,11 +93,18 @@ class ProviderPool:
         self._shelves: dict[str, Shelf] = {}
         self._closing: set[Shelf] = set()  # until all their servers have surely ended
         self._running = False
+        self._owner: int | None = None  # the process that started it last
 
     def start(self) -> Self:
-        """Begin to start servers, and return at once."""
+        """Begin to start servers, and return at once.
+
+        Raises:
+            ConfigurationError: It runs in the program that this process is a fork of.
+        """
+        self._refuse_in_a_fork()
         with self._lock:
             self._running = True
+            self._owner = os.getpid()
         _open.add(self)
         for image in self._images:
             self._shelf(image)
@@ -138,9 +146,13 @@ class ProviderPool:
     def stop(self) -> None:
         """Stop all servers, lent ones too, and wait until they are gone. It can be started again.
 
+        In a fork of the program that started it, it does nothing: the servers are the program's.
+
         Raises:
             ProviderError: Some could not be stopped; call it again.
         """
+        if self._owner != os.getpid():  # before the lock: a fork may hold a copy that nobody will ever release
+            return
         with self._lock:
             self._running = False
             self._closing.update(self._shelves.values())
@@ -175,7 +187,12 @@ class ProviderPool:
     ) -> None:
         await finish(in_thread(self.stop))
 
+    def _refuse_in_a_fork(self) -> None:
+        if self._running and self._owner != os.getpid():  # before the lock, as in `stop`
+            raise ConfigurationError("The pool does not run in a fork of its program; make another one here.")
+
     def _shelf(self, image: str) -> Shelf:
+        self._refuse_in_a_fork()
         with self._lock:
             if not self._running:
                 raise ConfigurationError("The pool does not run; enter it with `with`, or call start().")
