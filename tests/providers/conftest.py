@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.servers import wait_until
 
-from openenv.providers import ProcessProvider
+from openenv.providers import ProcessProvider, ProviderPool
 
 TOY_SERVER = Path(__file__).with_name("toy_server.py")
 
@@ -38,6 +38,20 @@ def toy() -> Iterator[Callable[..., ProcessProvider]]:
     for provider in made:
         provider.stop_grace_s = 0
         provider.stop()
+
+
+@pytest.fixture
+def pool(toy) -> Iterator[Callable[..., ProviderPool]]:
+    """A maker of pools of the toy server; they are stopped at the end of the test."""
+    pools = []
+
+    def make(*modes, make=None, **options):
+        pools.append(ProviderPool(make or (lambda image: toy(*modes)), **{"size": 2, **options}))
+        return pools[-1].start()
+
+    yield make
+    for made in pools:
+        made.stop()
 
 
 @pytest.fixture

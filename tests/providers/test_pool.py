@@ -27,20 +27,6 @@ from openenv.providers.ramp import Ramp
 BOUND_S = 30.0
 
 
-@pytest.fixture
-def pool(toy):
-    """A maker of pools of the toy server; they are stopped at the end of the test."""
-    pools = []
-
-    def make(*modes, make=None, **options):
-        pools.append(ProviderPool(make or (lambda image: toy(*modes)), **{"size": 2, **options}))
-        return pools[-1].start()
-
-    yield make
-    for made in pools:
-        made.stop()
-
-
 def test_a_lease_is_a_provider_and_an_environment_plays_on_it():
     with ProviderPool(lambda image: ProcessProvider("envs/echo_env"), size=1) as pool:
         for _ in range(2):

@@ -344,9 +344,9 @@ class Provider(ABC):
                     f"{self._name} is running already; stop() it first, or make a second provider."
                 )
             self._ownership = Ownership.new(self.kind or self._name.lower(), self.lifetime_s)
+            self._stopping = threading.Event()  # before the owner: from then on `stop` sets it
             self._owner = os.getpid()
             try:
-                self._stopping = threading.Event()
                 _running[id(self)] = self
                 if not self.ends_with_its_last_reference:
                     _kept[id(self)] = self
@@ -361,7 +361,7 @@ class Provider(ABC):
     def _end(self, shutdown: Callable[[], None]) -> None:
         if not self._is_ours():  # before the lock: a fork may hold a copy that nobody will ever release
             return
-        self._stopping.set()
+        self._interrupt()
         with self._lock:
             if not self._is_ours():
                 return
@@ -372,6 +372,10 @@ class Provider(ABC):
                 _guardian.forget(self._ownership.name)
             _running.pop(id(self), None)
             _kept.pop(id(self), None)
+
+    def _interrupt(self) -> None:
+        """Tell whatever waits that it should not wait any longer; called without the lock."""
+        self._stopping.set()
 
     def _gc_arguments(self) -> list[str]:
         """Return what tells `openenv gc` where the servers are."""

@@ -6,7 +6,9 @@ the shelf. So a pool has no clients, no sessions and no calls of its own.
 
 from __future__ import annotations
 
+import asyncio
 import atexit
+import os
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -16,8 +18,10 @@ from typing import Any, Literal, Self
 from openenv.errors import ConfigurationError, ProviderNotReadyError
 from openenv.providers.background import finish, in_thread
 from openenv.providers.base import Provider
+from openenv.providers.member import Member
 from openenv.providers.source import Source
-from openenv.providers.warm import Member, Shelf, WarmMetrics
+from openenv.providers.warm import Shelf, Turn
+from openenv.providers.warm_metrics import WarmMetrics
 
 __all__ = ["LeasedProvider", "ProviderPool", "WarmMetrics"]
 
@@ -87,12 +91,20 @@ class ProviderPool:
         self._size = size
         self._lock = threading.Lock()
         self._shelves: dict[str, Shelf] = {}
+        self._closing: set[Shelf] = set()  # until all their servers have surely ended
         self._running = False
+        self._owner: int | None = None  # the process that started it last
 
     def start(self) -> Self:
-        """Begin to start servers, and return at once."""
+        """Begin to start servers, and return at once.
+
+        Raises:
+            ConfigurationError: It runs in the program that this process is a fork of.
+        """
+        self._refuse_in_a_fork()
         with self._lock:
             self._running = True
+            self._owner = os.getpid()
         _open.add(self)
         for image in self._images:
             self._shelf(image)
@@ -134,21 +146,30 @@ class ProviderPool:
     def stop(self) -> None:
         """Stop all servers, lent ones too, and wait until they are gone. It can be started again.
 
+        In a fork of the program that started it, it does nothing: the servers are the program's.
+
         Raises:
-            ProviderError: Some could not be stopped.
+            ProviderError: Some could not be stopped; call it again.
         """
+        if self._owner != os.getpid():  # before the lock: a fork may hold a copy that nobody will ever release
+            return
         with self._lock:
             self._running = False
-            shelves, self._shelves = self._shelves, {}
-        _open.discard(self)
+            self._closing.update(self._shelves.values())
+            self._shelves.clear()
+            closing = list(self._closing)
         errors = []
-        for shelf in shelves.values():
+        for shelf in closing:
             try:
                 shelf.close()
+                self._closing.discard(shelf)
             except Exception as error:
                 errors.append(error)
         if errors:
             raise errors[0]
+        with self._lock:
+            if not self._running:
+                _open.discard(self)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -166,21 +187,26 @@ class ProviderPool:
     ) -> None:
         await finish(in_thread(self.stop))
 
+    def _refuse_in_a_fork(self) -> None:
+        if self._running and self._owner != os.getpid():  # before the lock, as in `stop`
+            raise ConfigurationError("The pool does not run in a fork of its program; make another one here.")
+
     def _shelf(self, image: str) -> Shelf:
+        self._refuse_in_a_fork()
         with self._lock:
             if not self._running:
                 raise ConfigurationError("The pool does not run; enter it with `with`, or call start().")
             if image not in self._shelves:
-                self._shelves[image] = Shelf(lambda: self._make(image), **self._options)
-                self._shelves[image].open()
+                shelf = Shelf(lambda: self._make(image), **self._options)
+                shelf.open()
+                self._shelves[image] = shelf
             return self._shelves[image]
 
-    def _take(self, image: str | None, asked: str | None, timeout_s: float) -> tuple[Shelf, Member]:
+    def _shelf_for(self, image: str | None, asked: str | None) -> Shelf:
         if image is None:
             image = asked if asked in self._images else self._images[0]
         assert image is not None
-        shelf = self._shelf(image)
-        return shelf, shelf.take(timeout_s)
+        return self._shelf(image)
 
 
 class LeasedProvider(Provider):
@@ -198,13 +224,16 @@ class LeasedProvider(Provider):
         self._pool = pool
         self._image = image
         self._timeout_s = timeout_s
-        self._lent: tuple[Shelf, Member] | None = None
+        self._shelf: Shelf | None = None
+        self._turn = Turn()
+        self._lent: Member | None = None
         self._last: Provider | None = None
 
     def launch(self, source: Source) -> list[str]:
         """Take a server from the shelf."""
-        self._lent = self._pool._take(self._image, source.image, self._timeout_s)
-        self._last = self._lent[1].provider
+        self._shelf = self._pool._shelf_for(self._image, source.image)
+        self._lent = self._shelf.take(self._turn, self._timeout_s)
+        self._last = self._lent.provider
         self.env_vars = self._last.env_vars
         self.replicas = self._last.replicas
         return self._last.urls
@@ -215,10 +244,10 @@ class LeasedProvider(Provider):
 
     def shutdown(self) -> None:
         """Give it back."""
-        if self._lent is not None:
-            shelf, member = self._lent
-            self._lent = None
-            shelf.give_back(member)
+        self._lent = None
+        if self._shelf is not None:
+            self._shelf.give_back(self._turn)
+        self._turn = Turn()
 
     def wait_for_ready(self, timeout_s: float | None = None) -> None:
         """See that it is still there; it was healthy when it was taken from the shelf."""
@@ -229,11 +258,19 @@ class LeasedProvider(Provider):
     def check_alive(self) -> None:
         """Raise what the lent server's own provider raises."""
         if self._lent is not None:
-            self._lent[1].provider.check_alive()
+            self._lent.provider.check_alive()
 
     def read_log(self, lines: int) -> str:
         """Return the last lines of the lent server, earlier leases included."""
         return self._last.read_log(lines) if self._last is not None else ""
+
+    def _interrupt(self) -> None:
+        super()._interrupt()
+        self._turn.cancel()
+
+    async def _undo(self, starting: asyncio.Future[str]) -> None:
+        self._turn.cancel()  # else it would wait until its budget is over
+        await super()._undo(starting)
 
 
 @atexit.register
