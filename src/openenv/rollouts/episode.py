@@ -151,12 +151,12 @@ class Episode:
     async def _in_turn(self, function: Callable[[], Coroutine[Any, Any, T]]) -> T:
         before, mine = self._last, asyncio.get_running_loop().create_future()
         self._last = mine
-        try:
-            if before is not None and not before.done():  # else a session that is given back is there for the next
+        if before is not None and not before.done():  # else a session that is given back is there for the next
+            try:
                 await asyncio.wait((before,))
-        except asyncio.CancelledError:  # before its turn: who is next still waits for the one before
-            before.add_done_callback(lambda _: mine.set_result(None))
-            raise
+            except asyncio.CancelledError:  # before its turn: who is next still waits for the one before
+                before.add_done_callback(lambda _: mine.set_result(None))
+                raise
         try:
             return await function()
         except asyncio.CancelledError:  # nobody knows how far it got, and the session is still busy with it
