@@ -95,6 +95,10 @@ def test_each_completion_is_graded_by_the_environment_in_the_order_of_the_rows(g
     assert called(grading(), []) == []
 
 
+def test_a_column_can_have_any_name(grading):
+    assert called(grading(), ["milk"], word=["milk"], self=["me"]) == [1.0]
+
+
 def test_completions_of_a_batch_are_played_at_the_same_time(grading):
     assert called(grading(Meeting), ["milk"] * 6, word=["milk"] * 6) == [1.0] * 6
 
