@@ -5,6 +5,7 @@ import pickle
 import re
 import threading
 import time
+from contextlib import contextmanager
 
 import pytest
 from tests.servers import wait_until
@@ -16,6 +17,7 @@ from openenv.models import Action, Observation, State, StepResult
 from openenv.outcomes import Cause, Outcome
 from openenv.providers import ProcessProvider
 from openenv.server import create_app
+from openenv.testing import AdapterContract
 
 TOGETHER_S = 10.0
 
@@ -87,6 +89,24 @@ def called(grade, completions, **columns):
         "trainer_state": None,
     }
     return grade(completions=completions, **others, **columns)
+
+
+@pytest.mark.xdist_group("trouble-answer")
+class TestContract(AdapterContract):
+    """Completions that are right, of an environment that misbehaves."""
+
+    form = "answer"
+
+    @contextmanager
+    def adapter(self, url, budget_s):
+        grade = reward_func(url, timeout_s=budget_s, wait_s=budget_s)
+
+        def play(rows):
+            columns = {name: [row[name] for row in rows] for name in ("task", "trouble")}
+            return called(grade, [str(row["task"]) for row in rows], **columns)
+
+        yield play
+        grade.close()
 
 
 def test_each_completion_is_graded_by_the_environment_in_the_order_of_the_rows(grading):
