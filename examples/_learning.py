@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import gc
 import logging
+import math
 import os
 import random
 import time
@@ -267,7 +268,7 @@ def drawn(curve: Curve, low: float, high: float) -> str:
     return "".join(marks[min(7, max(0, int((value - low) / span * 8)))] for value in curve)
 
 
-def judged(name: str, flags: Any, run: Callable[[int, float], Run], asked: float) -> int:
+def judged(name: str, flags: Any, run: Callable[[int, float], Run], asked: float, end: float = -math.inf) -> int:
     """Run each seed and the control, print and plot their curves, and return the exit code.
 
     Args:
@@ -275,12 +276,13 @@ def judged(name: str, flags: Any, run: Callable[[int, float], Run], asked: float
         flags: What `parser` made of the command line.
         run: Trains with a seed and a learning rate.
         asked: By how much the reward of each seed must rise; that of the control must rise by less than half.
+        end: What the mean reward of the last steps of each seed must be.
     """
     torch.set_num_threads(1 if not torch.cuda.is_available() else torch.get_num_threads())
     transformers_logging.set_verbosity_error()
     warnings.filterwarnings("ignore")
     if flags.faults:  # which are expected, and counted
-        logging.getLogger("openenv.rollouts").setLevel(logging.ERROR)
+        logging.getLogger("openenv").setLevel(logging.ERROR)
         logging.getLogger("trl").setLevel(logging.ERROR)
     runs = [(f"seed {seed}", seed, flags.learning_rate) for seed in range(flags.seeds)]
     if not flags.no_control:
@@ -293,17 +295,18 @@ def judged(name: str, flags: Any, run: Callable[[int, float], Run], asked: float
             curve, counts = run(seed, learning_rate)
         curves[title] = curve
         gc.collect()
-        learned = rise(curve) >= asked
+        first, last = (fmean(some) for some in (curve[:ENDS], curve[-ENDS:]))
+        learned = rise(curve) >= asked and last >= end
         right = learned if title != "control" else rise(curve) < asked / 2
         fine &= right
         low, high = (f(value for each in curves.values() for value in each) for f in (min, max))
-        first, last = (fmean(some) for some in (curve[:ENDS], curve[-ENDS:]))
         print(
             f"{title:8} {drawn(curve, low, high)} {first:+.2f} to {last:+.2f}: {rise(curve):+.2f}"
             f" in {time.monotonic() - begun:.0f} s{_broken(counts)}{'' if right else ', not as stated'}",
             flush=True,
         )
-    print(f"asked for: at least {asked:+.2f} for each seed, less than {asked / 2:+.2f} for the control")
+    ending = f" and an end of at least {end:+.2f}" if end > -math.inf else ""
+    print(f"asked for: at least {asked:+.2f}{ending} for each seed, less than {asked / 2:+.2f} for the control")
     if flags.plot:
         print(f"drawn in {_plot(name, flags.plot, curves)}")
     return 0 if fine else 1

@@ -12,7 +12,7 @@ import sys
 from typing import Any
 
 import torch
-from _learning import Curve, Run, judged, parser, served
+from _learning import Run, judged, parser, served
 from gymnasium.spaces import Discrete
 from torch import nn
 
@@ -48,13 +48,13 @@ class Player(nn.Module):
         return torch.distributions.Categorical(logits=scores), self.critic(hidden).squeeze(-1)
 
 
-def train(envs: RemoteVectorEnv, seed: int, learning_rate: float, updates: int) -> Curve:
-    """Return the mean reward of the episodes of each update."""
+def train(envs: RemoteVectorEnv, seed: int, learning_rate: float, updates: int) -> Run:
+    """Return the mean reward of the episodes of each update, and how many of all episodes broke."""
     torch.manual_seed(seed)
     player = Player(envs.single_observation_space.shape[0], envs.single_action_space.n)
     optimizer = torch.optim.Adam(player.parameters(), lr=learning_rate)
     seen, infos = envs.reset(seed=1000 * seed)
-    curve = []
+    curve, episodes = [], 0
     for _ in range(updates):
         turns, ended = [], []
         for _ in range(TURNS):
@@ -63,6 +63,7 @@ def train(envs: RemoteVectorEnv, seed: int, learning_rate: float, updates: int) 
             seen, rewards, terminations, truncations, infos = envs.step(action.numpy())
             over, valid = terminations | truncations, infos["reward_valid"]
             ended += rewards[over & valid].tolist()
+            episodes += int(over.sum())
             turns.append((chosen.log_prob(action), expected, chosen.entropy(), rewards, over, valid))
         with torch.no_grad():
             _, value = player(torch.as_tensor(seen), torch.as_tensor(infos["action_mask"]))
@@ -71,7 +72,7 @@ def train(envs: RemoteVectorEnv, seed: int, learning_rate: float, updates: int) 
         loss.backward()
         optimizer.step()
         curve.append(sum(ended) / max(len(ended), 1))
-    return curve
+    return Run(curve, {"episodes": episodes, **envs.faults})
 
 
 def loss_of(turns: list[Any], value: torch.Tensor) -> torch.Tensor:
@@ -97,7 +98,7 @@ def main() -> int:
         def run(seed: int, learning_rate: float) -> Run:
             envs = RemoteVectorEnv(url, OpenSpielEnv, flags.batch, **options)
             try:
-                return Run(train(envs, seed, learning_rate, flags.steps), {})
+                return train(envs, seed, learning_rate, flags.steps)
             finally:
                 envs.close()
 

@@ -28,18 +28,20 @@ class Place(Observation):
 
 
 class Corridor(Environment[Walk, Place, State]):
-    """A line of seven fields. Its goal is at the right end; one is cut off after ten steps."""
+    """A line of seven fields. Its goal is at the right end; one is cut off after ten steps, or `limit`."""
 
     SUPPORTS_CONCURRENT_SESSIONS = True
 
     def __init__(self) -> None:
         self._draws = 0
 
-    def reset(self, seed: int | None = None, at: int | None = None, broken: str = "") -> StepResult[Place]:
+    def reset(
+        self, seed: int | None = None, at: int | None = None, broken: str = "", limit: int = 10
+    ) -> StepResult[Place]:
         """Start at a field that the seed says, or `at`."""
         if broken == "reset":
             raise RuntimeError("the reset was told to fail")
-        self._steps, self._broken = 0, broken
+        self._steps, self._broken, self._limit = 0, broken, limit
         self._at = ((seed or 0) % 5 if at is None else at) + 0
         return StepResult(self._seen(), info={"started": self._at})
 
@@ -56,9 +58,9 @@ class Corridor(Environment[Walk, Place, State]):
             return StepResult(Place.model_construct(at=[1, 2], warm=False, legal_actions=["left"]), 0.0)
         self._at += {"left": -1, "stay": 0, "right": 1}[action.move]
         if self._at == 6:
-            return StepResult(self._seen(), 1.0, terminated=True)
+            return StepResult(self._seen(), 1.0, terminated=True, truncated=self._steps == self._limit)
         reward = None if self._broken == "ungraded" else -0.1
-        return StepResult(self._seen(), reward, truncated=self._steps == 10)
+        return StepResult(self._seen(), reward, truncated=self._steps == self._limit)
 
     def _legal(self) -> list[Move]:
         return ["stay", "right"] if self._at == 0 else ["left", "stay", "right"]

@@ -236,6 +236,13 @@ def test_it_does_what_gymnasiums_own_does(make, mode, client_class):
                 assert mine.tolist() == theirs.reset(options={"reset_mask": over})[0].tolist()
 
 
+def test_a_reset_of_none_shows_what_was_seen_before(make):
+    envs = make(RemoteVectorEnv, num_envs=2, observation="at", autoreset_mode="Disabled")
+    envs.reset(seed=1)
+    seen, infos = envs.reset(options={"reset_mask": np.zeros(2, bool)})
+    assert (seen.tolist(), infos["reward_valid"].tolist()) == ([1, 2], [True, True])
+
+
 def test_what_was_seen_last_is_in_the_infos_of_the_step_that_resets(make):
     envs = make(RemoteVectorEnv, num_envs=2, arguments=[{"at": 5}, {"at": 1}], autoreset_mode="SameStep")
     envs.reset()

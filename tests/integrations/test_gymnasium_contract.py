@@ -25,34 +25,52 @@ class TestManyAtOnce(AdapterContract):
 
     @contextmanager
     def adapter(self, url, budget_s):
+        self.envs = None
+
         def play(rows):
             rewards = []
             for first in range(0, len(rows), MOST_AT_ONCE):
                 some = rows[first : first + MOST_AT_ONCE]
                 try:
-                    rewards += self.played(url, budget_s, some)
+                    self.have(url, budget_s, some)
+                    rewards += self.played(self.envs, some)
                 except SessionCapacityError:  # those before are not ended yet
                     rewards += [None] * len(some)
             return rewards
 
         yield play
+        self.close()
 
-    def played(self, url, budget_s, rows):
-        options = {"arguments": rows, "message_timeout_s": budget_s, "autoreset_mode": self.mode}
+    def have(self, url, budget_s, rows):
+        """Have environments of these rows: those there are, if they are as many, be they from before a restart."""
+        if self.envs is not None and self.envs.num_envs == len(rows):
+            self.remote(self.envs)._arguments.arguments[:] = [dict(row) for row in rows]
+        else:
+            self.close()
+            self.envs = self.made(url, num_envs=len(rows), arguments=rows, message_timeout_s=budget_s)
+
+    def close(self):
+        envs, self.envs = self.envs, None
+        if envs is not None:
+            envs.close()
+
+    def made(self, url, **options):
+        return RemoteVectorEnv(url, autoreset_mode=self.mode, **options)
+
+    def remote(self, envs):
+        return envs
+
+    def played(self, envs, rows):
+        returns, over = np.zeros(len(rows)), np.zeros(len(rows), bool)
         with np.errstate(all="raise"):
-            envs = RemoteVectorEnv(url, num_envs=len(rows), **options)
-            returns, over = np.zeros(len(rows)), np.zeros(len(rows), bool)
-            try:
-                seen, infos = envs.reset()
-                returns[~infos["reward_valid"]] = math.nan
-                over |= np.isnan(returns)
-                while not over.all():
-                    seen, rewards, terminations, truncations, infos = envs.step(seen)
-                    returns[~over] += rewards[~over]
-                    assert (infos["reward_valid"][~over] == ~np.isnan(rewards[~over])).all()
-                    over |= terminations | truncations
-            finally:
-                envs.close()
+            seen, infos = envs.reset()
+            returns[~infos["reward_valid"]] = math.nan
+            over |= np.isnan(returns)
+            while not over.all():
+                seen, rewards, terminations, truncations, infos = envs.step(seen)
+                returns[~over] += rewards[~over]
+                assert (infos["reward_valid"][~over] == ~np.isnan(rewards[~over])).all()
+                over |= terminations | truncations
         return [None if math.isnan(each) else each for each in returns]
 
 
@@ -70,21 +88,23 @@ class TestManyAtOnceThatAreNotReset(TestManyAtOnce):
 class TestForStableBaselines3(TestManyAtOnce):
     """The same as a `VecEnv`, which tells the return of an episode that came out well, and of no other."""
 
-    def played(self, url, budget_s, rows):
+    def made(self, url, **options):
         from openenv.integrations.sb3 import RemoteVecEnv
 
-        envs = RemoteVecEnv(url, num_envs=len(rows), arguments=rows, message_timeout_s=budget_s)
+        return RemoteVecEnv(url, **options)
+
+    def remote(self, envs):
+        return envs.envs
+
+    def played(self, envs, rows):
         returns, over = [None] * len(rows), np.zeros(len(rows), bool)
-        try:
-            seen = envs.reset()
-            over |= [not info["reward_valid"] for info in envs.reset_infos]
-            while not over.all():
-                seen, _, dones, infos = envs.step(seen)
-                for index in np.flatnonzero(dones & ~over):
-                    returns[index] = infos[index].get("episode", {}).get("r")
-                over |= dones
-        finally:
-            envs.close()
+        seen = envs.reset()
+        over |= [not info["reward_valid"] for info in envs.reset_infos]
+        while not over.all():
+            seen, _, dones, infos = envs.step(seen)
+            for index in np.flatnonzero(dones & ~over):
+                returns[index] = infos[index].get("episode", {}).get("r")
+            over |= dones
         return returns
 
 

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.env_checker import check_env
-from stable_baselines3.common.vec_env import DummyVecEnv
+from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
+from openenv.errors import ConfigurationError
 from openenv.integrations.gymnasium import RemoteEnv
 from openenv.integrations.sb3 import RemoteVecEnv, faultless
 
@@ -73,6 +74,24 @@ def test_an_episode_that_ends_is_told_with_its_return(make):
     assert dones.tolist() == [True, False]
     assert infos[0]["episode"] == {"r": pytest.approx(0.9), "l": 2, "t": 0.0}
     assert "episode" not in infos[1]
+
+
+def test_an_end_by_the_rules_at_the_limit_is_no_end_by_the_limit(make):
+    """Else the value of what would come next is learned where nothing does."""
+    options = {"observation": "at", "arguments": {"at": 5, "limit": 1}}
+    for envs in (make(num_envs=1, **options), DummyVecEnv([lambda: make(RemoteEnv, **options)])):
+        envs.reset()
+        _, _, dones, infos = envs.step(np.array([RIGHT]))
+        assert (dones.tolist(), infos[0]["TimeLimit.truncated"]) == ([True], False)
+
+
+def test_what_would_spoil_all_rewards_by_a_fault_is_refused(make):
+    envs = make(num_envs=2, observation="at")
+    with pytest.raises(ConfigurationError, match="norm_reward=False"):
+        faultless(PPO, VecNormalize(envs, norm_obs=False))
+    assert faultless(PPO, VecNormalize(envs, norm_obs=False, norm_reward=False)) == faultless(PPO, envs)
+    with pytest.raises(ConfigurationError, match="fault_reward"):
+        make(num_envs=2, fault_reward=0.0)
 
 
 def test_seeds_options_and_masks_are_passed_on(make):

@@ -5,6 +5,7 @@ import pickle
 import re
 import threading
 import time
+from contextlib import contextmanager
 
 import pytest
 from tests.servers import wait_until
@@ -16,6 +17,7 @@ from openenv.models import Action, Observation, State, StepResult
 from openenv.outcomes import Cause, Outcome
 from openenv.providers import ProcessProvider
 from openenv.server import create_app
+from openenv.testing import AdapterContract
 
 TOGETHER_S = 10.0
 
@@ -89,10 +91,32 @@ def called(grade, completions, **columns):
     return grade(completions=completions, **others, **columns)
 
 
+@pytest.mark.xdist_group("trouble-answer")
+class TestContract(AdapterContract):
+    """Completions that are right, of an environment that misbehaves."""
+
+    form = "answer"
+
+    @contextmanager
+    def adapter(self, url, budget_s):
+        grade = reward_func(url, timeout_s=budget_s, wait_s=budget_s)
+
+        def play(rows):
+            columns = {name: [row[name] for row in rows] for name in ("task", "trouble")}
+            return called(grade, [str(row["task"]) for row in rows], **columns)
+
+        yield play
+        grade.close()
+
+
 def test_each_completion_is_graded_by_the_environment_in_the_order_of_the_rows(grading):
     words = ["milk", "tea", "bread", "oats"]
     assert called(grading(), ["milk", "tea", "cake", "oats"], word=words) == [1.0, 1.0, 0.0, 1.0]
     assert called(grading(), []) == []
+
+
+def test_a_column_can_have_any_name(grading):
+    assert called(grading(), ["milk"], word=["milk"], self=["me"]) == [1.0]
 
 
 def test_completions_of_a_batch_are_played_at_the_same_time(grading):

@@ -323,6 +323,22 @@ def test_rows_may_be_said_by_a_function_of_the_prompt(speaking):
     assert trainer.play([{"word": "oats"}] * 2) == [1.0, 1.0]
 
 
+def test_a_row_that_cannot_be_said_begins_no_episode(speaking):
+    def row(prompt):
+        asked.append(prompt)
+        if len(asked) == 2:
+            raise KeyError("no such task")
+        return MILK
+
+    asked = []
+    trainer = speaking(Riddle, "milk", row=row)
+    with pytest.raises(KeyError):
+        trainer.play([MILK] * 2)
+    rollouts = trainer.rollout_func
+    rollouts.close()  # after what has been begun
+    assert rollouts.episodes.counts == {}
+
+
 def test_no_session_is_left_and_sessions_are_used_again(serve, tmp_path):
     server = serve(Riddle, max_concurrent_envs=8)
     rollouts = rollout_func(server.url)

@@ -2,6 +2,7 @@
 
 import asyncio
 import pickle
+import threading
 import time
 
 import pytest
@@ -30,6 +31,17 @@ class Hanging(Counter):
     def step(self, action):
         if self.where == "step":
             time.sleep(2)
+        return super().step(action)
+
+
+class Held(Counter):
+    """Takes a step only when it is let go."""
+
+    begun, go = threading.Event(), threading.Event()
+
+    def step(self, action):
+        self.begun.set()
+        self.go.wait(10)
         return super().step(action)
 
 
@@ -336,3 +348,43 @@ def test_the_schema_of_actions_is_told_and_where_there_is_none_to_tell_it_the_ep
         episode, _ = nowhere.begin()
         assert episode.action_schema().result() == {}
         assert episode.fault
+
+
+@pytest.fixture
+def held(serve):
+    Held.begun.clear()
+    Held.go.clear()
+    with Episodes(serve(Held, max_concurrent_envs=4).url, CounterEnv, timeout_s=3) as episodes:
+        yield episodes
+        Held.go.set()
+
+
+def test_a_session_that_is_busy_with_a_cancelled_call_is_not_for_the_next_episode(held):
+    episode, _ = held.begin()
+    step = episode.step(Add())
+    Held.begun.wait(10)
+    assert step.cancel()
+    episode.end().result()
+    assert (episode.outcome.cause, episode.reward) == (Cause.CANCELLED, None)
+    assert held.begin()[1].result().error == ""
+    assert held.counts == {"episodes": 2, "cancelled": 1}
+
+
+def test_a_call_that_is_cancelled_before_its_turn_lets_no_other_overtake_and_breaks_nothing(held):
+    episode, _ = held.begin()
+    first = episode.step(Add(amount=1))
+    Held.begun.wait(10)
+    second, third = episode.step(Add(amount=2)), episode.end()
+    assert second.cancel()
+    held.begin()[1].result()  # by then the loop has seen it
+    assert not third.done()
+    Held.go.set()
+    assert first.result().reward == episode.reward == 1.0
+    third.result()
+    assert episode.fault == ""
+
+
+def test_an_argument_of_a_reset_can_have_any_name(episodes):
+    episode, reset = episodes.begin(self="me", arguments=1)
+    assert reset.result().error == ""
+    assert episode.reset(self="me").result().error == ""

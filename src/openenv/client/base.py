@@ -135,7 +135,7 @@ class EnvClient(Copying, ToolCalls, Generic[ActionT, ObservationT, StateT]):
 
     # --- the three verbs -------------------------------------------------------------------------
 
-    def reset(self, *, on_progress: OnProgress | None = None, **kwargs: Any) -> StepResult[ObservationT]:
+    def reset(self, /, *, on_progress: OnProgress | None = None, **kwargs: Any) -> StepResult[ObservationT]:
         """Start a new episode.
 
         Args:

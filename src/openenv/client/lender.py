@@ -67,7 +67,11 @@ class PoolMetrics:
 
 
 class Lender(Generic[ClientT]):
-    """What of a pool lives on its event loop; the arguments are those of `EnvPool`."""
+    """What of a pool lives on its event loop; the arguments are those of `EnvPool`.
+
+    Attributes:
+        started: Whether the servers that it has to start run.
+    """
 
     def __init__(
         self,
@@ -93,7 +97,7 @@ class Lender(Generic[ClientT]):
         self._returning: set[Link] = set()
         self._asking: set[asyncio.Task[None]] = set()
         self._endings: set[asyncio.Task[None]] = set()
-        self._started = self._closed = False
+        self.started = self._closed = False
         self._counted = PoolMetrics()
 
     @property
@@ -120,7 +124,7 @@ class Lender(Generic[ClientT]):
             ProviderError: One of them could not be started; the others are stopped again.
         """
         async with self._starting:
-            if self._started:
+            if self.started:
                 return
             self._closed = False
             self._running = list(self._providers)  # from here on there may be something to stop
@@ -131,7 +135,7 @@ class Lender(Generic[ClientT]):
                 await self._stop_providers()
                 raise
             self._members = self._given + [self._member(url) for p in self._providers for url in p.urls]
-            self._started = True
+            self.started = True
 
     async def _provide(self, provider: Provider, source: Source) -> None:
         try:
@@ -283,7 +287,7 @@ class Lender(Generic[ClientT]):
     async def close(self) -> None:
         """End all sessions, also those that are out, and the providers' servers."""
         self._closed = True
-        self._started = False
+        self.started = False
         self._news.set()
         out, self._out = self._out, {}
         links = [link for client in out for link in client._core.hand_over(_CLOSED)]

@@ -35,7 +35,7 @@ class SyncEnvClient(Generic[ActionT, ObservationT, StateT]):
         """The client behind this face."""
         return self._client
 
-    def reset(self, *, on_progress: OnProgress | None = None, **kwargs: Any) -> StepResult[ObservationT]:
+    def reset(self, /, *, on_progress: OnProgress | None = None, **kwargs: Any) -> StepResult[ObservationT]:
         """Start a new episode; see `EnvClient.reset`."""
         return self._client.reset(on_progress=on_progress, **kwargs)
 

@@ -14,13 +14,14 @@ with needs("stable_baselines3", "sb3"):
     from stable_baselines3.common.base_class import BaseAlgorithm
     from stable_baselines3.common.buffers import DictReplayBuffer, DictRolloutBuffer, ReplayBuffer, RolloutBuffer
     from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
-    from stable_baselines3.common.vec_env import VecEnv
+    from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_normalize
 
 import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import iterate
 
+from openenv.errors import ConfigurationError
 from openenv.integrations.gymnasium import RemoteVectorEnv
 
 __all__ = ["DropsFaults", "LeavesFaultsOut", "RemoteVecEnv", "faultless"]
@@ -40,13 +41,17 @@ class RemoteVecEnv(VecEnv):  # type: ignore[misc]
 
     Args:
         *args: Those of `RemoteVectorEnv`.
-        **options: Likewise, but for `autoreset_mode`.
+        **options: Likewise, but for `autoreset_mode` and `fault_reward`: nothing here looks at `reward_valid`.
 
     Attributes:
         envs: The `RemoteVectorEnv`.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
+        if "fault_reward" in options:
+            raise ConfigurationError(
+                "Stable-Baselines3 would learn from fault_reward; leave faults out by faultless()"
+            )
         self.envs = RemoteVectorEnv(*args, **options, autoreset_mode=AutoresetMode.SAME_STEP)
         self._returns, self._lengths = np.zeros((2, self.envs.num_envs))
         self.render_mode = None
@@ -79,7 +84,7 @@ class RemoteVecEnv(VecEnv):  # type: ignore[misc]
         for index in np.flatnonzero(dones):
             info = infos[index]
             last = info.pop("final_obs", None)
-            info["TimeLimit.truncated"] = bool(truncations[index] and valid[index])
+            info["TimeLimit.truncated"] = bool((truncations & ~terminations & valid)[index])
             info["terminal_observation"] = self._at(seen, index) if last is None else last
             if not np.isnan(self._returns[index]):
                 info["episode"] = {"r": self._returns[index], "l": int(self._lengths[index]), "t": 0.0}
@@ -198,7 +203,16 @@ def faultless(algorithm: type[BaseAlgorithm], envs: VecEnv) -> dict[str, Any]:
     Args:
         algorithm: Its class, such as `PPO` or `DQN`.
         envs: What it will learn from.
+
+    Raises:
+        ConfigurationError: A `VecNormalize` normalises rewards: one NaN would make all that follow NaN.
     """
+    normalize = unwrap_vec_normalize(envs)
+    if normalize is not None and normalize.norm_reward:
+        raise ConfigurationError(
+            "VecNormalize takes the reward of a fault, NaN, into its mean, and all later rewards would be NaN: "
+            "use VecNormalize(..., norm_reward=False)"
+        )
     nested = isinstance(envs.observation_space, spaces.Dict)
     if issubclass(algorithm, OnPolicyAlgorithm):
         return {"rollout_buffer_class": FaultlessDictRolloutBuffer if nested else FaultlessRolloutBuffer}

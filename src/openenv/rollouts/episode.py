@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -73,6 +74,7 @@ class Episode:
 
     def __init__(self, episodes: Episodes) -> None:
         self._episodes = episodes
+        self._process = os.getpid()
         self._session: Session | None = None
         self._last: asyncio.Future[Any] | None = None
         self._return: float | None = None
@@ -93,7 +95,7 @@ class Episode:
         """What broke, if something did; else empty."""
         return self._error if self.outcome.status is Status.INFRA_FAULT else ""
 
-    def reset(self, **arguments: Any) -> Future[Turn]:
+    def reset(self, /, **arguments: Any) -> Future[Turn]:
         """Begin, or begin again.
 
         Args:
@@ -136,15 +138,30 @@ class Episode:
     # --- on the loop -----------------------------------------------------------------------------
 
     def _submit(self, function: Callable[[], Coroutine[Any, Any, T]]) -> Future[T]:
+        if self._process != os.getpid():
+            self._left_to_parent()
         return self._episodes._submit(lambda: self._in_turn(function))
+
+    def _left_to_parent(self) -> None:
+        self._process, self._session, self._last = os.getpid(), None, None
+        if not self.done:
+            self.outcome, self.done = Outcome.infra_fault(Cause.SESSION_LOST), True
+            self._error = "The process was forked during this episode, and it is the parent's: reset begins another"
 
     async def _in_turn(self, function: Callable[[], Coroutine[Any, Any, T]]) -> T:
         before, mine = self._last, asyncio.get_running_loop().create_future()
         self._last = mine
-        try:
-            if before is not None and not before.done():  # else a session that is given back is there for the next
+        if before is not None and not before.done():  # else a session that is given back is there for the next
+            try:
                 await asyncio.wait((before,))
+            except asyncio.CancelledError:  # before its turn: who is next still waits for the one before
+                before.add_done_callback(lambda _: mine.set_result(None))
+                raise
+        try:
             return await function()
+        except asyncio.CancelledError:  # nobody knows how far it got, and the session is still busy with it
+            self._broke(Outcome.infra_fault(Cause.CANCELLED), "A call was cancelled while it was under way")
+            raise
         finally:
             mine.set_result(None)
 

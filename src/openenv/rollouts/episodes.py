@@ -8,7 +8,9 @@ runs on the event loop that the blocking clients of a process share.
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
+import weakref
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
@@ -44,7 +46,8 @@ class Episodes:
     ```
 
     A session is used by one episode after another, each of which begins with a reset. One in which something
-    broke is thrown away. It can be pickled; the copy has the addresses, and sessions of its own.
+    broke is thrown away. It can be pickled; the copy has the addresses, and sessions of its own. So has the copy
+    that a fork of the process makes, and an episode that was under way is a fault there.
 
     Args:
         where: Address of a server, a provider, or a list of either.
@@ -79,14 +82,19 @@ class Episodes:
         self._places = places
         self._options = {"timeout_s": timeout_s, "wait_s": wait_s, "attempts": attempts, **client_options}
         self._actions: Mapping[str, Any] = {}
+        self._parents: list[Any] = []
+        self._begin(places)
+        _all.add(self)
+
+    def _begin(self, places: Sequence[Any]) -> None:
+        options = {name: value for name, value in self._options.items() if name not in ("timeout_s", "attempts")}
         self._pool: EnvPool[Client] = EnvPool(
             self.client_class,
             [place for place in places if isinstance(place, str)],
             providers=[place for place in places if not isinstance(place, str)],
-            wait_s=wait_s,
             reuse=False,
-            message_timeout_s=timeout_s,
-            **client_options,
+            message_timeout_s=self._options["timeout_s"],
+            **options,
         )
         self._idle: list[Session] = []
         self._open: set[Session] = set()
@@ -94,6 +102,12 @@ class Episodes:
         self._counts: Counter[str] = Counter()
         self._portal: Portal | None = None
         self._lock = threading.Lock()
+
+    def _begin_in_fork(self) -> None:
+        # Nothing of it is closed, or dropped, which may close it: the parent goes on with it.
+        self._parents.append((self._pool, self._portal, self._idle, self._open, self._endings))
+        started = self._pool._lender.started
+        self._begin([server.url for server in self._pool.metrics.servers] if started else self._places)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _again, (self.urls, self._client_class, self._options)
@@ -109,12 +123,12 @@ class Episodes:
         """How many episodes have begun (`episodes`), and how many broke, by cause, such as `environment_died`."""
         return dict(self._counts)
 
-    def begin(self, **arguments: Any) -> tuple[Episode, Future[Turn]]:
+    def begin(self, /, **arguments: Any) -> tuple[Episode, Future[Turn]]:
         """Return a new episode and what will come of its reset; see `Episode.reset`."""
         episode = Episode(self)
         return episode, episode.reset(**arguments)
 
-    def tools(self, **arguments: Any) -> list[Tool]:
+    def tools(self, /, **arguments: Any) -> list[Tool]:
         """Return the tools of an episode that begins with these arguments; it is ended at once.
 
         Raises:
@@ -215,3 +229,15 @@ class Session:
 
 def _again(urls: list[str], client_class: type[Client] | None, options: dict[str, Any]) -> Episodes:
     return Episodes(urls, client_class, **options)
+
+
+_all: weakref.WeakSet[Episodes] = weakref.WeakSet()
+
+
+def _begin_all_in_fork() -> None:
+    # At once, while the fork has one thread: a lock of the parent may be held there by a thread that is not here.
+    for episodes in list(_all):
+        episodes._begin_in_fork()
+
+
+os.register_at_fork(after_in_child=_begin_all_in_fork)

@@ -91,8 +91,9 @@ class AdapterContract:
     """Tests of one adapter. Inherit it in a class whose name starts with `Test`, override `adapter`.
 
     Attributes:
-        form: How the adapter plays: by `tools` (tool calls), `text` (an action of one text field) or `number` (an
-            action of one integer from 0 to 9, which the observation's `number` names).
+        form: How the adapter plays: by `tools` (tool calls), `text` (an action of one text field), `number` (an
+            action of one integer from 0 to 9, which the observation's `number` names) or `answer` (a single action
+            of one text field, the digits of the row's `task`, for what acts without an observation).
         budget_s: Seconds after which the adapter is to give a request up; the tests of what hangs wait that long.
         patience_s: Seconds that any batch may take.
     """

@@ -1,8 +1,9 @@
 """An environment that misbehaves when it is told to, for tests of what plays environments.
 
 Its task is trivial: repeat, twice, the number that the last observation names. What matters is what a row asks for
-by its `trouble`. The same game is served in three forms, because adapters differ in what they can say: `tools` (a
-tool call), `text` (an action of one text field) and `number` (an action of one small integer).
+by its `trouble`. The same game is served in four forms, because adapters differ in what they can say: `tools` (a
+tool call), `text` (an action of one text field), `number` (an action of one small integer) and `answer` (one text,
+the number of the task, which is the whole episode and needs no observation).
 
 Nothing of the task is known before a reset: not the number, and not the tools, of which there are none until then.
 """
@@ -26,7 +27,7 @@ from openenv.models import Action, Observation, State, StepResult
 from openenv.outcomes import Cause, Outcome
 from openenv.server import create_app
 
-__all__ = ["FAILING", "FIRST_REWARD", "FOLDER", "TURNS", "number", "text", "tools"]
+__all__ = ["FAILING", "FIRST_REWARD", "FOLDER", "TURNS", "answer", "number", "text", "tools"]
 
 TURNS = 2
 FIRST_REWARD = 0.25
@@ -206,6 +207,20 @@ class TextTrouble(Environment[Say, Heard, State]):
         return State(step_count=self.game.steps)
 
 
+class AnswerTrouble(TextTrouble):
+    """The game as one answer: whoever says the number of the task has both turns played."""
+
+    def step(self, action: Say) -> StepResult[Heard]:
+        """Say the number of the task, in digits."""
+        if action.text.strip() != f"{self.game.task:g}":
+            return StepResult(Heard(text="over"), 0.0, terminated=True)
+        first = super().step(Say(text=str(self.game.secret)))
+        last = super().step(Say(text=str(self.game.secret)))
+        if first.reward is not None and isinstance(last.reward, float):
+            last.reward += first.reward
+        return last
+
+
 # --- as numbers --------------------------------------------------------------------------------------
 
 
@@ -246,4 +261,5 @@ class NumberTrouble(Environment[Choose, Seen, State]):
 # What dies takes its process with it, so each session gets one of its own.
 tools = create_app(ToolTrouble, isolation="process")
 text = create_app(TextTrouble, isolation="process")
+answer = create_app(AnswerTrouble, isolation="process")
 number = create_app(NumberTrouble, isolation="process")

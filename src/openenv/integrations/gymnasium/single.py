@@ -15,13 +15,14 @@ import numpy as np
 
 from openenv.client.base import EnvClient
 from openenv.client.generic import GenericEnvClient
+from openenv.client.lanes import request_error
 from openenv.client.results import Failure
-from openenv.errors import ConfigurationError, InvalidReplyError, RequestError
+from openenv.errors import ConfigurationError, InvalidReplyError, OpenEnvError, RequestError
 from openenv.integrations.gymnasium.translation import Chosen, place, translated
-from openenv.integrations.gymnasium.verdicts import BROKEN, Faults, verdict
+from openenv.integrations.gymnasium.verdicts import BROKEN, Faults, Verdict, verdict
 from openenv.models import Outcome, StepResult
 from openenv.outcomes import Cause, Status
-from openenv.rollouts import is_passing
+from openenv.rollouts import is_passing, outcome_of
 
 if TYPE_CHECKING:
     from gymnasium import Space
@@ -76,6 +77,8 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
         legal_actions: The observation's field that lists the legal actions, if it has it.
         arguments: Of every reset, such as `{"game_name": "catch"}`.
         faults: `raise` what broke; or `truncate` the episode, with the reward NaN.
+        fault_reward: The reward of what is no transition to learn from. A number in place of NaN, which spoils any
+            mean that it is taken into, is only for whoever leaves out what `reward_valid` says.
         illegal_reward: An action that is refused ends the episode with this reward. By default it is a fault: ask
             `action_mask` before.
         **client_options: Those of the client class.
@@ -99,6 +102,7 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
         legal_actions: str | None = "legal_actions",
         arguments: Mapping[str, Any] | None = None,
         faults: Literal["raise", "truncate"] = "raise",
+        fault_reward: float = math.nan,
         illegal_reward: float | None = None,
         **client_options: Any,
     ) -> None:
@@ -106,6 +110,7 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
             raise ConfigurationError(f"faults is raise or truncate, not {faults!r}")
         self._arguments = dict(arguments or {})
         self._raises = faults == "raise"
+        self._fault_reward = fault_reward
         self._illegal_reward = illegal_reward
         self._seeded = self._graded = False
         self.faults = Faults()
@@ -119,7 +124,7 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
         self.observation_space, self.action_space = self._seeing.space, self._doing.space
         self._seen: Any = self._seeing.nothing()
         self._mask: np.ndarray[Any, Any] | None = None
-        self._down: RequestError | None = None
+        self._down: OpenEnvError | OSError | None = None
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -134,7 +139,8 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
             options: Further arguments of the environment's `reset`.
 
         Raises:
-            RequestError: It failed, and faults are raised. Else zeros are seen, and the first step is truncated.
+            OpenEnvError: It failed, and faults are raised; or an `OSError`. Else zeros are seen, and the first step
+                is truncated.
         """
         super().reset(seed=seed)
         arguments = {**self._arguments, **(options or {})}
@@ -145,9 +151,9 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
         try:
             result = self._reset(arguments)
             self._seen = self._look(result)
-        except RequestError as error:
+        except (OpenEnvError, OSError) as error:
             self._give_up(error)
-            self.faults.add(error.outcome, str(error))
+            self.faults.add(outcome_of(error), str(error))
             if self._raises:
                 raise
             self._down, self._seen = error, self._seeing.nothing()
@@ -158,7 +164,7 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
         """Take a step.
 
         Raises:
-            RequestError: It failed, and faults are raised.
+            OpenEnvError: It failed, and faults are raised; or an `OSError`.
         """
         try:
             if self._down is not None:
@@ -167,20 +173,20 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
             if result.outcome.status == Status.INFRA_FAULT:
                 raise EnvironmentFault(result.outcome)
             self._seen = self._look(result)
-        except RequestError as error:
+        except (OpenEnvError, OSError) as error:
             self._give_up(error)
-            failed = Failure(0, error, error.outcome)
+            failed = Failure(0, request_error(error), outcome_of(error))
             told = BROKEN if error is self._down else verdict(failed, False, self._illegal_reward)
             if told is BROKEN and error is not self._down:
-                self.faults.add(error.outcome, str(error))
+                self.faults.add(failed.outcome, str(error))
             if told is BROKEN and self._raises:
                 raise
-            return self._seen, *told, self._told(error, valid=told is not BROKEN)
+            return self._seen, *self._rewarded(told), self._told(error, valid=told is not BROKEN)
         told = verdict(result, self._graded, self._illegal_reward)
         self._graded |= result.reward is not None
         if math.isnan(told.reward):
             self.faults.add(result.outcome)
-        return self._seen, *told, self._info(result, valid=not math.isnan(told.reward))
+        return self._seen, *self._rewarded(told), self._info(result, valid=not math.isnan(told.reward))
 
     def close(self) -> None:
         """End the session, and the server if it was started for it."""
@@ -197,13 +203,16 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
         """Reset; what failed in passing is tried once more."""
         try:
             result = self.client.reset(**arguments)
-        except RequestError as error:
-            if not is_passing(error.outcome):
+        except (OpenEnvError, OSError) as error:
+            if not is_passing(outcome_of(error)):
                 raise
             result = self.client.reset(**arguments)
         if result.outcome.status == Status.INFRA_FAULT:
             raise EnvironmentFault(result.outcome)
         return result
+
+    def _rewarded(self, told: Verdict) -> Verdict:
+        return told._replace(reward=self._fault_reward) if math.isnan(told.reward) else told
 
     def _look(self, result: StepResult[Any]) -> Any:
         try:
@@ -218,11 +227,11 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
             info["action_mask"] = self._mask
         return info
 
-    def _give_up(self, error: RequestError) -> None:
-        if error.outcome.cause == Cause.BUDGET:  # the session is still busy with what was not waited for
+    def _give_up(self, error: OpenEnvError | OSError) -> None:
+        if outcome_of(error).cause == Cause.BUDGET:  # the session is still busy with what was not waited for
             client = self.client._client
             client._call(client._abandon)
 
-    def _told(self, error: RequestError, *, valid: bool) -> dict[str, Any]:
+    def _told(self, error: OpenEnvError | OSError, *, valid: bool) -> dict[str, Any]:
         self._mask = None
-        return {"outcome": error.outcome, "reward_valid": valid, "error": str(error)}
+        return {"outcome": outcome_of(error), "reward_valid": valid, "error": str(error)}

@@ -23,6 +23,7 @@ from openenv.integrations.gymnasium.resets import ResetArguments
 from openenv.integrations.gymnasium.translation import Chosen, place, translated
 from openenv.integrations.gymnasium.vector_client import NarrowVector, Told
 from openenv.integrations.gymnasium.verdicts import BROKEN, Faults, Verdict, verdict
+from openenv.integrations.gymnasium.waiting import once_back
 from openenv.outcomes import Cause, Status
 from openenv.protocol.messages import SchemaResponse
 from openenv.rollouts import is_passing
@@ -67,7 +68,9 @@ class RemoteVectorEnv(VectorEnv[Any, Any, Any]):
         action_space: Of one environment.
         legal_actions: The observation's field that lists the legal actions, if it has it.
         arguments: Of every reset, the same for all or a mapping for each.
+        fault_reward: See `RemoteEnv`.
         illegal_reward: The reward of an action that is refused, which ends the episode; None for a fault.
+        wait_s: Seconds that a step or reset waits for a server that is away, as one that restarts; then it raises.
         connections: Over how many connections; see `VectorEnvClient`.
         **client_options: Those of the client class.
 
@@ -89,7 +92,9 @@ class RemoteVectorEnv(VectorEnv[Any, Any, Any]):
         action_space: Space[Any] | None = None,
         legal_actions: str | None = "legal_actions",
         arguments: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+        fault_reward: float = math.nan,
         illegal_reward: float | None = None,
+        wait_s: float = 30.0,
         connections: int | None = None,
         **client_options: Any,
     ) -> None:
@@ -97,7 +102,9 @@ class RemoteVectorEnv(VectorEnv[Any, Any, Any]):
         self.metadata = {"autoreset_mode": self.autoreset_mode}
         self.num_envs = num_envs
         self._arguments = ResetArguments(arguments, num_envs)
+        self._fault_reward = fault_reward
         self._illegal_reward = illegal_reward
+        self._wait_s = wait_s
         self._wait: Callable[[], Any] | None = None
         self.faults = Faults()
         self.client = NarrowVector(
@@ -148,7 +155,8 @@ class RemoteVectorEnv(VectorEnv[Any, Any, Any]):
             its `reward_valid` is False; the next step resets it, unless autoreset is disabled.
 
         Raises:
-            RequestError: None of them could be reset.
+            RequestError: None of them could be reset. If that was because the server is away, it did not come back
+                in `wait_s`.
         """
         self._finish()
         results = self._begin(self._arguments.asked(seed, options or {}))
@@ -170,7 +178,8 @@ class RemoteVectorEnv(VectorEnv[Any, Any, Any]):
         """Take a step in each environment.
 
         Raises:
-            RequestError: All of them are down: each failed again when it was to be reset.
+            RequestError: All of them are down: each failed again when it was to be reset. If that was because the
+                server is away, it did not come back in `wait_s`.
         """
         self.step_async(actions)
         return self.step_wait()
@@ -189,8 +198,9 @@ class RemoteVectorEnv(VectorEnv[Any, Any, Any]):
         if wait is None:
             raise gymnasium.error.NoAsyncCallError("There is no step to wait for: call step_async()", "step")
         results = dict(enumerate(wait()))
-        if all(isinstance(result, Failure) and self._resets[index] for index, result in results.items()):
-            raise results[0].error
+        if all(self._resets):
+            everyone = range(self.num_envs)
+            results = self._once_back(results, lambda: {index: self._arguments.next(index) for index in everyone})
         before = self._batch
         seen = self._see(results)
         rewards = np.array([result.reward or 0.0 for result in results.values()], np.float64)
@@ -204,6 +214,7 @@ class RemoteVectorEnv(VectorEnv[Any, Any, Any]):
                 infos = self._informed(infos, index, result, before, math.isnan(told.reward))
             else:
                 self._graded[index] = True
+        rewards[np.isnan(rewards)] = self._fault_reward
         self._abandon(results)
         if _UNEXPECTED in self._resets and self.autoreset_mode is AutoresetMode.SAME_STEP:
             seen = self._revived()
@@ -324,9 +335,10 @@ class RemoteVectorEnv(VectorEnv[Any, Any, Any]):
         again = {index: arguments[index] for index, result in results.items() if _is_passing(result)}
         if again:
             results |= self._reset(again)
-        if all(isinstance(result, Failure) for result in results.values()):
-            raise next(iter(results.values())).error
-        return results
+        return self._once_back(results, lambda: arguments)
+
+    def _once_back(self, results: dict[int, Any], arguments: Callable[[], dict[int, Any]]) -> dict[int, Any]:
+        return once_back(results, lambda: self._reset(arguments()), self._wait_s)
 
     def _reset(self, arguments: dict[int, dict[str, Any]]) -> dict[int, Any]:
         results = self.client.reset(options=list(arguments.values()), indices=list(arguments))

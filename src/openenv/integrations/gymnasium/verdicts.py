@@ -18,7 +18,8 @@ class Verdict(NamedTuple):
     Attributes:
         reward: NaN where there is nothing to learn from.
         terminated: The episode has ended by its rules, or by what the agent did against them.
-        truncated: It was cut off: by a limit, or because something broke.
+        truncated: It was cut off: by a limit, or because something broke. An end by its rules may come in the same
+            step as a limit, and then it is both.
     """
 
     reward: float
@@ -69,4 +70,5 @@ def verdict(result: Any, graded: bool, illegal_reward: float | None) -> Verdict:
     elif not outcome.reward_valid:
         reward = math.nan
     truncated = bool(result.truncated)
-    return Verdict(float(reward), bool(result.done) and not truncated, truncated)
+    terminated = bool(result.done) and (bool(result.terminated) or not truncated)
+    return Verdict(float(reward), terminated, truncated)

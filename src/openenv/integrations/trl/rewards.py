@@ -84,6 +84,7 @@ class EpisodeReward:
 
     def __call__(
         self,
+        /,
         completions: Sequence[str | Sequence[Mapping[str, Any]]],
         log_metric: Callable[[str, float], None] | None = None,
         **columns: Any,

@@ -171,9 +171,10 @@ class Rollouts:
             ConfigurationError: The rows of the prompts cannot be seen, or the tokenizer's chat template cannot say
                 what is asked for.
         """
-        rows = map(self._row, prompts) if self._row else batch_rows(sys._getframe(1), prompts)
+        rows = [self._row(p) for p in prompts] if self._row else batch_rows(sys._getframe(1), prompts)
         model = Generation(trainer)
-        begun = [self.episodes.begin(**sent(row)) for row in rows]
+        arguments = [sent(row) for row in rows]  # all of them before the first begins: `row` may raise
+        begun = [self.episodes.begin(**each) for each in arguments]
         try:
             rollouts = self._opened(prompts, begun, model)
             while live := [rollout for rollout in rollouts if rollout.live]:
