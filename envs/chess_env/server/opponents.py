@@ -88,7 +88,9 @@ class Opponents:
         if bounds is None:
             return "This engine cannot be weakened by elo"
         low, high = bounds
-        return "" if low <= strength.elo <= high else f"elo is from {low:,} to {high:,} here, and not {strength.elo}"
+        return (
+            "" if low <= strength.elo <= high else f"elo is from {low:,} to {high:,} here, and not {strength.elo}"
+        )
 
     async def move(self, board: chess.Board, strength: Strength, draw: random.Random, game: object) -> chess.Move:
         """Return the opponent's move.

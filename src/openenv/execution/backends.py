@@ -35,8 +35,8 @@ VARIABLES = {
 """Environment variables that programs have besides `PATH`, `HOME`, `TMPDIR` and those that were named."""
 
 ISOLATED, HASH_SEED = ("-s", "-P", "-S"), {"PYTHONHASHSEED": "0"}
-"""How keepers are started. Their forks are the interpreters of programs, and a fork keeps how texts are hashed: with one
-seed the same code goes through its sets in the same order each time. So this is `-I` without its `-E`."""
+"""How keepers are started. Their forks are the interpreters of programs, and a fork keeps how texts are hashed:
+with one seed the same code goes through its sets in the same order each time. So this is `-I` without its `-E`."""
 
 
 class Backend(ABC):

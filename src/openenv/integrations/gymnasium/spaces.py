@@ -229,8 +229,9 @@ def _whole_of(schema: Mapping[str, Any], dtype: np.dtype[Any]) -> Space[Any] | N
     if not lows or not highs:
         return None
     low, high = max(lows), min(highs)
-    told = {} if dtype == np.int64 else {"dtype": dtype.type}  # which Gymnasium takes from 1.3 on
-    return spaces.Discrete(high - low + 1, start=low, **told)
+    if dtype == np.int64:  # as it is usually, and always where Gymnasium is too old to take another
+        return spaces.Discrete(high - low + 1, start=low)
+    return spaces.Discrete(high - low + 1, start=low, dtype=dtype.type)
 
 
 def _text_of(schema: Mapping[str, Any], characters: str) -> spaces.Text:
