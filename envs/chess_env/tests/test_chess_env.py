@@ -45,6 +45,7 @@ class TestContract(EnvironmentContract):
 
 class TestBothSides(TestContract):
     environment = staticmethod(lambda: ChessEnvironment("self", max_moves=6))
+    seed_changes_nothing = "The agent plays both sides, and nothing is drawn."
 
 
 @pytest.mark.slow

@@ -30,6 +30,7 @@ class TestContract(EnvironmentContract):
     actions = (ChessAction(move="e2e4"), ChessAction(move="d2d3"))
     steps = 2
     longest_episode = 0
+    seed_changes_nothing = "The same nodes give the same game."
 
 
 async def gone(pid: int) -> None:
