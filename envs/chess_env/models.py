@@ -8,9 +8,9 @@ from openenv.models import Action, Observation, State
 class ChessAction(Action):
     """One move."""
 
+    # The bounds are for who makes up moves; what is beyond them is an illegal move like any other.
     move: str = Field(
-        min_length=1,
-        max_length=16,
+        json_schema_extra={"minLength": 1, "maxLength": 16},
         description="In UCI notation, such as `e2e4` or `e7e8q`, or in SAN, such as `Nf3`.",
     )
 

@@ -36,7 +36,9 @@ class FinRLObservation(Observation):
     )
     date: str = Field(description="The day, such as `2024-01-31`.")
     portfolio_value: float = Field(description="Cash and shares at today's prices, in the currency of the prices.")
-    turbulence: float = Field(default=0.0, description="How unusual the day's prices are; 0 until enough is known.")
+    turbulence: float = Field(
+        default=0.0, description="How unusual the day's prices are; 0 for the first 254 days."
+    )
     cost: float = Field(
         default=0.0, description="Costs of the trades of this episode so far, in the same currency."
     )

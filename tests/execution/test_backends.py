@@ -13,7 +13,7 @@ from tests.execution.contract import LIMITS, BackendContract, processes_with, un
 
 from openenv.containment import probe
 from openenv.errors import ConfigurationError, IsolationError
-from openenv.execution import Bubblewrap, DockerExec, WarmFork, backend
+from openenv.execution import Backend, Bubblewrap, DockerExec, WarmFork, backend
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="workspaces are of Linux")
 MISSING = {name: why for name, why in probe().items() if why and name in ("landlock", "namespaces")}
@@ -28,6 +28,13 @@ def groups_of(mark: str) -> set[str]:
     return found
 
 
+async def texts_are_hashed_with_one_seed(backend: Backend) -> None:
+    code = "print(hash('up'))"
+    expected = subprocess.check_output([sys.executable, "-c", code], env={"PYTHONHASHSEED": "0"}, text=True)
+    async with await backend.open() as workspace:
+        assert (await workspace.python(code)).stdout == expected
+
+
 def there(groups: set[str]) -> bool:
     """Return whether one of these control groups is there."""
     return any(groups & set(folders) for _, folders, _ in os.walk("/sys/fs/cgroup"))
@@ -38,6 +45,9 @@ class TestWarmFork(BackendContract):
     @pytest.fixture
     def backend(self):
         return WarmFork(LIMITS)
+
+    async def test_the_same_code_goes_through_its_sets_in_the_same_order_everywhere(self, backend):
+        await texts_are_hashed_with_one_seed(backend)
 
     async def test_close_leaves_no_folder(self, backend):
         async with await backend.open() as workspace:
@@ -51,6 +61,9 @@ class TestBubblewrap(BackendContract):
     @pytest.fixture
     def backend(self):
         return Bubblewrap(LIMITS)
+
+    async def test_the_same_code_goes_through_its_sets_in_the_same_order_everywhere(self, backend):
+        await texts_are_hashed_with_one_seed(backend)
 
     async def test_its_folder_is_nowhere_outside(self, backend):
         async with await backend.open() as workspace:

@@ -1,6 +1,8 @@
 """The contract lets good environments pass, whatever their shape, and catches each promise that is broken."""
 
+import mmap
 import random
+import sys
 from datetime import UTC, datetime
 from typing import Any
 
@@ -83,6 +85,11 @@ class ForgetsItsSeed(Counting):
         return super().answer().model_copy(update={"drawn": random.random()})
 
 
+class LeavesItsSeedAside(Counting):
+    def reset(self, seed: int | None = None, episode_id: str | None = None) -> Count:
+        return super().reset(1, episode_id)
+
+
 class DoesNotCount(Counting):
     @property
     def state(self) -> State:
@@ -136,6 +143,7 @@ class StepsOnATypeError(Counting):
     [
         (SharesItsTotal, "test_sessions_share_nothing_or_there_is_only_one"),
         (ForgetsItsSeed, "test_the_same_seed_gives_the_same_episode_or_the_seed_is_not_taken"),
+        (LeavesItsSeedAside, "test_some_of_several_seeds_give_different_episodes"),
         (DoesNotCount, "test_the_state_follows_the_episode"),
         (HasOneId, "test_the_state_follows_the_episode"),
         (TakesNoId, "test_an_episode_has_the_id_it_was_given_or_says_so"),
@@ -158,7 +166,12 @@ def test_a_payload_that_should_be_refused_and_is_not_is_caught():
 
 
 def test_fields_that_differ_from_run_to_run_can_be_named():
-    assert failing(ForgetsItsSeed, volatile=("drawn",)) == set()
+    nothing_else = "All that is drawn is volatile."
+    assert failing(ForgetsItsSeed, volatile=("drawn",), seed_changes_nothing=nothing_else) == set()
+
+
+def test_that_a_seed_changes_nothing_can_be_said():
+    assert failing(LeavesItsSeedAside, seed_changes_nothing="It has one task.") == set()
 
 
 def test_an_episode_without_end_is_no_failure():
@@ -179,6 +192,22 @@ def test_memory_that_grows_is_caught():
 
     assert failing(Counting, EnvironmentMemoryContract, episodes=30) == set()
     assert failing(Hoards, EnvironmentMemoryContract, episodes=30) != set()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the memory of a process is told by Linux")
+def test_memory_that_grows_and_is_no_object_of_python_is_caught():
+    class Maps(Counting):
+        hoard: list[mmap.mmap] = []  # noqa: RUF012 - that is what is wrong with it
+
+        def reset(self, seed: int | None = None, episode_id: str | None = None) -> Count:
+            self.hoard.append(mmap.mmap(-1, 4 * 2**20))
+            for page in range(0, 4 * 2**20, mmap.PAGESIZE):
+                self.hoard[-1][page] = 1  # so that it is there
+            return super().reset(seed, episode_id)
+
+    assert failing(Maps, EnvironmentMemoryContract, episodes=40) != set()
+    for each in Maps.hoard:
+        each.close()
 
 
 def test_an_environment_that_is_not_given_is_asked_for():

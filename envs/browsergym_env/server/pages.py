@@ -40,6 +40,10 @@ TRIES = 5
 PASSING = ("Frame was detached", "Frame has been detached", "Execution context was destroyed", "is not found")
 """What is said of a page that changes while it is read."""
 
+# The address alone would not do: the same page loaded again has drawn another task, without the seed.
+MARK = "() => { Object.defineProperty(window, '__openenv_task', { value: true }); }"
+MARKED = "() => window.__openenv_task === true"
+
 
 @dataclass(frozen=True)
 class View:
@@ -94,6 +98,7 @@ class Episode:
         self._left, self._window = self._window, self._shelf.take(self._browser)
         self._task, self.given_up, self.messages = task, False, []
         goal, _ = task.setup(self._window.page)
+        self._window.page.evaluate(MARK)
         self._window.settle(self._settle_ms)
         return str(goal)
 
@@ -168,6 +173,9 @@ class Episode:
         """
         assert self._task is not None
         task = self._task
+        # First, for a page that was loaded between the two is not solved yet.
+        if not self._patiently(lambda lenient: self.window.page.evaluate(MARKED)):
+            return Graded(True, 0.0, {"reason": "page was left"})
         reward, done, _, info = self._patiently(lambda lenient: task.validate(self.window.page, []))
         if not done:
             return Graded(True, 0.0, {"reason": "given up"}) if self.given_up else Graded(False, None, {})

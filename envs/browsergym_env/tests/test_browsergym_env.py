@@ -252,14 +252,43 @@ def test_the_wrong_button_ends_the_episode_with_nothing():
 
 @pytest.mark.slow
 @a_browser
-@pytest.mark.parametrize("text", [f"goto('{LOCAL}click-test-2.html')", "new_tab()", "report_infeasible('No.')"])
-def test_leaving_the_task_ends_it_with_nothing(text):
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (f"goto('{LOCAL}click-test-2.html')", "page was left"),
+        (f"goto('{LOCAL}click-test.html')", "page was left"),  # the task's own page, where another one waits
+        ("go_back()", "page was left"),
+        ("new_tab()", "page was left"),
+        ("tab_close()", "page was left"),
+        ("report_infeasible('No.')", "given up"),
+    ],
+)
+def test_leaving_the_task_ends_it_with_nothing(text, reason):
     async def story(environment: BrowserGymEnvironment) -> None:
         await environment.reset(seed=1)
         result = await step(environment, text)
         assert (result.observation.last_action_error, result.reward, result.terminated) == ("", 0.0, True)
+        assert result.info == {"reason": reason}
 
     play(story)
+
+
+@pytest.mark.slow
+@a_browser
+@pytest.mark.parametrize(
+    "text",
+    ["go_forward()", "keyboard_press('F5')", "keyboard_press('Control+r')", f"goto('{LOCAL}click-test.html#')"],
+)
+def test_no_other_way_brings_another_task_either(text):
+    async def story(environment: BrowserGymEnvironment) -> None:
+        seen = await environment.reset(seed=1)
+        result = await step(environment, text)
+        if result.done:
+            assert result.reward == 0.0
+        else:
+            assert result.observation.axtree_txt == seen.axtree_txt
+
+    play(story, "click-button", screenshot=False)
 
 
 @pytest.mark.slow

@@ -71,7 +71,7 @@ class ChessEnvironment(Environment[ChessAction, ChessObservation, ChessState]):
             )
         self._color, self._illegal, self._claim_draws, self._max_moves = color, illegal, claim_draws, max_moves
         self._board: chess.Board | None = None
-        self._draw = random.Random()
+        self._seed = 0
         self._game = object()
         self._mine: str = "white"
         self._forfeited = False
@@ -103,7 +103,8 @@ class ChessEnvironment(Environment[ChessAction, ChessObservation, ChessState]):
             elo: As above.
 
         Raises:
-            InvalidRequestError: There is no such position, color, opponent or strength.
+            InvalidRequestError: There is no such position, color, opponent or strength, or the game is over in it.
+            ConfigurationError: The engine does not have the rating that the environment was made with.
             WorkspaceLostError: The engine cannot be started.
         """
         given = {"opponent": opponent, "depth": depth, "nodes": nodes, "skill": skill, "elo": elo}
@@ -114,11 +115,15 @@ class ChessEnvironment(Environment[ChessAction, ChessObservation, ChessState]):
         if wrong := strength.unfit(self._opponents.path):
             raise InvalidRequestError(wrong)
         board, draw = _position(fen), random.Random(seed)
+        if self._ruled(board):
+            raise InvalidRequestError(f"The game is over in {fen!r}")
         mine = self._color if color is None else color
         mine = draw.choice(("white", "black")) if mine == "random" else mine
         if mine not in COLORS:
             raise InvalidRequestError(f"The color is white, black or random, and not {color!r:.100}")
-        self._strength, self._draw, self._board, self._game = strength, draw, None, object()
+        if wrong := await self._opponents.unfit(strength):
+            raise InvalidRequestError(wrong) if "elo" in changed else ConfigurationError(wrong)
+        self._strength, self._seed, self._board, self._game = strength, draw.getrandbits(64), None, object()
         self._forfeited = False
         self._mine = "both" if strength.opponent == SELF else mine
         answer = ""
@@ -194,12 +199,14 @@ class ChessEnvironment(Environment[ChessAction, ChessObservation, ChessState]):
     # --- the game ------------------------------------------------------------------------------------------
 
     async def _answer(self, board: chess.Board) -> str:
-        move = await self._opponents.move(board, self._strength, self._draw, self._game)
+        # Drawn for this move alone, so that a step that is repeated after it was given up draws the same.
+        draw = random.Random(f"{self._seed} {board.ply()}")
+        move = await self._opponents.move(board, self._strength, draw, self._game)
         board.push(move)
         return move.uci()
 
     def _wrong(self, board: chess.Board, text: str) -> StepResult[ChessObservation]:
-        message = f"{text!r} is no legal move of {_side(board.turn)} in {board.fen()}"
+        message = f"{text!r:.100} is no legal move of {_side(board.turn)} in {board.fen()}"
         if self._illegal == "refuse":
             raise InvalidRequestError(message)
         self._forfeited = True
@@ -215,6 +222,10 @@ class ChessEnvironment(Environment[ChessAction, ChessObservation, ChessState]):
         """Return the result and the reason; None if the game goes on."""
         if self._forfeited:
             return ("0-1" if board.turn == chess.WHITE else "1-0"), "illegal_move"
+        return self._ruled(board)
+
+    def _ruled(self, board: chess.Board) -> tuple[str, str] | None:
+        """Return the same by the rules of chess alone."""
         if found := board.outcome():
             return found.result(), found.termination.name.lower()
         if self._claim_draws and board.is_repetition(3):
@@ -256,7 +267,7 @@ def _position(fen: str | None) -> chess.Board:
     """Return the position to start from.
 
     Raises:
-        InvalidRequestError: There is no such position, or the game is over in it.
+        InvalidRequestError: There is no such position.
     """
     if fen is None:
         return chess.Board()
@@ -265,9 +276,7 @@ def _position(fen: str | None) -> chess.Board:
     except (ValueError, TypeError, AttributeError) as error:
         raise InvalidRequestError(f"{fen!r:.200} is no FEN: {error}") from None
     if not board.is_valid():
-        raise InvalidRequestError(f"{fen!r} is no position of chess: {board.status()!s}")
-    if board.is_game_over():
-        raise InvalidRequestError(f"The game is over in {fen!r}")
+        raise InvalidRequestError(f"{fen!r} is no position of chess: {board.status().name}")
     return board
 
 

@@ -43,6 +43,15 @@ class Engine:
         """The id of its process, if there is one."""
         return self._transport.get_pid() if self._transport is not None else None
 
+    async def bounds(self, option: str) -> tuple[int, int] | None:
+        """Return the least and the greatest value of one of its options; None if it has none of that name.
+
+        Raises:
+            WorkspaceLostError: It cannot be started.
+        """
+        found = (await self._running()).options.get(option)
+        return None if found is None or found.min is None or found.max is None else (found.min, found.max)
+
     async def move(
         self, board: chess.Board, nodes: int, options: Mapping[str, str | int | bool], game: object
     ) -> chess.Move:

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ from .search import best_move, greedy_move
 
 SELF = "self"
 NAMES = ("random", "greedy", "minimax", "stockfish", SELF)
-RANGES = {"depth": (1, 4), "nodes": (1, 10_000_000), "skill": (0, 20), "elo": (1, 4000)}
+RANGES = {"depth": (1, 4), "nodes": (1, 10_000_000), "skill": (0, 20)}
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Strength:
         depth: Half-moves that `minimax` looks ahead.
         nodes: Positions that Stockfish looks at for a move.
         skill: Stockfish's level, 0 to 20; None for all it can.
-        elo: The rating that Stockfish plays at; None for all it can.
+        elo: The rating that Stockfish plays at, within bounds of its own; None for all it can.
     """
 
     opponent: str = "random"
@@ -46,6 +47,8 @@ class Strength:
             value = getattr(self, name)
             if value is not None and (type(value) is not int or not low <= value <= high):
                 return f"{name} is from {low} to {high:,}, and not {value!r:.100}"
+        if self.elo is not None and (type(self.elo) is not int or self.elo < 1):
+            return f"elo is a whole number above 0, and not {self.elo!r:.100}"
         if self.skill is not None and self.elo is not None:
             return "skill and elo are two ways to say the same; give one of them"
         if self.opponent == "stockfish" and engine is None:
@@ -63,7 +66,7 @@ class Strength:
 
 
 class Opponents:
-    """The opponents of a session; the engine is started with the first move it is asked for.
+    """The opponents of a session; the engine is started when it is first asked for something.
 
     Args:
         engine: Where Stockfish is; None to look for it.
@@ -72,6 +75,22 @@ class Opponents:
     def __init__(self, engine: str | None = None) -> None:
         self.path = engine or stockfish()
         self.engine: Engine | None = None
+
+    async def unfit(self, strength: Strength) -> str:
+        """Return what an engine says is wrong with a strength; empty if nothing is.
+
+        Raises:
+            WorkspaceLostError: The engine cannot be started.
+        """
+        if strength.opponent != "stockfish" or strength.elo is None:
+            return ""
+        bounds = await self._engine().bounds("UCI_Elo")
+        if bounds is None:
+            return "This engine cannot be weakened by elo"
+        low, high = bounds
+        return (
+            "" if low <= strength.elo <= high else f"elo is from {low:,} to {high:,} here, and not {strength.elo}"
+        )
 
     async def move(self, board: chess.Board, strength: Strength, draw: random.Random, game: object) -> chess.Move:
         """Return the opponent's move.
@@ -86,17 +105,24 @@ class Opponents:
             WorkspaceLostError: The engine has ended.
         """
         if strength.opponent == "stockfish":
-            assert self.path is not None
-            if self.engine is None:
-                self.engine = Engine(self.path)
-            return await self.engine.move(board, strength.nodes, strength.options, game)
+            return await self._engine().move(board, strength.nodes, strength.options, game)
         if strength.opponent == "minimax":
             # In a thread: it takes tens of milliseconds, and others are to be served meanwhile.
-            return await asyncio.to_thread(best_move, board.copy(), strength.depth, draw)
+            given_up = threading.Event()
+            try:
+                return await asyncio.to_thread(best_move, board.copy(), strength.depth, draw, given_up)
+            finally:
+                given_up.set()  # a thread cannot be cancelled; without this it would think on for nobody
         choose: Callable[[chess.Board, random.Random], chess.Move] = {"random": _any_move, "greedy": greedy_move}[
             strength.opponent
         ]
         return choose(board, draw)
+
+    def _engine(self) -> Engine:
+        assert self.path is not None
+        if self.engine is None:
+            self.engine = Engine(self.path)
+        return self.engine
 
     async def close(self) -> None:
         """End the engine."""

@@ -4,6 +4,7 @@ It is there so that an opponent of some strength needs no program besides; it is
 """
 
 import random
+import threading
 
 import chess
 
@@ -13,20 +14,24 @@ FEW = 1400
 """The enemy's pieces are worth no more than that: it is time to drive the king to the edge."""
 
 
-def best_move(board: chess.Board, depth: int, draw: random.Random) -> chess.Move:
+def best_move(
+    board: chess.Board, depth: int, draw: random.Random, given_up: threading.Event | None = None
+) -> chess.Move:
     """Return the best move within some half-moves; one of them at random where several are.
 
     Args:
         board: A position with legal moves.
         depth: Half-moves to look ahead, 1 or more.
         draw: Decides among equal moves.
+        given_up: Once it is set, nobody waits for the move any more, and whatever comes soonest is returned.
     """
+    given_up = given_up or threading.Event()
     moves = list(board.legal_moves)
     draw.shuffle(moves)
     best, most = moves[0], -2 * MATE
     for move in sorted(moves, key=lambda move: _promise(board, move), reverse=True):
         board.push(move)
-        worth = -_search(board, depth - 1, -2 * MATE, -most)
+        worth = -_search(board, depth - 1, -2 * MATE, -most, given_up)
         board.pop()
         if worth > most:
             best, most = move, worth
@@ -47,8 +52,10 @@ def _gain(board: chess.Board, move: chess.Move) -> int:
     return MATE if mates else _taken(board, move) + VALUES.get(move.promotion or chess.KING, 0)
 
 
-def _search(board: chess.Board, depth: int, least: int, most: int) -> int:
+def _search(board: chess.Board, depth: int, least: int, most: int, given_up: threading.Event) -> int:
     """Return what a position is worth to the side whose turn it is; between two bounds exactly (alpha-beta)."""
+    if given_up.is_set():
+        return 0
     if board.is_repetition(2) or board.halfmove_clock >= 100 or board.is_insufficient_material():
         return 0
     moves = list(board.legal_moves)
@@ -58,7 +65,7 @@ def _search(board: chess.Board, depth: int, least: int, most: int) -> int:
         return evaluate(board)
     for move in sorted(moves, key=lambda move: _promise(board, move), reverse=True):
         board.push(move)
-        worth = -_search(board, depth - 1, -most, -least)
+        worth = -_search(board, depth - 1, -most, -least, given_up)
         board.pop()
         if worth >= most:
             return worth

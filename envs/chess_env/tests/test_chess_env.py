@@ -2,6 +2,8 @@
 
 import asyncio
 import random
+import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -43,6 +45,7 @@ class TestContract(EnvironmentContract):
 
 class TestBothSides(TestContract):
     environment = staticmethod(lambda: ChessEnvironment("self", max_moves=6))
+    seed_changes_nothing = "The agent plays both sides, and nothing is drawn."
 
 
 @pytest.mark.slow
@@ -176,6 +179,15 @@ def test_or_it_loses_the_game_as_the_policys_fault():
     assert '[Termination "illegal_move"]' in result.observation.pgn
 
 
+@pytest.mark.parametrize("move", ["", " ", "x", "e" * 17, "I think that " * 1000], ids=len)
+def test_a_text_of_any_length_is_an_illegal_move(move):
+    forfeited = played(move, settings={"illegal": "forfeit"})[-1]
+    assert (forfeited.reward, forfeited.outcome.cause) == (-1.0, Cause.ILLEGAL_ACTION)
+    assert len(forfeited.info["error"]) < 250
+    with pytest.raises(InvalidRequestError, match="no legal move"):
+        played(move)
+
+
 def test_a_step_before_the_first_reset_is_refused():
     with pytest.raises(NotResetError):
         asyncio.run(ChessEnvironment().step(ChessAction(move="e4")))
@@ -210,6 +222,20 @@ def test_a_step_before_the_first_reset_is_refused():
 def test_a_start_that_is_wrong_is_refused(reset):
     with pytest.raises(InvalidRequestError):
         started(**reset)
+
+
+@pytest.mark.parametrize(
+    ("fen", "told"),
+    [
+        ("8/8/8/8/8/8/8/8 w - - 0 1", "is no position of chess: NO_WHITE_KING|NO_BLACK_KING|EMPTY"),
+        ("4k3/8/8/8/8/8/4R3/4K3 w - - 0 1", "is no position of chess: OPPOSITE_CHECK"),
+        ("4k3/8/8/8/8/8/8/R3K3 w - - 100 80", "The game is over in"),
+    ],
+)
+def test_and_what_is_wrong_with_it_is_told(fen, told):
+    with pytest.raises(InvalidRequestError) as refused:
+        started(fen=fen)
+    assert told in str(refused.value)
 
 
 def test_with_black_the_opponent_begins():
@@ -261,6 +287,56 @@ def test_the_seed_decides_what_a_random_opponent_plays():
     assert len({str(answers(seed)) for seed in range(5)}) > 1
 
 
+@pytest.mark.parametrize("opponent", ["random", "greedy", "minimax"])
+def test_a_step_that_was_given_up_and_is_repeated_is_answered_as_it_would_have_been(opponent, monkeypatch):
+    async def game(give_up: bool) -> list[str]:
+        environment = ChessEnvironment(opponent, depth=1)
+        await environment.reset(seed=1)
+        answers = []
+        for move in ("a3", "b3", "c3"):
+            if give_up:
+                with monkeypatch.context() as patched:
+                    patched.setattr(environment._opponents, "move", and_given_up(environment._opponents.move))
+                    with pytest.raises(asyncio.CancelledError):
+                        await environment.step(ChessAction(move=move))
+            answers.append((await environment.step(ChessAction(move=move))).observation.opponent_move)
+        return answers
+
+    def and_given_up(answer: Any) -> Any:
+        async def answered(*arguments: Any) -> None:
+            await answer(*arguments)
+            raise asyncio.CancelledError
+
+        return answered
+
+    assert asyncio.run(game(give_up=True)) == asyncio.run(game(give_up=False))
+
+
+def test_the_one_that_looks_ahead_stops_when_its_step_is_given_up(monkeypatch):
+    begun, ended = threading.Event(), threading.Event()
+
+    def observed(*arguments: Any) -> Any:
+        begun.set()
+        try:
+            return best_move(*arguments)
+        finally:
+            ended.set()
+
+    async def game() -> None:
+        environment = ChessEnvironment("minimax")
+        await environment.reset(seed=1)
+        environment._strength = replace(environment._strength, depth=40)  # it would think for years
+        step = asyncio.create_task(environment.step(ChessAction(move="e4")))
+        await asyncio.to_thread(begun.wait)
+        step.cancel()
+        await asyncio.wait([step])
+        assert await asyncio.to_thread(ended.wait, 30)
+        assert environment.state.step_count == 0
+
+    monkeypatch.setattr("chess_env.server.opponents.best_move", observed)
+    asyncio.run(game())
+
+
 def test_a_board_is_drawn_as_text_and_as_svg_from_the_agents_side():
     async def game() -> None:
         environment = ChessEnvironment(color="black")
@@ -280,7 +356,7 @@ def test_a_board_is_drawn_as_text_and_as_svg_from_the_agents_side():
 def test_the_policies_in_a_sandbox():
     with ChessEnv.with_provider(SandboxProvider("chess_env.server.app:app", memory_bytes=4 * 2**30)) as env:
         assert policies.oracle(env, seed=1) == policies.MAX_RETURN
-        assert policies.null(env, seed=1) == 0.0
+        assert policies.null(env, seed=4) == 0.0
         assert policies.null(env, seed=1, opponent="greedy") == policies.MIN_RETURN
 
 

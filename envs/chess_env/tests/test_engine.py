@@ -30,6 +30,7 @@ class TestContract(EnvironmentContract):
     actions = (ChessAction(move="e2e4"), ChessAction(move="d2d3"))
     steps = 2
     longest_episode = 0
+    seed_changes_nothing = "The same nodes give the same game."
 
 
 async def gone(pid: int) -> None:
@@ -92,13 +93,26 @@ def test_its_strength_can_be_chosen_for_a_game(strength):
 
 
 @needs_stockfish
-def test_a_rating_that_it_does_not_have_is_told():
+@pytest.mark.parametrize("elo", [10, 1000, 5000])
+def test_a_rating_that_it_does_not_have_is_refused_with_those_that_it_has(elo):
     async def game(environment: ChessEnvironment) -> None:
-        await environment.reset(elo=10)
-        with pytest.raises(ConfigurationError, match="UCI_Elo"):
-            await environment.step(ChessAction(move="e4"))
+        before = await environment.reset()
+        with pytest.raises(InvalidRequestError, match=r"elo is from 1,3\d0 to [23],\d+ here, and not"):
+            await environment.reset(elo=elo)
+        assert environment.state.fen == before.fen
+        assert (await environment.step(ChessAction(move="e4"))).observation.opponent_move
 
     with_engine(game)
+
+
+@needs_stockfish
+def test_a_rating_that_is_wrong_from_the_beginning_is_a_fault_of_the_settings():
+    async def game(environment: ChessEnvironment) -> None:
+        with pytest.raises(ConfigurationError, match="elo is from"):
+            await environment.reset()
+        assert (await environment.reset(opponent="random")).turn == "white"
+
+    with_engine(game, elo=10)
 
 
 @needs_stockfish

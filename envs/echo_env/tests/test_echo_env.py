@@ -15,6 +15,7 @@ def call(tool: str, **arguments: object) -> CallToolAction:
 
 class TestContract(EnvironmentContract):
     environment = EchoEnvironment
+    seed_changes_nothing = "Nothing here is random."
     actions = (
         EchoAction(message="hi"),
         EchoAction(message=""),

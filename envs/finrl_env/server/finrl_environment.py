@@ -5,6 +5,7 @@ far as the cash goes; then the next day comes, and the reward is what the portfo
 """
 
 import base64
+import math
 from pathlib import Path
 from uuid import uuid4
 
@@ -18,6 +19,7 @@ from ..models import FinRLAction, FinRLObservation, FinRLState
 from .market import INDICATORS, SHIPPED, load
 from .plot import plot
 
+MOST_SHARES = 10**9
 OWN, HELD = (31, 119, 180), (190, 190, 190)
 
 
@@ -27,7 +29,7 @@ class FinRLEnvironment(Environment[FinRLAction, FinRLObservation, FinRLState]):
     Args:
         data: A CSV file of prices; None for the one that comes with the package.
         initial_amount: Cash at the start, in the currency of the prices.
-        hmax: Shares that an action of 1 buys.
+        hmax: Shares that an action of 1 buys, a billion at most.
         buy_cost: Costs of buying, as a share of the price.
         sell_cost: Costs of selling, as a share of the price.
         reward_scaling: What a gain is multiplied with to make a reward.
@@ -54,10 +56,13 @@ class FinRLEnvironment(Environment[FinRLAction, FinRLObservation, FinRLState]):
         days: int | None = None,
     ) -> None:
         super().__init__()
-        if not (
-            initial_amount > 0 and hmax >= 1 and 0 <= buy_cost < 1 and 0 <= sell_cost < 1 and reward_scaling > 0
-        ):
-            raise ConfigurationError("Amount, hmax and scaling are above 0, costs from 0 to below 1")
+        above_zero = all(value > 0 and math.isfinite(value) for value in (initial_amount, reward_scaling))
+        if not (above_zero and 1 <= hmax <= MOST_SHARES and 0 <= buy_cost < 1 and 0 <= sell_cost < 1):
+            raise ConfigurationError(
+                f"Amount and scaling are above 0, hmax is from 1 to {MOST_SHARES:,}, costs are from 0 to below 1"
+            )
+        if turbulence_threshold is not None and not math.isfinite(turbulence_threshold):
+            raise ConfigurationError(f"turbulence_threshold is a number, and not {turbulence_threshold}")
         self._market = load(Path(data) if data is not None else SHIPPED)
         if days is not None and not 1 <= days < len(self._market.dates):
             raise ConfigurationError(f"days is from 1 to {len(self._market.dates) - 1}, and not {days}")
@@ -98,6 +103,8 @@ class FinRLEnvironment(Environment[FinRLAction, FinRLObservation, FinRLState]):
     def step(self, action: FinRLAction) -> StepResult[FinRLObservation]:
         """Sell and buy at today's prices, then go on to the next day.
 
+        The end of the prices is the end of the episode; that of its days is a time limit, and cuts it off.
+
         Raises:
             InvalidRequestError: There is not one number a stock. Nothing has changed.
         """
@@ -106,11 +113,14 @@ class FinRLEnvironment(Environment[FinRLAction, FinRLObservation, FinRLState]):
         if len(action.actions) != len(self._shares):
             raise InvalidRequestError(f"There are {len(self._shares)} stocks, and {len(action.actions)} actions")
         before = self._value()
-        self._trade(np.array(action.actions))
+        self._trade(np.array(action.actions, np.float32))  # of FinRL's dtype: 0.29 of 100 is 29, in float64 28
         self._day += 1
         after = self._value()
         self._values.append(after)
-        return StepResult(self._seen(), reward=(after - before) * self._scaling, terminated=self._day >= self._last)
+        end, last = self._day == len(self._market.dates) - 1, self._day == self._last
+        return StepResult(
+            self._seen(), reward=(after - before) * self._scaling, terminated=end, truncated=last and not end
+        )
 
     @property
     def state(self) -> FinRLState:

@@ -15,8 +15,10 @@ from openenv.errors import ConfigurationError
 SHIPPED = Path(__file__).parents[1] / "data" / "prices.csv"
 INDICATORS = ("macd", "boll_ub", "boll_lb", "rsi_30", "cci_30", "dx_30", "close_30_sma", "close_60_sma")
 COLUMNS = ("date", "tic", "high", "low", "close")
-LOOKBACK = 120
-"""Days that a day is compared with to say how turbulent it is."""
+LOOKBACK = 252
+"""Days that a day is compared with to say how turbulent it is: a year."""
+SETTLED = LOOKBACK + 2
+"""The first day that has a turbulence. FinRL leaves out the first two that it could say, for they are outliers."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ def _turbulence(close: pd.DataFrame) -> np.ndarray:
     """Return how far each day's returns are from those of the days before (squared Mahalanobis distance)."""
     returns = close.pct_change().to_numpy()
     found = np.zeros(len(returns))
-    for day in range(LOOKBACK + 1, len(returns)):
+    for day in range(SETTLED, len(returns)):
         before = returns[day - LOOKBACK : day]
         off = returns[day] - before.mean(axis=0)
         spread = np.atleast_2d(np.cov(before, rowvar=False))

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("pandas", reason="pandas is not installed")
+pd = pytest.importorskip("pandas", reason="pandas is not installed")
 
 import numpy as np
 from pydantic import ValidationError
@@ -100,15 +100,25 @@ def test_indicators_are_in_their_ranges_and_know_nothing_of_the_future(tmp_path)
     assert (by_name["boll_ub"] >= by_name["boll_lb"]).all()
     early = tmp_path / "early.csv"
     lines = SHIPPED.read_text().splitlines()
-    early.write_text("\n".join(lines[: 1 + 5 * 200]))
-    assert np.allclose(load(early).indicators, market.indicators[:200])
-    assert np.allclose(load(early).turbulence, market.turbulence[:200])
+    early.write_text("\n".join(lines[: 1 + 5 * 300]))
+    assert np.allclose(load(early).indicators, market.indicators[:300])
+    assert np.allclose(load(early).turbulence, market.turbulence[:300])
 
 
 def test_turbulence_is_highest_in_the_crash():
     turbulence = load(SHIPPED).turbulence
     assert make_data.CRASH.start <= int(turbulence.argmax()) < make_data.CRASH.stop
-    assert turbulence[:100].max() == 0
+
+
+def test_turbulence_compares_a_day_with_the_year_before_it():
+    market = load(SHIPPED)
+    assert market.turbulence[:254].max() == 0
+    returns = pd.DataFrame(market.prices).pct_change()
+    for day in (254, 400):
+        before = returns.iloc[day - 252 : day]
+        off = returns.iloc[day] - before.mean()
+        assert market.turbulence[day] == pytest.approx(off @ np.linalg.inv(before.cov()) @ off)
+        assert market.turbulence[day] > 0
 
 
 def test_the_shipped_prices_are_those_that_the_program_makes(tmp_path):
@@ -148,6 +158,14 @@ def test_a_fraction_of_a_share_is_left_out(small):
     assert held(result.observation) == [990, 1, 0]
 
 
+@pytest.mark.parametrize("number", [7, 14, 28, 29, 55, 57, 58])
+def test_hundredths_of_a_hundred_shares_are_what_they_say(number):
+    buy, sell = ([sign * number / 100, 0, 0, 0, 0] for sign in (1, -1))
+    bought, sold = played(None, buy, sell)
+    assert held(bought.observation, 5)[1] == number
+    assert held(sold.observation, 5)[1] == 0
+
+
 def test_in_turbulence_everything_is_sold_and_nothing_bought(small):
     *_, result = played(
         small, [1, 0], initial_amount=1000, hmax=10, turbulence_threshold=0.0, buy_cost=0, sell_cost=0
@@ -163,14 +181,16 @@ def test_in_turbulence_everything_is_sold_and_nothing_bought(small):
     assert sum(held(environment.step(turbulent).observation, 5)[1:]) == 0
 
 
-def test_an_episode_ends_with_the_data_or_after_its_days(small):
+def test_an_episode_ends_with_the_data_and_is_cut_off_after_its_days(small):
     results = played(small, *[[0, 0]] * 3)
-    assert [result.terminated for result in results] == [False, False, True]
+    assert [(result.terminated, result.truncated) for result in results] == [(False, False)] * 2 + [(True, False)]
+    [*_, result] = played(small, *[[0, 0]] * 3, days=3)  # all there are
+    assert (result.terminated, result.truncated) == (True, False)
     environment = FinRLEnvironment(days=2)
     starts = {environment.reset(seed=seed).date for seed in range(10)}
     assert len(starts) > 5
     results = [environment.step(FinRLAction(actions=[0] * 5)) for _ in range(2)]
-    assert [result.terminated for result in results] == [False, True]
+    assert [(result.terminated, result.truncated) for result in results] == [(False, False), (False, True)]
 
 
 def test_the_state_tells_what_is_held(small):
@@ -220,7 +240,13 @@ def test_prices_that_cannot_be_used_say_why(text, tmp_path):
     "settings",
     [
         {"initial_amount": 0},
+        {"initial_amount": float("inf")},
+        {"initial_amount": float("nan")},
+        {"reward_scaling": float("inf")},
+        {"turbulence_threshold": float("nan")},
+        {"turbulence_threshold": float("inf")},
         {"hmax": 0},
+        {"hmax": 10**30},
         {"buy_cost": 1},
         {"sell_cost": -1},
         {"days": 0},
@@ -260,7 +286,7 @@ def test_an_episode_against_a_server_with_settings_from_variables():
     with FinRLEnv.with_provider(ProcessProvider("finrl_env.server.app:app", env_vars=variables)) as env:
         assert env.reset(seed=1).observation.portfolio_value == 5000
         env.step(FinRLAction(actions=[0.5] * 5))
-        assert env.step(FinRLAction(actions=[0] * 5)).terminated
+        assert env.step(FinRLAction(actions=[0] * 5)).truncated
         assert set(env.state().holdings.values()) == {5}
 
 

@@ -3,6 +3,7 @@
 The rules and the board are this process's. A strategy runs elsewhere, held, and its reward is what the board says.
 """
 
+from copy import deepcopy
 from functools import cache
 from random import Random
 from uuid import uuid4
@@ -67,7 +68,8 @@ class Game2048Environment(Environment[Game2048Action | RunStrategy, Game2048Obse
 
         Raises:
             InvalidRequestError: The move would change nothing; nothing has happened.
-            WorkspaceLostError: Where the strategy ran has ended by itself.
+            WorkspaceLostError: Where the strategy ran has ended by itself. Nothing has changed; the step may be
+                repeated.
             IsolationError: Nothing here can hold a strategy.
         """
         board = self._board
@@ -75,11 +77,13 @@ class Game2048Environment(Environment[Game2048Action | RunStrategy, Game2048Obse
             raise NotResetError("There is no board yet: call reset() before step()")
         before, report = board.score, None
         if isinstance(action, RunStrategy):
+            board = deepcopy(board)  # a step that fails in the middle leaves no moves whose points nobody was given
             report = await self._run(board, action)
         elif board.play(action.move) is None:
             raise InvalidRequestError(
                 f"{action.move!r} would move nothing; these would: {', '.join(board.legal())}"
             )
+        self._board = board
         self._state.step_count += 1
         seen = self._observation(board)
         return seen.model_copy(

@@ -1,6 +1,7 @@
 """What becomes of strategies that are given as code: good ones, failing ones, and those that mean harm."""
 
 import asyncio
+import subprocess
 import sys
 
 import pytest
@@ -9,7 +10,8 @@ from game2048_env import Game2048Action, Game2048Env, Game2048Observation, RunSt
 from game2048_env.policies import SNAKE
 from game2048_env.server import game2048_environment
 from game2048_env.server.game2048_environment import Game2048Environment
-from openenv.errors import IsolationError
+from game2048_env.server.strategy import StrategyRun
+from openenv.errors import IsolationError, WorkspaceLostError
 from openenv.testing import EnvironmentContract, LocalServer
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workspaces are of Linux")
@@ -104,6 +106,12 @@ def test_its_random_numbers_follow_the_seed():
     assert played(RANDOM, seed=3) != played(RANDOM, seed=4)
 
 
+def test_the_order_of_its_sets_is_the_same_each_time():
+    code = "print(list({'up', 'left', 'down', 'right'}))"
+    expected = subprocess.check_output([sys.executable, "-c", code], env={"PYTHONHASHSEED": "0"}, text=True)
+    assert played(code)[0].strategy.stdout == expected
+
+
 def test_what_it_prints_is_shown_and_cut():
     (seen,) = played("print('begun')\ndef strategy(board):\n    print('x' * 100_000)\n    return 5")
     assert seen.strategy.stdout.startswith("begun\nxxx")
@@ -166,6 +174,35 @@ def test_time_is_limited(code):
     assert (late.strategy.ended, late.strategy.moves) == ("timeout", 0)
     assert late.strategy.error == "its 0.3 s were up"
     assert next_one.strategy.moves == 3
+
+
+def test_where_its_workspace_is_lost_no_move_was_made_and_the_step_can_be_repeated(monkeypatch):
+    async def main() -> None:
+        environment = Game2048Environment()
+        before = environment.reset(seed=1)
+        calls, play = [], StrategyRun._play
+
+        def lost_in_the_middle(run: StrategyRun, said: object) -> object:
+            calls.append(said)
+            if len(calls) == 20:
+                assert environment._workspace is not None
+                environment._workspace._link.close()
+            return play(run, said)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(StrategyRun, "_play", lost_in_the_middle)
+            with pytest.raises(WorkspaceLostError):
+                await environment.step(strategy)
+        assert environment.state.step_count == 0
+        assert environment._observation(environment._board) == before
+        again.append(await environment.step(strategy))
+        await environment.close()
+
+    strategy = RunStrategy(code=CYCLE, max_moves=30)
+    again: list[Game2048Observation] = []
+    asyncio.run(main())
+    assert again == played(strategy, seed=1)
+    assert again[0].reward == again[0].score > 0
 
 
 # --- those that mean harm ----------------------------------------------------------------------------

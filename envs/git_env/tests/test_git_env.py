@@ -51,7 +51,6 @@ class TestContract(EnvironmentContract):
         {"type": "no_such_type"},
         {"command": "git log"},
     )
-    reset_arguments = {"task_id": "merge-conflict"}  # noqa: RUF012
     steps = 3
 
     def choose_action(self, step: int, result: StepResult) -> GitAction:

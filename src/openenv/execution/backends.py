@@ -20,7 +20,7 @@ from openenv.errors import IsolationError
 from openenv.execution.limits import Limits
 from openenv.execution.workspace import Workspace
 
-__all__ = ["VARIABLES", "Backend", "backend", "process_limits", "search_path"]
+__all__ = ["HASH_SEED", "ISOLATED", "VARIABLES", "Backend", "backend", "process_limits", "search_path"]
 
 VARIABLES = {
     "LANG": "C.UTF-8",
@@ -33,6 +33,10 @@ VARIABLES = {
     "LOGNAME": "agent",
 }
 """Environment variables that programs have besides `PATH`, `HOME`, `TMPDIR` and those that were named."""
+
+ISOLATED, HASH_SEED = ("-s", "-P", "-S"), {"PYTHONHASHSEED": "0"}
+"""How keepers are started. Their forks are the interpreters of programs, and a fork keeps how texts are hashed:
+with one seed the same code goes through its sets in the same order each time. So this is `-I` without its `-E`."""
 
 
 class Backend(ABC):

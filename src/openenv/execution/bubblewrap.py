@@ -22,7 +22,7 @@ from openenv.containment import cgroup
 from openenv.containment.holding import Holding
 from openenv.containment.layers import Layers
 from openenv.errors import WorkspaceLostError
-from openenv.execution.backends import VARIABLES, Backend, process_limits, search_path
+from openenv.execution.backends import HASH_SEED, ISOLATED, VARIABLES, Backend, process_limits, search_path
 from openenv.execution.limits import Limits
 from openenv.execution.link import Link
 from openenv.execution.places import visible
@@ -137,14 +137,14 @@ class Bubblewrap(Backend):
             first=True,
             capabilities=_CAPABILITIES,
         )
-        keeper = [program, "-I", "-S", "-c", bootstrap("keeper", "keep")]
+        keeper = [program, *ISOLATED, "-c", bootstrap("keeper", "keep")]
         groups = " ".join(self._groups(holding))
         ours, theirs = socket.socketpair()
         try:
             with theirs:
                 process = subprocess.Popen(
                     ["/bin/sh", "-c", _AROUND, "sh", groups, *namespaces, "--", *keeper],
-                    env={"PATH": os.defpath, "LANG": "C.UTF-8"},
+                    env={**HASH_SEED, "PATH": os.defpath, "LANG": "C.UTF-8"},
                     stdin=theirs.fileno(),
                     stdout=theirs.fileno(),
                     start_new_session=True,

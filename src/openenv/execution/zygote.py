@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import ClassVar
 
 from openenv.errors import WorkspaceLostError
+from openenv.execution.backends import HASH_SEED, ISOLATED
 
 __all__ = ["Zygote"]
 
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 READY_BUDGET_S = 60.0
 END_BUDGET_S = 5.0
 _SOURCE = Path(__file__).parents[2]
@@ -78,8 +80,8 @@ class Zygote:
         arguments = [str(_SOURCE), str(theirs.fileno()), os.pathsep.join(self._search), ",".join(self._preload)]
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(script), *arguments],
-                env={"PATH": os.defpath, "LANG": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+                [sys.executable, *ISOLATED, str(script), *arguments],
+                env={**HASH_SEED, "PATH": os.defpath, "LANG": "C.UTF-8", **ONE_THREAD},
                 stdin=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,

@@ -16,7 +16,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import tracemalloc
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -35,7 +37,9 @@ from openenv.testing.local import LocalServer
 __all__ = ["EnvironmentContract", "EnvironmentMemoryContract"]
 
 SESSIONS = 8
+SEEDS = 8
 LEAK_BYTES = 200
+RESIDENT_BYTES = 30 * 2**20
 
 
 class EnvironmentContract(EnvironmentSubject):
@@ -130,6 +134,21 @@ class EnvironmentContract(EnvironmentSubject):
                 assert await self._episode(env, seed=1) == await self._episode(env, seed=1)
             else:
                 assert _warns_of("seed", await self._reset(env, seed=1))
+
+        self._play(play)
+
+    def test_some_of_several_seeds_give_different_episodes(self) -> None:
+        """A seed that is taken and left aside would give a trainer the same episode over and over."""
+        if not self._takes_seed:
+            pytest.skip("reset takes no seed")
+        if self.seed_changes_nothing:
+            pytest.skip(f"The seed changes nothing: {self.seed_changes_nothing}")
+
+        async def play(env: Env) -> None:
+            first, *others = [await self._episode(env, seed=seed) for seed in range(1, SEEDS + 1)]
+            assert any(episode != first for episode in others), (
+                f"seeds 1 to {SEEDS} give the same episode; if that is as it should be, say why: seed_changes_nothing"
+            )
 
         self._play(play)
 
@@ -251,17 +270,22 @@ class EnvironmentMemoryContract(EnvironmentSubject):
     episodes: ClassVar[int] = 600
 
     def test_its_memory_does_not_grow_with_episodes(self) -> None:
-        """Measured by the Python objects that are left after many episodes in one session."""
+        """Measured after many episodes in one session: by the Python objects that are left, and by the memory of the
+        whole process, which what is no Python object takes, too; there within a bound that leaves room for caches.
+        """
 
         async def play(env: Env) -> None:
-            sizes = []
-            for _ in range(3):  # the first third fills caches
-                for _ in range(self.episodes // 3):
+            traced, resident = [], []
+            for _ in range(2):  # the first half fills caches
+                for _ in range(self.episodes // 2):
                     await self._episode(env)
                 gc.collect()
-                sizes.append(tracemalloc.get_traced_memory()[0])
-            grown = (sizes[2] - sizes[1]) / (self.episodes // 3)
+                resident.append(_resident_bytes())  # before, for its first call leaves something, too
+                traced.append(tracemalloc.get_traced_memory()[0])
+            grown = (traced[1] - traced[0]) / (self.episodes // 2)
             assert grown < LEAK_BYTES, f"{grown:.0f} bytes more with every episode"
+            grown = resident[1] - resident[0]
+            assert grown < RESIDENT_BYTES, f"the process has {grown / 2**20:.0f} MiB more, which Python does not know of"
 
         tracemalloc.start()
         try:
@@ -276,6 +300,15 @@ def _assert_survives(codec: ClientCodec, result: StepResult[Any]) -> None:
     assert decoded.observation == sent
     assert (decoded.reward, decoded.done, decoded.truncated) == (result.reward, result.done, result.truncated)
     assert (decoded.info, decoded.metadata) == (result.info, result.metadata)
+
+
+def _resident_bytes() -> int:
+    """Return the memory that this process takes; 0 where the system does not say."""
+    try:
+        pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
+    except FileNotFoundError:
+        return 0
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _warns_of(argument: str, result: StepResult[Any]) -> bool:

@@ -32,6 +32,7 @@ class EnvironmentSubject:
         bad_actions: Payloads that are no action.
         reset_arguments: Keyword arguments without which `reset` does not work, such as a task.
         volatile: Observation fields that differ from run to run, such as a duration.
+        seed_changes_nothing: Why all seeds give the same episode, though `reset` takes one; empty if they do not.
         steps: How many steps are taken where the end of the episode does not matter.
         longest_episode: Steps after which an episode counts as one that does not end.
         patience_s: Seconds one test may take.
@@ -42,6 +43,7 @@ class EnvironmentSubject:
     bad_actions: ClassVar[Sequence[Mapping[str, Any]]] = ({"no_such_field": 0},)
     reset_arguments: ClassVar[Mapping[str, Any]] = {}
     volatile: ClassVar[Collection[str]] = ()
+    seed_changes_nothing: ClassVar[str] = ""
     steps: ClassVar[int] = 4
     longest_episode: ClassVar[int] = 200
     patience_s: ClassVar[float] = 60.0

@@ -6,6 +6,7 @@ under `x-space`, which others ignore. A schema without it becomes the simplest s
 
 from __future__ import annotations
 
+import math
 import re
 import string
 from collections.abc import Mapping
@@ -21,6 +22,12 @@ __all__ = ["KEY", "schema_of", "space_of"]
 KEY = "x-space"
 Schema = dict[str, Any]
 
+_UNSAID = (
+    *("$ref", "allOf", "anyOf", "oneOf", "not", "if", "enum", "const"),
+    *("multipleOf", "pattern", "uniqueItems", "contains"),
+)
+"""What no space is made of here. Left out of account, it would make the space larger than the schema."""
+
 
 def schema_of(space: Space[Any]) -> Schema:
     """Return the JSON Schema of a space's elements.
@@ -30,15 +37,15 @@ def schema_of(space: Space[Any]) -> Schema:
     """
     match space:
         case spaces.Discrete():
-            start = int(space.start)
-            return {"type": "integer", "minimum": start, "maximum": start + int(space.n) - 1}
+            return _discrete(space)
         case spaces.Box():
             return _box(space)
         case spaces.MultiDiscrete():
             return _multi_discrete(space)
         case spaces.MultiBinary():
-            item = {"type": "integer", "minimum": 0, "maximum": 1}
-            return _nested(item, space.shape) | {KEY: {"type": "MultiBinary", "shape": list(space.shape)}}
+            item, number = {"type": "integer", "minimum": 0, "maximum": 1}, isinstance(space.n, int)
+            kept = {"type": "MultiBinary", "n": space.n if number else list(space.shape)}
+            return _nested(item, space.shape) | {KEY: kept}
         case spaces.Text():
             return _text(space)
         case spaces.Tuple():
@@ -55,6 +62,13 @@ def schema_of(space: Space[Any]) -> Schema:
     raise ConfigurationError(
         f"{type(space).__name__} has no JSON Schema here; wrap the environment so that it has another space"
     )
+
+
+def _discrete(space: spaces.Discrete) -> Schema:
+    start = int(space.start)
+    schema = {"type": "integer", "minimum": start, "maximum": start + int(space.n) - 1}
+    usual = space.dtype == np.int64
+    return schema if usual else schema | {KEY: {"type": "Discrete", "dtype": str(space.dtype)}}
 
 
 def _box(space: spaces.Box) -> Schema:
@@ -108,7 +122,8 @@ def _fixed(items: list[Schema]) -> Schema:
 
 def _multi_discrete(space: spaces.MultiDiscrete) -> Schema:
     first, last = space.start, space.start + space.nvec - 1
-    kept = {"type": "MultiDiscrete", "nvec": space.nvec.tolist(), "start": space.start.tolist()}
+    kept = {"type": "MultiDiscrete", "dtype": str(space.dtype)}
+    kept |= {"nvec": space.nvec.tolist(), "start": space.start.tolist()}
     if first.ndim == 1:
         bounds = zip(first.tolist(), last.tolist(), strict=True)
         return _fixed([_number("integer", *each) for each in bounds]) | {KEY: kept}
@@ -148,30 +163,79 @@ def space_of(schema: Mapping[str, Any]) -> Space[Any]:
         ConfigurationError: No space has such elements, or there is no end to them: a whole number or a text
             without bounds.
     """
+    try:
+        found = _kept(schema)
+        found = _simplest(schema) if found is None else found
+    except ConfigurationError:
+        raise
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ConfigurationError(f"The schema {dict(schema)!r:.200} makes no sense: {error}") from error
+    if found is None:
+        raise ConfigurationError(f"No space has the elements of the schema {dict(schema)!r:.200}")
+    return found
+
+
+def _kept(schema: Mapping[str, Any]) -> Space[Any] | None:
+    """Return the space whose schema was made here, if no other schema looks like that."""
     if "oneOf" in schema:
-        return spaces.OneOf([space_of(one["prefixItems"][1]) for one in schema["oneOf"]])
-    match schema.get(KEY, {}).get("type"):
+        choices = [one.get("prefixItems", ()) for one in schema["oneOf"]]
+        ours = all(len(items) == 2 and items[0] == {"const": n} for n, items in enumerate(choices))
+        return spaces.OneOf([space_of(chosen) for _, chosen in choices]) if ours else None
+    kept = schema.get(KEY, {})
+    match kept.get("type"):
         case "Box":
-            return _box_of(schema[KEY])
+            return _box_of(kept)
+        case "Discrete":
+            return _whole_of(schema, np.dtype(kept["dtype"]))
         case "MultiDiscrete":
-            return spaces.MultiDiscrete(schema[KEY]["nvec"], start=schema[KEY]["start"])
+            dtype = np.dtype(kept.get("dtype", "int64"))
+            return spaces.MultiDiscrete(kept["nvec"], dtype=dtype.type, start=kept["start"])
         case "MultiBinary":
-            shape = schema[KEY]["shape"]
-            return spaces.MultiBinary(shape if len(shape) != 1 else shape[0])
+            return spaces.MultiBinary(kept["n"])
+        case "Text":
+            return _text_of(schema, kept["characters"])
+    return None
+
+
+def _simplest(schema: Mapping[str, Any]) -> Space[Any] | None:
+    """Return the simplest space of a schema, whoever made it, if there is one."""
+    _refuse(schema, *_UNSAID)
     match schema.get("type"):
-        case "integer" if "minimum" in schema and "maximum" in schema:
-            low, high = schema["minimum"], schema["maximum"]
-            return spaces.Discrete(high - low + 1, start=low)
+        case "integer":
+            return _whole_of(schema, np.dtype(np.int64))
         case "number":
+            _refuse(schema, "exclusiveMinimum", "exclusiveMaximum")
             return _box_of({"shape": [], "low": schema.get("minimum"), "high": schema.get("maximum")})
         case "string" if "maxLength" in schema:
-            characters = schema.get(KEY, {}).get("characters", string.printable)
-            return spaces.Text(schema["maxLength"], min_length=schema.get("minLength", 0), charset=characters)
+            return _text_of(schema, string.printable)
         case "object":
             return spaces.Dict({key: space_of(each) for key, each in schema.get("properties", {}).items()})
         case "array":
             return _array_of(schema)
-    raise ConfigurationError(f"No space has the elements of the schema {dict(schema)!r:.200}")
+    return None
+
+
+def _refuse(schema: Mapping[str, Any], *names: str) -> None:
+    for name in names:
+        if name in schema and (name, schema[name]) != ("uniqueItems", False):
+            raise ConfigurationError(f"No space can say {name!r} of the schema {dict(schema)!r:.200}")
+
+
+def _whole_of(schema: Mapping[str, Any], dtype: np.dtype[Any]) -> Space[Any] | None:
+    lows = [math.ceil(schema["minimum"])] if "minimum" in schema else []
+    lows += [math.floor(schema["exclusiveMinimum"]) + 1] if "exclusiveMinimum" in schema else []
+    highs = [math.floor(schema["maximum"])] if "maximum" in schema else []
+    highs += [math.ceil(schema["exclusiveMaximum"]) - 1] if "exclusiveMaximum" in schema else []
+    if not lows or not highs:
+        return None
+    low, high = max(lows), min(highs)
+    if dtype == np.int64:  # as it is usually, and always where Gymnasium is too old to take another
+        return spaces.Discrete(high - low + 1, start=low)
+    return spaces.Discrete(high - low + 1, start=low, dtype=dtype.type)
+
+
+def _text_of(schema: Mapping[str, Any], characters: str) -> spaces.Text:
+    return spaces.Text(schema["maxLength"], min_length=schema.get("minLength", 0), charset=characters)
 
 
 def _box_of(kept: Mapping[str, Any]) -> spaces.Box:
@@ -197,13 +261,13 @@ def _array_of(schema: Mapping[str, Any]) -> Space[Any]:
     items = schema.get("items")
     if not isinstance(items, Mapping):
         raise ConfigurationError("A schema of an array has to say what its items are")
-    size = schema.get("minItems")
-    if size is None or size != schema.get("maxItems"):
+    size = schema.get("minItems", 0)
+    if size != schema.get("maxItems"):  # how long it may be, a Sequence does not know; the environment does
         return spaces.Sequence(space_of(items), stack=schema.get(KEY, {}).get("stack", False))
     item = space_of(items)
     if isinstance(item, spaces.Box):
         low, high = (np.stack([bound] * size) for bound in (item.low, item.high))
         return spaces.Box(low, high, dtype=item.dtype.type)
     if isinstance(item, spaces.Discrete):
-        return spaces.MultiDiscrete([item.n] * size, start=[item.start] * size)
+        return spaces.MultiDiscrete([item.n] * size, dtype=item.dtype.type, start=[item.start] * size)
     return spaces.Tuple([item] * size)
