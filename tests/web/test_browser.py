@@ -209,6 +209,21 @@ def test_what_an_environment_says_is_shown_as_what_it_is_and_never_run(open_page
     assert page.title() == "Painter"
 
 
+def test_shares_of_one_with_transparency_are_painted_as_visible_as_they_are(open_page, visit):
+    class Glass(Painter):
+        def _seen(self, got: Any) -> Canvas:
+            screen = np.linspace(0, 1, 20 * 20 * 4, dtype=np.float32).reshape(20, 20, 4)
+            screen[..., 3] = 1
+            screen[0, 0, 3] = 0.5
+            return super()._seen(got).model_copy(update={"screen": screen})
+
+    page = visit(open_page(Glass))
+    reset(page)
+    pixels = "each => [...each.getContext('2d').getImageData(0, 0, 2, 1).data]"
+    painted = page.locator("#observation canvas").evaluate(pixels)
+    assert (painted[3], painted[7]) == (128, 255)
+
+
 def test_html_that_an_environment_draws_is_shown_in_a_frame_without_scripts(open_page, visit):
     class Drawn(Shown):
         def render_web(self, observation: Any) -> str:

@@ -33,11 +33,11 @@ class Take(Action):
     word: str | None = "abc"
     mode: Literal["x", "y"] | None = "x"
     either: int | str | None = 4
-    numbers: list[float] = [1.0, 2.0]
-    weights: list[int] | None = [1]
-    tags: list[str] = ["p"]
+    numbers: list[float] = Field(default=[1.0, 2.0])
+    weights: list[int] | None = Field(default=[1])
+    tags: list[str] = Field(default=["p"])
     side: Side | None = Side(a=7)
-    extra: dict[str, int] = {"k": 1}
+    extra: dict[str, int] = Field(default={"k": 1})
 
 
 class Taken(Observation):

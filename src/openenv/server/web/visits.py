@@ -307,6 +307,9 @@ class Visits:
     def forget(self, visit: Visit) -> None:
         """A visit that nobody looks at has no session any more."""
         self._visits.pop(visit.id, None)
+        leaving = self._leaving.pop(visit.id, None)
+        if leaving is not None:
+            leaving.cancel()
 
     def _new(self, name: str | None = None) -> Visit:
         self.loop = asyncio.get_running_loop()
@@ -327,12 +330,10 @@ class Visits:
             return self.context.manager.open(attached=False, on_end=on_end)
         except SessionCapacityError:
             for visitor in list(self._leaving):
-                self._leaving[visitor].cancel()
                 self._end(self._visits[visitor])
             return self.context.manager.open(attached=False, on_end=on_end)
 
     def _end(self, visit: Visit) -> None:
-        self._leaving.pop(visit.id, None)
         self.forget(visit)
         visit.end()
 
