@@ -114,6 +114,7 @@ def test_an_episode_is_played_looked_back_at_and_there_after_a_reload(open_page,
         page.click("#offers button >> nth=0")
         stepped(page, number)
     assert page.inner_text("#figure-total") == "10"
+    page.wait_for_selector("#plot svg rect >> nth=4")
     assert page.locator("#plot svg rect").count() == 5
     assert page.locator("#history tbody tr").count() == 7
     page.click("#history tbody tr:has-text('+2') >> nth=4")
@@ -363,7 +364,7 @@ def test_a_page_whose_server_is_started_again_says_so_and_shows_nothing_of_befor
     page.fill("#step-fields input[type=number]", "7")
     again = another(server, host, Shown)
     page.wait_for_selector("#notice:has-text('The session is gone')")
-    assert "No episode yet" in page.inner_text("#observation")
+    assert "No episode" in page.inner_text("#observation")
     assert page.locator("#history tbody tr").count() == 0
     assert page.locator("#offers").is_hidden()
     reset(page)
