@@ -46,6 +46,15 @@ class Shown(Environment[Add, Count, Tally]):
         return [("Two", Add(amount=2)), ("Ten", {"amount": 10}), Add(amount=3)]
 
 
+class Picky(Shown):
+    """Begins at nothing below zero."""
+
+    def reset(self, seed: int | None = None, start: int = 0) -> Count:
+        if start < 0:
+            raise ValueError("nothing is below zero")
+        return super().reset(seed, start)
+
+
 class AsyncShown(Shown):
     """The same, async."""
 

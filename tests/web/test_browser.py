@@ -114,6 +114,7 @@ def test_an_episode_is_played_looked_back_at_and_there_after_a_reload(open_page,
         page.click("#offers button >> nth=0")
         stepped(page, number)
     assert page.inner_text("#figure-total") == "10"
+    page.wait_for_selector("#plot svg rect >> nth=4")
     assert page.locator("#plot svg rect").count() == 5
     assert page.locator("#history tbody tr").count() == 7
     page.click("#history tbody tr:has-text('+2') >> nth=4")
@@ -207,6 +208,21 @@ def test_what_an_environment_says_is_shown_as_what_it_is_and_never_run(open_page
     assert page.locator("#observation table:not(.grid) tbody tr").count() == 2
     assert EVIL in page.inner_text("#observation")
     assert page.title() == "Painter"
+
+
+def test_shares_of_one_with_transparency_are_painted_as_visible_as_they_are(open_page, visit):
+    class Glass(Painter):
+        def _seen(self, got: Any) -> Canvas:
+            screen = np.linspace(0, 1, 20 * 20 * 4, dtype=np.float32).reshape(20, 20, 4)
+            screen[..., 3] = 1
+            screen[0, 0, 3] = 0.5
+            return super()._seen(got).model_copy(update={"screen": screen})
+
+    page = visit(open_page(Glass))
+    reset(page)
+    pixels = "each => [...each.getContext('2d').getImageData(0, 0, 2, 1).data]"
+    painted = page.locator("#observation canvas").evaluate(pixels)
+    assert (painted[3], painted[7]) == (128, 255)
 
 
 def test_html_that_an_environment_draws_is_shown_in_a_frame_without_scripts(open_page, visit):
@@ -348,7 +364,7 @@ def test_a_page_whose_server_is_started_again_says_so_and_shows_nothing_of_befor
     page.fill("#step-fields input[type=number]", "7")
     again = another(server, host, Shown)
     page.wait_for_selector("#notice:has-text('The session is gone')")
-    assert "No episode yet" in page.inner_text("#observation")
+    assert "No episode" in page.inner_text("#observation")
     assert page.locator("#history tbody tr").count() == 0
     assert page.locator("#offers").is_hidden()
     reset(page)

@@ -1,11 +1,16 @@
 """A session for each visitor of the page, and what they are told."""
 
+import json
+
 import pytest
 from tests.servers import wait_until
-from tests.web.shown import AsyncShown, Isolated, Shown, Slow
+from tests.web.shown import AsyncShown, Isolated, Picky, Shown, Slow
 from tests.web.tooled import Bakery, IsolatedBakery
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
+
+from openenv.errors import SessionLost
+from openenv.server.web import visits
 
 
 def test_a_look_at_the_page_takes_nobodys_place(open_page, tab):
@@ -82,10 +87,24 @@ def test_who_has_left_makes_room_for_who_comes(open_page, tab):
     gone = tab(server)
     gone.ask("reset")
     gone.close()
-    visits = server.app.state.openenv_page
-    assert wait_until(lambda: visits._leaving)
+    assert wait_until(lambda: server.app.state.openenv_page._leaving)
     page = tab(server)
     assert wait_until(lambda: page.ask("reset")["type"] == "turn")
+
+
+def test_a_session_that_ends_in_its_grace_is_in_nobodys_way(open_page, tab):
+    server = open_page(Shown, grace_s=600, max_concurrent_envs=1)
+    gone = tab(server)
+    gone.ask("reset")
+    gone.close()
+    known = server.app.state.openenv_page
+    assert wait_until(lambda: known._leaving)
+    session = known._visits[gone.visitor].session
+    server.on_loop(lambda: session.end(SessionLost("nothing was asked of it")))
+    one, two = tab(server), tab(server)
+    assert wait_until(lambda: one.ask("reset")["type"] == "turn")
+    assert two.ask("reset")["error"]["code"] == "CAPACITY_REACHED"
+    assert one.ask("step", amount=1)["type"] == "turn"
 
 
 def test_a_full_server_says_so_and_the_page_stays_usable(open_page, tab):
@@ -116,6 +135,64 @@ def test_what_is_refused_is_told_in_words_and_playing_goes_on(open_page, tab, ki
     assert words in refused["error"]["message"]
     assert refused["turn"]["error"] == refused["error"]["message"]
     assert page.ask("step", amount=1)["type"] == "turn"
+
+
+def test_a_reset_that_failed_leaves_no_episode_and_one_that_was_no_reset_leaves_it(open_page, tab):
+    server = open_page(Picky, grace_s=60)
+    page = tab(server)
+    page.ask("reset", start=5)
+    page.ask("reset", seed=-1)
+    assert tab(server, page.visitor).welcome["result"]["observation"]["total"] == 5
+    page.say("reset", start=-1)
+    assert page.hear("lost", "refused")["type"] == "lost"
+    assert page.hear("refused")["error"]["code"] == "EXECUTION_ERROR"
+    assert tab(server, page.visitor).welcome["result"] is None
+    assert page.ask("step", amount=1)["error"]["code"] == "NOT_RESET"
+
+
+def test_an_episode_whose_environment_was_stopped_is_lost(open_page, tab):
+    Slow.gate.clear()
+    page = tab(open_page(Slow))
+    page.ask("reset")
+    page.say("step", amount=1)
+    page.hear("progress")
+    page.say("cancel")
+    assert page.hear("lost", "refused")["type"] == "lost"
+    Slow.gate.set()
+
+
+def test_each_turn_tells_the_total_of_its_episode(open_page, tab):
+    page = tab(open_page(Shown))
+    page.ask("reset")
+    assert [page.ask("step", amount=amount)["turn"]["total"] for amount in (2, 3)] == [2, 5]
+    assert page.ask("step", amount=13)["turn"]["total"] == 5
+    assert page.ask("reset")["turn"]["total"] == 0
+
+
+def test_the_total_is_right_when_the_first_turns_are_kept_no_longer(open_page, tab, monkeypatch):
+    monkeypatch.setattr(visits, "TURNS_KEPT", 3)
+    server = open_page(Shown, grace_s=60)
+    page = tab(server)
+    page.ask("reset")
+    for _ in range(5):
+        page.ask("step", amount=2)
+    turns = tab(server, page.visitor).welcome["turns"]
+    assert [(turn["turn"], turn["step"], turn["total"]) for turn in turns] == [(4, 3, 6), (5, 4, 8), (6, 5, 10)]
+
+
+def test_actions_are_kept_whole_within_a_bound_of_each_and_one_of_all(open_page, tab, monkeypatch):
+    monkeypatch.setattr(visits, "ACTION_KEPT", 3_000)
+    monkeypatch.setattr(visits, "SENT_KEPT", 7_000)
+    server = open_page(Shown, grace_s=60)
+    page = tab(server)
+    page.ask("reset")
+    for length in (2_900, 2_900, 4_000):
+        page.ask("step", amount=1, metadata={"note": "x" * length})
+    turns = tab(server, page.visitor).welcome["turns"]
+    assert [turn["turn"] for turn in turns] == [3, 4]
+    assert json.loads(turns[0]["sent"])["metadata"] == {"note": "x" * 2_900}
+    assert "cut" not in turns[0]
+    assert (len(turns[1]["sent"]), turns[1]["cut"] > 4_000) == (3_000, True)
 
 
 def test_a_step_before_a_reset_is_refused_in_words(open_page, tab):

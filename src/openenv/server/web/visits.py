@@ -24,7 +24,7 @@ from openenv.server.dispatch import dispatch
 from openenv.server.host import Reply
 from openenv.server.inquiries import Inquiry
 from openenv.server.requests import OnReply, Request
-from openenv.server.sessions import CLOSED, Session
+from openenv.server.sessions import CLOSED, Phase, Session
 
 GRACE_S = 10.0
 """Seconds that a visit lasts after its page is gone; loading a page again takes less."""
@@ -32,8 +32,11 @@ GRACE_S = 10.0
 TURNS_KEPT = 1000
 """Turns of a visit that are told to a page that is loaded again."""
 
-SENT_KEPT = 2000
-"""Characters of an action that the history keeps."""
+ACTION_KEPT = 100_000
+"""Characters of one action that the history keeps."""
+
+SENT_KEPT = 4_000_000
+"""Characters that the history keeps of all actions; the oldest turns go first."""
 
 Tell = Callable[[bytes], None]
 
@@ -78,8 +81,9 @@ class Visit:
         self._visits = visits
         self._session: Session | None = None
         self._running = ""
-        self._turns: deque[dict[str, Any]] = deque(maxlen=TURNS_KEPT)
-        self._numbers = {"turn": 0, "episode": 0, "step": 0}
+        self._turns: deque[dict[str, Any]] = deque()
+        self._sent = 0
+        self._numbers: dict[str, float] = {"turn": 0, "episode": 0, "step": 0, "total": 0}
         self._last: msgspec.Raw | None = None
         self._view: msgspec.Raw | None = None
 
@@ -145,7 +149,7 @@ class Visit:
 
         def over(reply: Reply) -> None:
             self._running = ""
-            self._over(verb, sent, reply, at, time.perf_counter() - began)
+            self._over(session, verb, sent, reply, at, time.perf_counter() - began)
             if session is self._session:
                 self._look(session)
                 if verb == "reset" or getattr(reply, "tools_changed", False):
@@ -175,17 +179,20 @@ class Visit:
         self._session = session = self._visits.open(self._session_ended)
         return session
 
-    def _over(self, verb: str, sent: bytes, reply: Reply, at: float, seconds: float) -> None:
+    def _over(self, session: Session, verb: str, sent: bytes, reply: Reply, at: float, seconds: float) -> None:
         if reply.error is not None:
+            if verb == "reset" or session.phase in (Phase.BROKEN, Phase.CLOSED):
+                self._lose_episode()  # a reset that failed has ended the one before it
             self._refused(verb, sent, reply.error, at, seconds)
             return
         numbers = self._numbers
+        outcome = _read_outcome(reply.data)
         if verb == "reset":
             numbers["episode"] += 1
-            numbers["step"] = 0
+            numbers["step"] = numbers["total"] = 0
         else:
             numbers["step"] += 1
-        outcome = _read_outcome(reply.data)
+            numbers["total"] += outcome.reward or 0
         self._last = msgspec.Raw(reply.data)
         turn = self._turn(verb, sent, at, seconds, reward=outcome.reward, done=outcome.done)
         self._tell({"type": "turn", "turn": turn, "result": self._last})
@@ -196,21 +203,32 @@ class Visit:
         turn = self._turn(verb, sent, at or time.time(), seconds, error=error.message)
         self._tell({"type": "refused", "verb": verb, "error": error.to_wire(), "turn": turn})
 
+    def _lose_episode(self) -> None:
+        """Nothing can be stepped any more, so nothing is shown as if it could."""
+        self._last = self._view = None
+        self._tell({"type": "lost"})
+
     def refuse(self, error: RequestError, verb: str = "") -> None:
         """Tell the pages that something was not even tried."""
         self._tell({"type": "refused", "verb": verb, "error": error.to_wire()})
 
     def _turn(self, verb: str, sent: bytes, at: float, seconds: float, **came: Any) -> dict[str, Any]:
         self._numbers["turn"] += 1
+        whole = sent.decode(errors="replace")
         turn = {
             **self._numbers,
             "verb": verb,
-            "sent": sent.decode(errors="replace")[:SENT_KEPT],
+            "sent": whole[:ACTION_KEPT],
             "at": round(at * 1000),
             "ms": round(seconds * 1000, 2),
             **came,
         }
+        if len(whole) > ACTION_KEPT:
+            turn["cut"] = len(whole)
         self._turns.append(turn)
+        self._sent += len(turn["sent"])
+        while len(self._turns) > TURNS_KEPT or self._sent > SENT_KEPT:
+            self._sent -= len(self._turns.popleft()["sent"])
         return turn
 
     def _look(self, session: Session) -> None:
@@ -242,6 +260,7 @@ class Visit:
     def _session_ended(self, reason: RequestError) -> None:
         self._session = None
         self._running = ""
+        self._lose_episode()
         if not self.listeners:
             self._visits.forget(self)
         if reason is not CLOSED:
@@ -307,6 +326,9 @@ class Visits:
     def forget(self, visit: Visit) -> None:
         """A visit that nobody looks at has no session any more."""
         self._visits.pop(visit.id, None)
+        leaving = self._leaving.pop(visit.id, None)
+        if leaving is not None:
+            leaving.cancel()
 
     def _new(self, name: str | None = None) -> Visit:
         self.loop = asyncio.get_running_loop()
@@ -327,12 +349,10 @@ class Visits:
             return self.context.manager.open(attached=False, on_end=on_end)
         except SessionCapacityError:
             for visitor in list(self._leaving):
-                self._leaving[visitor].cancel()
                 self._end(self._visits[visitor])
             return self.context.manager.open(attached=False, on_end=on_end)
 
     def _end(self, visit: Visit) -> None:
-        self._leaving.pop(visit.id, None)
         self.forget(visit)
         visit.end()
 

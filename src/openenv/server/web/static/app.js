@@ -132,24 +132,22 @@ class Page {
     if (isNew) this.beginAnew();
     if (tools) setTools(tools);
     this.running = running;
-    this.history.load(turns);
-    this.result = result;
+    this.history.load(turns, result);
     this.told = told ?? {};
-    if (result) this.show(result, null);
+    if (result) {
+      this.result = result;
+      this.show(result, null);
+      this.tellView(this.told);
+    } else if (this.result) this.heard_lost();
     this.showState(state);
-    if (result) this.tellView(this.told);
     this.figures();
     this.busy();
   }
 
   /** The server does not know this visit any more: often it was started again, perhaps with other code. */
   async beginAnew() {
-    this.result = null;
-    find("observation").replaceChildren(this.blank);
-    view(find("view"), (this.drawing = {}));
-    find("problems").replaceChildren();
-    this.offer();
-    this.lookForward();
+    this.heard_lost();
+    this.history.results.clear(); // its turns count from 1 again
     this.mistake(null);
     notice("The session is gone: the server was started again, or was not to be reached for too long. Reset begins an episode.");
     const answer = await fetch("web/about").catch(() => null);
@@ -193,6 +191,7 @@ class Page {
     this.running = "";
     this.busy();
     if (turn) this.history.add(turn);
+    this.figures();
     if (error.code === "CAPACITY_REACHED") {
       this.wait(error);
       return;
@@ -200,6 +199,18 @@ class Page {
     const told = error.errors?.length ? complain(verb === "reset" ? this.resetForm : this.stepForm, error.errors) : false;
     if (told) (verb === "reset" ? find("reset-fields") : find("step-fields")).querySelector(".has-wrong")?.closest("details")?.setAttribute("open", "");
     this.mistake(error.message);
+  }
+
+  /** There is no episode any more: the reset that was to begin one failed, or its environment or session is gone. */
+  heard_lost() {
+    this.result = this.before = null;
+    this.told = {};
+    view(find("view"), (this.drawing = {}));
+    find("problems").replaceChildren();
+    this.offer();
+    this.lookForward();
+    find("observation").replaceChildren(this.blank);
+    this.figures();
   }
 
   heard_ended({ error }) {
@@ -283,7 +294,7 @@ class Page {
   }
 
   figures() {
-    const latest = this.history.latest;
+    const latest = this.result ? this.history.latest : null;
     find("figure-step").textContent = latest ? latest.step : 0;
     const reward = latest && latest.verb === "step" ? signed(latest.reward) : "";
     find("figure-reward").replaceChildren(reward === "" ? "–" : reward);
@@ -295,7 +306,7 @@ class Page {
     const pill = find("status");
     const state = !this.connected ? "lost" : this.running ? "running" : !this.result ? "none" : this.result.done ? "over" : "playing";
     pill.dataset.state = state;
-    pill.textContent = { lost: "Not connected", running: this.running === "reset" ? "Resetting" : "Stepping", none: "No episode yet", over: "Episode over", playing: "Playing" }[state];
+    pill.textContent = { lost: "Not connected", running: this.running === "reset" ? "Resetting" : "Stepping", none: "No episode", over: "Episode over", playing: "Playing" }[state];
     document.body.dataset.episode = this.result && !this.result.done ? "playing" : "";
   }
 
@@ -334,6 +345,7 @@ class Page {
     find("past").hidden = true;
     find("view").hidden = false;
     if (this.result) this.show(this.result, null);
+    else find("observation").replaceChildren(this.blank);
   }
 }
 

@@ -36,10 +36,18 @@ curl -s -X DELETE ${base}/sessions/$SESSION`],
 /** Show programs that do what is in the forms; where nothing is, what was done last. */
 export function showPrograms(place, resetForm, stepForm, turns) {
   const typed = quiet(stepForm);
-  const sent = turns.findLast((turn) => turn.verb === "step" && turn.error === undefined)?.sent;
-  const action = Object.keys(typed).length || !sent ? typed : JSON.parse(sent);
+  const action = Object.keys(typed).length ? typed : lastSent(turns) ?? typed;
   const base = new URL(".", location.href).href.replace(/\/$/, "");
   place.replaceChildren(...snippets(base, quiet(resetForm), action).flatMap(([name, code]) => [make("h2", {}, name), snippet(code)]));
+}
+
+function lastSent(turns) {
+  const last = turns.findLast((turn) => turn.verb === "step" && turn.error === undefined);
+  try {
+    return JSON.parse(last.sent);
+  } catch {
+    return undefined; // there is none, or not all of it was kept
+  }
 }
 
 function quiet(form) {

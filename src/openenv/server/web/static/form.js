@@ -4,16 +4,16 @@
 import { make, prose, words } from "./dom.js";
 import { choices, isArrayTag, isBytes, resolve, titled } from "./schema.js";
 import { call, isCall } from "./tools.js";
-import { WrongValue, checkbox, constant, defined, framed, json, ndarray, number, numbers, select, text, upload } from "./values.js";
+import { WrongValue, byDefault, checkbox, constant, defined, empty, framed, isNeeded, json, ndarray, number, numbers, select, text, upload } from "./values.js";
 
 const DEEPEST = 8;
 
 /** Return the form of a schema; `name` and `required` are those of a member of an object. */
-export function field(schema, root, { name = "", required = true, depth = 0, path = [], compact = false } = {}) {
+export function field(schema, root, { name = "", required = true, depth = 0, path = [], compact = false, blank = false } = {}) {
   const whole = resolve(schema, root);
   const { members, nullable } = choices(whole, root);
   const about = { description: whole.description, default: whole.default, examples: whole.examples };
-  const place = { name, required: required && !nullable, depth, path, root, nullable, compact };
+  const place = { name, required, depth, path, root, nullable, compact, blank };
   if ("const" in whole) return constant(whole.const);
   if (members.length > 1) {
     if (members.every((each) => "const" in each || each.enum)) {
@@ -29,7 +29,7 @@ export function field(schema, root, { name = "", required = true, depth = 0, pat
   if (depth > DEEPEST) return json(only, place);
   if (isArrayTag(only)) return ndarray(only, place);
   if (isBytes(only)) return upload(only, place);
-  if (only.type === "boolean") return place.nullable ? select({ ...only, enum: [true, false] }, place) : checkbox(only, place);
+  if (only.type === "boolean") return nullable || blank || (!required && typeof only.default !== "boolean") ? select({ ...only, enum: [true, false] }, place) : checkbox(only, place);
   if (only.type === "integer" || only.type === "number") return number(only, place);
   if (only.type === "string") return text(only, place);
   if (only.type === "array") return list(only, place);
@@ -66,7 +66,10 @@ function list(schema, place) {
   };
   self.read = () => {
     const least = schema.minItems ?? 0;
-    if (parts.length === 0 && !place.required) return undefined;
+    if (parts.length === 0) {
+      if (schema.default?.length === 0 && !place.required) return undefined;
+      if (place.nullable || (!place.required && !schema.default)) return empty(self, schema, place);
+    }
     if (parts.length < least) throw new WrongValue(self, `At least ${least}`);
     if (parts.length > (schema.maxItems ?? Infinity)) throw new WrongValue(self, `At most ${schema.maxItems}`);
     return parts.map((part) => part.read());
@@ -76,21 +79,30 @@ function list(schema, place) {
     rows.replaceChildren();
     for (const each of value ?? []) append(each);
   };
-  const first = Array.isArray(schema.default) ? schema.default : Array(place.required ? schema.minItems ?? 0 : 0).fill(undefined);
+  const first = Array.isArray(schema.default) ? schema.default : Array(isNeeded(place) ? schema.minItems ?? 0 : 0).fill(undefined);
   first.forEach(append);
   return self;
 }
 
 function tuple(schema, place) {
+  const needed = isNeeded(place);
   const parts = schema.prefixItems.map((each, at) =>
-    field(each, place.root, { name: resolve(each, place.root).title ?? String(at + 1), required: true, depth: place.depth + 1, path: [...place.path, at] }));
+    field(each, place.root, { name: resolve(each, place.root).title ?? String(at + 1), required: true, depth: place.depth + 1, path: [...place.path, at], blank: !needed }));
   const { element, complain } = group(schema, place, ...parts.map((part) => part.element));
-  return {
+  const self = {
     element, complain, parts, path: place.path, focus: () => parts[0]?.focus?.(),
-    read: () => parts.map((part) => part.read()),
+    read: () => (!needed && parts.every(isBlank) ? empty(self, schema, place) : parts.map((part) => part.read())),
     write: (value) => parts.forEach((part, at) => part.write(value?.[at])),
   };
+  if (Array.isArray(schema.default)) {
+    self.write(schema.default);
+    if (!place.nullable) parts.forEach((part, at) => { if (part.input) part.input.placeholder = byDefault(schema.default[at]); });
+  }
+  return self;
 }
+
+/** Whether nothing was entered: all of it is left out then. */
+const isBlank = ({ input, parts = [] }) => !(input?.type === "checkbox" ? input.checked : input?.value) && parts.every(isBlank);
 
 // --- what holds others -------------------------------------------------------------------------------
 
@@ -107,7 +119,7 @@ function group(schema, place, ...children) {
 }
 
 function object(schema, place) {
-  const optional = !place.required && place.depth > 0;
+  const optional = !isNeeded(place) && place.depth > 0;
   if (optional) return onDemand(schema, place);
   const parts = {};
   const front = [];
@@ -153,24 +165,25 @@ function onDemand(schema, place) {
   self.element.append(inside);
   inside.style.gridColumn = "1 / -1";
   const show = () => {
-    self.parts = wanted.checked ? [object(schema, { ...place, required: true, name: "" })] : [];
+    self.parts = wanted.checked ? [object(schema, { ...place, required: true, nullable: false, name: "" })] : [];
     inside.replaceChildren(...self.parts.map((part) => part.element));
   };
-  wanted.addEventListener("change", show);
-  self.read = () => self.parts[0]?.read();
+  wanted.addEventListener("change", () => { show(); self.parts[0]?.write(schema.default); });
+  self.read = () => (self.parts.length ? self.parts[0].read() : empty(self, schema, place));
   self.write = (value) => {
     wanted.checked = value !== undefined && value !== null;
     show();
     self.parts[0]?.write(value);
   };
+  if (place.nullable) self.write(schema.default); // else what is not wanted is as by default
   return self;
 }
 
 function union(members, about, place) {
   const titles = members.map((member, at) => titled(member, member.type ?? `Choice ${at + 1}`));
   const names = titles.every((title) => /.Action$/.test(title)) ? titles.map((title) => title.slice(0, -6)) : titles;
-  const blank = !place.required && place.depth > 0;
-  const kind = make("select", {}, ...(blank ? [make("option", { value: "" }, "–")] : []), ...names.map((name, at) => make("option", { value: at }, words(name))));
+  const blank = (!isNeeded(place) || place.blank) && place.depth > 0;
+  const kind = make("select", {}, ...(blank ? [make("option", { value: "" }, place.nullable ? "none" : "–")] : []), ...names.map((name, at) => make("option", { value: at }, words(name))));
   const self = framed({ description: about.description }, { ...place, name: place.name || "Kind" }, kind);
   const inside = make("div");
   const notes = make("span", { className: "about" });
@@ -188,19 +201,24 @@ function union(members, about, place) {
   show();
   const element = make("div", { className: "fields" }, self.element, notes, inside);
   const fits = (value) => members.findIndex((member) =>
-    typeof value === "object" && value !== null
+    typeof value === "object" && value !== null && !Array.isArray(value)
       ? Object.keys(value).every((key) => key in (member.properties ?? {})) && Object.entries(member.properties ?? {}).every(([key, each]) => !("const" in each) || !(key in value) || each.const === value[key])
-      : (typeof value === "number" ? ["number", "integer"] : [typeof value]).includes(member.type));
-  return {
+      : (typeof value === "number" ? ["number", "integer"] : [Array.isArray(value) ? "array" : typeof value]).includes(member.type));
+  const start = about.default ?? null;
+  const whole = {
     ...self, element,
     get parts() { return self.parts; },
     focus: () => kind.focus(),
-    read: () => self.parts[0]?.read(),
+    read: () => (self.parts.length ? self.parts[0].read() : empty(whole, isShown ? about : {}, place)),
     write: (value) => {
       const at = fits(value);
       if (at >= 0) { self.choose(at); self.parts[0].write(value); }
+      else if (value === null && blank) self.choose("");
     },
   };
+  const isShown = start !== null && fits(start) >= 0;
+  if (isShown) whole.write(start);
+  return whole;
 }
 
 // --- mistakes ----------------------------------------------------------------------------------------

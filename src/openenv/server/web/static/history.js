@@ -2,7 +2,10 @@
 
 import { asNumber, draw, make } from "./dom.js";
 
-const KEPT = 200; // observations that can be looked at again
+const KEPT = 200; // results that can be looked at again
+const ROWS = 1000; // of the table; browsers lay out a whole table anew for each line
+const LONGEST = 600; // characters of an action in the table
+const BARS = 200; // of the plot; where there are more steps, a bar is the sum of several
 
 export class History {
   constructor(table, plot, choose) {
@@ -10,29 +13,44 @@ export class History {
     this.plot = plot;
     this.choose = choose;
     this.turns = [];
+    this.steps = []; // of the latest episode
+    this.latest = undefined; // of those that were not refused
     this.results = new Map();
-    this.totals = new Map();
-    new ResizeObserver(() => this.drawn()).observe(plot);
+    this.planned = 0;
+    new ResizeObserver(() => this.plan()).observe(plot);
   }
 
-  load(turns) {
+  /** Begin with what the server has kept, and with the latest result. */
+  load(turns, result) {
     this.turns = [];
-    this.totals.clear();
-    this.body.replaceChildren();
-    for (const turn of turns) this.add(turn);
+    this.steps = [];
+    this.latest = undefined;
+    this.body.replaceChildren(...turns.map((turn) => this.note(turn)).reverse().flat());
+    if (result && this.latest) this.results.set(this.latest.turn, result);
+    this.plan();
   }
 
   add(turn, result) {
-    if (turn.verb === "reset" && turn.error === undefined) this.body.prepend(separator(turn));
-    turn.total = (this.totals.get(turn.episode) ?? 0) + (Number(turn.reward) || 0);
-    this.totals.set(turn.episode, turn.total);
-    this.turns.push(turn);
+    this.body.prepend(...this.note(turn));
+    while (this.body.rows.length > ROWS) this.body.lastElementChild.remove();
     if (result) {
       this.results.set(turn.turn, result);
       if (this.results.size > KEPT) this.results.delete(this.results.keys().next().value);
     }
-    this.body.prepend(this.row(turn));
-    this.drawn();
+    this.plan();
+  }
+
+  /** Take up a turn; return its lines of the table. */
+  note(turn) {
+    this.turns.push(turn);
+    if (turn.error !== undefined) return [this.row(turn)];
+    this.latest = turn;
+    if (turn.verb === "step") {
+      this.steps.push(turn);
+      return [this.row(turn)];
+    }
+    this.steps = [];
+    return [this.row(turn), separator(turn)];
   }
 
   row(turn) {
@@ -55,25 +73,37 @@ export class History {
     row?.setAttribute("aria-current", "true");
   }
 
-  get latest() {
-    return this.turns.findLast((turn) => turn.error === undefined);
-  }
-
   download(name) {
-    const kept = this.turns.map(({ sent, ...turn }) => ({ ...turn, sent, result: this.results.get(turn.turn) }));
+    const kept = this.turns.map(({ sent, ...turn }, at) => {
+      const result = this.results.get(turn.turn);
+      const missing = [
+        at === 0 && turn.turn > 1 && `turns 1 to ${turn.turn - 1}`,
+        turn.cut && `sent: all but its first ${sent.length} characters`,
+        turn.error === undefined && result === undefined && "result",
+      ].filter(Boolean);
+      return { ...turn, sent, result, left_out: missing.length ? missing : undefined };
+    });
     const address = URL.createObjectURL(new Blob([JSON.stringify(kept, null, 1)], { type: "application/json" }));
     make("a", { href: address, download: `${name}-history.json` }).click();
     setTimeout(() => URL.revokeObjectURL(address), 1000);
   }
 
+  /** Draw before the browser paints next: however many turns come until then, once is enough. */
+  plan() {
+    this.planned ||= requestAnimationFrame(() => {
+      this.planned = 0;
+      this.drawn();
+    });
+  }
+
   drawn() {
-    const episode = this.latest?.episode;
-    const steps = this.turns.filter((turn) => turn.episode === episode && turn.verb === "step" && turn.error === undefined);
-    if (steps.every((turn) => turn.reward === null)) {
+    if (this.steps.every((turn) => turn.reward === null)) {
       this.plot.replaceChildren();
       return;
     }
-    this.plot.replaceChildren(chart(steps, Math.max(this.plot.clientWidth, 200)), make("div", { className: "key" }, make("span", {}, "Reward of each step"), make("span", { className: "sum" }, "Total")));
+    const each = Math.ceil(this.steps.length / BARS);
+    const bar = each === 1 ? "Reward of each step" : `Reward of each ${each} steps`;
+    this.plot.replaceChildren(chart(this.steps, each, Math.max(this.plot.clientWidth, 200)), make("div", { className: "key" }, make("span", {}, bar), make("span", { className: "sum" }, "Total")));
   }
 }
 
@@ -95,12 +125,13 @@ function summary(turn) {
   try {
     sent = JSON.parse(turn.sent);
   } catch {
-    return `${turn.verb} ${turn.sent}`;
+    return said(turn.sent); // it was cut, or was no JSON
   }
   if (sent?.type === "call_tool") return `${sent.tool_name}(${listing(Object.entries(sent.arguments ?? {}))})`;
   const entries = Object.entries(sent ?? {}).filter(([name]) => name !== "metadata" && name !== "type");
   const named = turn.verb === "step" && entries.length === 1 ? said(entries[0][1]) : listing(entries);
-  return turn.verb === "reset" ? `reset ${named}`.trim() : named || sent?.type || "step";
+  const all = named.length > LONGEST ? `${named.slice(0, LONGEST)}…` : named;
+  return turn.verb === "reset" ? `reset ${all}`.trim() : all || sent?.type || "step";
 }
 
 const listing = (entries) => entries.map(([name, value]) => `${name}: ${said(value)}`).join(", ");
@@ -110,16 +141,17 @@ function said(value) {
   return text.length > 160 ? `${text.slice(0, 157)}…` : text;
 }
 
-function chart(steps, width) {
+function chart(steps, each, width) {
   const flat = steps.every((turn) => !Number(turn.reward));
   const [height, left, right, top, bottom] = [flat ? 44 : 130, 44, 8, 10, 18];
-  const rewards = steps.map((turn) => Number(turn.reward) || 0);
-  const totals = rewards.map((sum => (reward) => (sum += reward))(0));
+  const bins = Array.from({ length: Math.ceil(steps.length / each) }, (_, at) => steps.slice(at * each, (at + 1) * each));
+  const rewards = bins.map((bin) => bin.reduce((sum, turn) => sum + (Number(turn.reward) || 0), 0));
+  const totals = bins.map((bin) => bin.at(-1).total);
   const least = Math.min(0, ...rewards, ...totals);
   const most = Math.max(least < 0 ? 0 : 1e-9, ...rewards, ...totals);
   const span = most - least;
   const y = (value) => top + ((most - value) / span) * (height - top - bottom);
-  const step = (width - left - right) / steps.length;
+  const step = (width - left - right) / bins.length;
   const x = (at) => left + step * (at + 0.5);
   const thick = Math.min(Math.max(step * 0.6, 1), 26);
   const svg = draw("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `Rewards of ${steps.length} steps, ${asNumber(totals.at(-1))} in total` });

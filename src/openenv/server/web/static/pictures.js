@@ -70,7 +70,7 @@ export function painted(values, shape, alt) {
     image.data[at * 4] = scale(values[from]);
     image.data[at * 4 + 1] = scale(values[grey ? from : from + 1]);
     image.data[at * 4 + 2] = scale(values[grey ? from : from + 2]);
-    image.data[at * 4 + 3] = channels === 4 ? values[from + 3] : 255;
+    image.data[at * 4 + 3] = channels === 4 ? values[from + 3] * (inBytes ? 1 : 255) : 255; // never stretched as colours are
   }
   context.putImageData(image, 0, 0);
   enlarge(canvas, width);
