@@ -1,5 +1,9 @@
-"""The environments of this project on the page, in a real browser: played, looked at, two visitors at once."""
+"""The environments of this project on the page, in a real browser: played, looked at, two visitors at once.
 
+`OPENENV_SCREENSHOTS` names a folder that keeps a picture of each; those in `docs/pictures` are from there.
+"""
+
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +23,7 @@ TYPED = {
     "coding_env": ("#step-fields textarea.code", "print(6 * 7)"),
     "browsergym_env": ("#step-fields textarea", "noop(100)"),
 }
-STEPS = {"browsergym_env": 2}
+UNREWARDED = {"coding_env", "browsergym_env"}  # before a task is over
 
 
 @pytest.fixture
@@ -41,29 +45,49 @@ def app_of() -> Iterator[Callable[[str], Any]]:
             sys.modules[module] = known
 
 
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """The folder of the pictures that are taken."""
+    folder = Path(os.environ.get("OPENENV_SCREENSHOTS") or tmp_path)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 @pytest.mark.parametrize(
     "name", ["echo_env", "coding_env", "chess_env", "openspiel_env", "atari_env", "browsergym_env"]
 )
-def test_it_is_played_in_the_browser_by_two_visitors(name, app_of, host, visit, tmp_path: Path):
+def test_it_is_played_in_the_browser_by_two_visitors(name, app_of, host, visit, pictures: Path):
     server = host.run(app_of(name))
     several = server.manager.config.max_concurrent_envs > 1
     pages = [visit(server) for _ in range(2 if several else 1)]
     for page in pages:
         page.click("#reset")
         page.wait_for_selector("#status[data-state=playing]", timeout=60_000)
-    for number in range(1, STEPS.get(name, 5) + 1):
-        for page in pages:
-            step(page, name)
-            page.wait_for_selector(f"#figure-step:text-is('{number}')", timeout=30_000)
+    taken = (5, 3)
+    for number in range(1, max(taken) + 1):
+        for page, steps in zip(pages, taken, strict=False):
+            if number <= steps:
+                step(page, name)
+                page.wait_for_selector(f"#figure-step:text-is('{number}')", timeout=30_000)
+    for page, steps in zip(pages, taken, strict=False):
+        # What the page counts would be right in a session of both; what the session counts would not.
+        page.wait_for_selector(f"#state pre:has-text('\"step_count\": {steps},')", state="attached")
+        assert page.inner_text("#figure-step") == str(steps)
+        assert page.locator("#history tbody tr").count() == steps + 2
+        assert page.locator("#mistake").is_hidden()
+        if name in UNREWARDED:
+            assert page.locator("#plot svg").count() == 0
+        else:
+            page.wait_for_selector(f"#plot svg[aria-label^='Rewards of {steps} steps']")
     first = pages[0]
-    assert first.locator("#history tbody tr").count() == number + 2
-    assert first.locator("#mistake").is_hidden()
-    first.screenshot(path=tmp_path / f"{name}.png", full_page=True)
+    first.screenshot(path=pictures / f"{name}.png", full_page=True)
     first.set_viewport_size({"width": 390, "height": 800})
     assert first.evaluate("() => document.documentElement.scrollWidth") <= 390
-    first.screenshot(path=tmp_path / f"{name}-phone.png", full_page=True)
-    first.reload()
-    first.wait_for_selector(f"#figure-step:text-is('{number}')")
+    first.screenshot(path=pictures / f"{name}-phone.png", full_page=True)
+    for page, steps in zip(pages, taken, strict=False):
+        page.reload()
+        page.wait_for_selector(f"#figure-step:text-is('{steps}')")
+        assert page.locator("#history tbody tr").count() == steps + 2
     server.stop(wait=False)
 
 
@@ -76,7 +100,7 @@ def step(page: Any, name: str) -> None:
         page.click(OFFERED)
 
 
-def test_catch_is_chosen_and_played_to_its_end(app_of, host, visit):
+def test_catch_is_chosen_and_played_to_its_end(app_of, host, visit, pictures: Path):
     server = host.run(app_of("openspiel_env"))
     page = visit(server)
     settings = page.locator("#reset-fields")
@@ -88,7 +112,9 @@ def test_catch_is_chosen_and_played_to_its_end(app_of, host, visit):
         page.wait_for_selector(f"#figure-step:text-is('{number}')")
     page.wait_for_selector("#status[data-state=over]")
     assert page.inner_text("#figure-total") in ("1", "−1")
+    page.wait_for_selector("#plot svg[aria-label^='Rewards of 9 steps'] rect")
     assert page.locator("#plot svg rect").count() == 1
+    page.screenshot(path=pictures / "catch.png", full_page=True)
     page.click("#tab-state")
     assert "catch" in page.inner_text("#state")
     server.stop(wait=False)

@@ -121,6 +121,7 @@ def test_what_takes_null_and_is_cleared_is_sent_as_null(form):
     form.field("Side").uncheck()
     for each in form.group("Pair").locator("input").all():
         each.fill("")
+        assert each.get_attribute("placeholder") == "none"
     sent = form.sent()
     for name in ("must", "limit", "word", "weights", "mode", "either", "side", "pair"):
         assert sent[name] is None, name

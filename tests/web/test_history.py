@@ -67,13 +67,14 @@ def downloaded(page: Any, folder: Path) -> Any:
     return json.loads((folder / "history.json").read_text())
 
 
-def test_a_long_episode_is_drawn_once_when_it_is_loaded_and_in_few_bars(open_page, visit, tab):
+def test_a_long_episode_is_drawn_once_when_it_is_loaded_and_in_few_bars(open_page, visit, tab, tmp_path: Path):
     server = open_page(Endless, grace_s=60)
     player = tab(server)
     player.ask("reset")
     for _ in range(LONG):
         player.ask("step", amount=1)
     page = visit(server)
+    assert page.locator("#history tfoot").is_hidden()
     page.add_init_script(f"({COUNTING})()")
     page.evaluate("id => sessionStorage.setItem('openenv-visitor' + location.pathname, id)", player.visitor)
     page.reload()
@@ -92,7 +93,9 @@ def test_a_long_episode_is_drawn_once_when_it_is_loaded_and_in_few_bars(open_pag
     assert page.evaluate("() => drawn.svg") == 1
     assert page.evaluate("() => drawn.all") <= 220
     assert page.inner_text("#figure-total") == str(LONG + 1)
-    assert page.locator("#history tbody tr").count() == visits.TURNS_KEPT
+    assert page.locator("#history tbody tr").count() == 200
+    assert page.locator("#history tfoot").is_visible()
+    assert len(downloaded(page, tmp_path)) == visits.TURNS_KEPT + 1
 
 
 def test_a_long_action_is_whole_in_the_download_and_the_programs_after_a_reload(open_page, visit, tmp_path: Path):

@@ -96,7 +96,7 @@ function tuple(schema, place) {
   };
   if (Array.isArray(schema.default)) {
     self.write(schema.default);
-    if (!place.nullable) parts.forEach((part, at) => { if (part.input) part.input.placeholder = byDefault(schema.default[at]); });
+    parts.forEach(({ input }, at) => { if (input) input.placeholder = place.nullable ? "none" : byDefault(schema.default[at]); });
   }
   return self;
 }

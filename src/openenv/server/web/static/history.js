@@ -2,14 +2,14 @@
 
 import { asNumber, draw, make } from "./dom.js";
 
-const KEPT = 200; // results that can be looked at again
-const ROWS = 1000; // of the table; browsers lay out a whole table anew for each line
+const KEPT = 200; // results that can be looked at again, and lines: browsers lay out a whole table for each new one
 const LONGEST = 600; // characters of an action in the table
 const BARS = 200; // of the plot; where there are more steps, a bar is the sum of several
 
 export class History {
   constructor(table, plot, choose) {
     this.body = table.tBodies[0];
+    this.rest = table.tFoot;
     this.plot = plot;
     this.choose = choose;
     this.turns = [];
@@ -25,14 +25,18 @@ export class History {
     this.turns = [];
     this.steps = [];
     this.latest = undefined;
-    this.body.replaceChildren(...turns.map((turn) => this.note(turn)).reverse().flat());
+    for (const turn of turns) this.note(turn);
+    this.body.replaceChildren(...turns.slice(-KEPT).reverse().flatMap((turn) => this.lines(turn)));
+    this.rest.hidden = turns.length <= KEPT;
+    this.cut();
     if (result && this.latest) this.results.set(this.latest.turn, result);
     this.plan();
   }
 
   add(turn, result) {
-    this.body.prepend(...this.note(turn));
-    while (this.body.rows.length > ROWS) this.body.lastElementChild.remove();
+    this.note(turn);
+    this.body.prepend(...this.lines(turn));
+    this.cut();
     if (result) {
       this.results.set(turn.turn, result);
       if (this.results.size > KEPT) this.results.delete(this.results.keys().next().value);
@@ -40,17 +44,23 @@ export class History {
     this.plan();
   }
 
-  /** Take up a turn; return its lines of the table. */
   note(turn) {
     this.turns.push(turn);
-    if (turn.error !== undefined) return [this.row(turn)];
+    if (turn.error !== undefined) return;
     this.latest = turn;
-    if (turn.verb === "step") {
-      this.steps.push(turn);
-      return [this.row(turn)];
+    if (turn.verb === "step") this.steps.push(turn);
+    else this.steps = [];
+  }
+
+  cut() {
+    while (this.body.rows.length > KEPT) {
+      this.body.lastElementChild.remove();
+      this.rest.hidden = false;
     }
-    this.steps = [];
-    return [this.row(turn), separator(turn)];
+  }
+
+  lines(turn) {
+    return turn.verb === "reset" && turn.error === undefined ? [this.row(turn), separator(turn)] : [this.row(turn)];
   }
 
   row(turn) {

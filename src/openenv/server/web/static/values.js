@@ -50,7 +50,7 @@ export function framed(schema, place, input, { check = false } = {}) {
   const wrong = make("span", { className: "wrong", hidden: true, id: `${id}-wrong` });
   const about = schema.description ? make("span", { className: "about", id: `${id}-about` }, ...prose(schema.description)) : null;
   input.setAttribute("aria-describedby", [about && about.id, wrong.id].filter(Boolean).join(" "));
-  const needed = isNeeded(place) && !check;
+  const needed = isNeeded(place) && !place.blank && !check;
   if (needed) input.setAttribute("aria-required", "true");
   const label = place.name === ""
     ? null
