@@ -1,6 +1,7 @@
 """Small environments that do on request whatever an environment can do."""
 
 import threading
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import field_validator
@@ -157,3 +158,12 @@ def gated(gate: Gate, **flags: Any) -> type[Counter]:
     for name, value in flags.items():
         setattr(GatedCounter, name, value)
     return GatedCounter
+
+
+def told_long(gate: Gate) -> type[Counter]:
+    """Return such a counter that runs on the event loop, and says that a step of 0 takes long."""
+    return gated(gate, NON_BLOCKING=True, takes_long=_amount_is_0)
+
+
+def _amount_is_0(_environment: Counter, verb: str, arguments: Mapping[str, Any]) -> bool:
+    return verb == "step" and arguments["action"].amount == 0

@@ -2,12 +2,13 @@
 
 import asyncio
 import inspect
+import json
 import threading
 
 import pytest
 from tests import shapes
 from tests.server.driving import STATE, Answers, asked, manage, opened, reset, step, until
-from tests.toys import AsyncCounter, Counter, Gate, InlineCounter, gated
+from tests.toys import Add, AsyncCounter, Counter, Gate, InlineCounter, gated
 
 from openenv.errors import ConfigurationError
 from openenv.server import threads
@@ -63,6 +64,25 @@ class AffineAndSlowToReset(SlowToReset):
     REQUIRES_SINGLE_THREAD_EXECUTOR = True
 
 
+class SaysWhatTakesLong(Inline):
+    """Its resets take long, and steps of 2."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = asked_about
+
+    def reset(self, seed: int | None = None, **options):
+        return super().reset()
+
+    def takes_long(self, verb, arguments):
+        self.asked.append((verb, arguments, threading.current_thread()))
+        return verb == "reset" or arguments["action"].amount == 2
+
+
+class AffineAndSaysWhatTakesLong(SaysWhatTakesLong):
+    REQUIRES_SINGLE_THREAD_EXECUTOR = True
+
+
 class Async(Noting, AsyncCounter):
     def __init__(self) -> None:
         Noting.__init__(self)
@@ -90,6 +110,7 @@ class AffineAsync(Async):
 
 
 notes: list[dict[str, threading.Thread]] = []
+asked_about: list[tuple] = []
 
 
 async def played(environment) -> dict[str, threading.Thread]:
@@ -139,8 +160,42 @@ async def test_of_an_environment_that_names_what_never_blocks_the_rest_runs_on_t
     assert {verb for verb, thread in done_by.items() if thread is here} == {"step", "state"}
 
 
-async def test_one_that_is_bound_to_a_thread_runs_there_even_where_it_never_blocks():
-    done_by = await played(AffineAndSlowToReset)
+async def test_a_call_that_takes_long_runs_on_a_thread_and_the_others_on_the_loop():
+    here = threading.current_thread()
+    done_by = await played(SaysWhatTakesLong)
+    assert {verb for verb, thread in done_by.items() if thread is here} == {"step", "state", "close"}
+    session = await opened(manage(SaysWhatTakesLong))
+    await asked(session, reset(), step(2))
+    assert notes[-1]["step"] is not here
+    await asked(session, step(1))
+    assert notes[-1]["step"] is here
+
+
+async def test_what_a_call_is_given_is_known_when_it_is_asked_whether_it_takes_long():
+    session = await opened(manage(SaysWhatTakesLong))
+    asked_about.clear()
+    await asked(session, reset(5, level="deep"), step(1), STATE)
+    here = threading.current_thread()
+    action = Add(amount=1)
+    assert asked_about == [("reset", {"seed": 5, "level": "deep"}, here), ("step", {"action": action}, here)]
+
+
+async def test_what_raises_when_it_is_asked_has_failed_and_the_session_goes_on():
+    class Raises(InlineCounter):
+        def takes_long(self, verb, arguments):
+            if verb == "step" and arguments["action"].amount == 3:
+                raise LookupError("no idea")
+            return False
+
+    session = await opened(manage(Raises))
+    assert await asked(session, reset(), step(3), step(2)) == [0, "EXECUTION_ERROR", 2]
+    assert json.loads(session.step_now(1, Add(amount=2)).data)["observation"]["total"] == 4
+    assert session.step_now(2, Add(amount=3)) is None
+
+
+@pytest.mark.parametrize("environment", [AffineAndSlowToReset, AffineAndSaysWhatTakesLong])
+async def test_one_that_is_bound_to_a_thread_runs_there_even_where_it_never_blocks(environment):
+    done_by = await played(environment)
     assert len(set(done_by.values())) == 1
     assert threading.current_thread() not in done_by.values()
 

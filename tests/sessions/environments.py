@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from openenv.environment import Environment
@@ -158,6 +159,18 @@ class Blocking(Undeclared):
     SUPPORTS_CONCURRENT_SESSIONS = True
 
 
+class TellsLong(Blocking):
+    """Runs on the event loop, and on a thread what it says takes long."""
+
+    NON_BLOCKING = ("reset", "step")
+
+    def takes_long(self, verb: str, arguments: Mapping[str, Any]) -> bool:
+        if verb == "reset":
+            return bool(arguments.get("trouble"))
+        action: Do = arguments["action"]
+        return action.what == "hang"
+
+
 class Coroutines(_Base, Environment[Do, Seen, State]):
     """Runs on the event loop."""
 
@@ -195,6 +208,10 @@ class BlockingNeverBorn(NeverBorn, Blocking):
     """On a thread."""
 
 
+class TellsLongNeverBorn(NeverBorn, TellsLong):
+    """On the event loop, mostly."""
+
+
 class CoroutinesNeverBorn(NeverBorn, Coroutines):
     """On the event loop; but a constructor is always run on a thread."""
 
@@ -222,5 +239,10 @@ class OneThread(Blocking):
         assert threading.get_ident() == self.home
 
 
-KINDS = {"coroutine": Coroutines, "thread": Blocking, "process": Undeclared}
-NEVER_BORN = {"coroutine": CoroutinesNeverBorn, "thread": BlockingNeverBorn, "process": UndeclaredNeverBorn}
+KINDS = {"coroutine": Coroutines, "thread": Blocking, "process": Undeclared, "thread if long": TellsLong}
+NEVER_BORN = {
+    "coroutine": CoroutinesNeverBorn,
+    "thread": BlockingNeverBorn,
+    "process": UndeclaredNeverBorn,
+    "thread if long": TellsLongNeverBorn,
+}

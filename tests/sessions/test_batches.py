@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from tests.sessions.environments import Coroutines, Do, Seen, Undeclared
 from tests.sessions.wire import Remote, Wire, Wires
-from tests.toys import Gate, InlineCounter, gated
+from tests.toys import Gate, InlineCounter, gated, told_long
 
 from openenv.protocol.v2 import MAX_BATCH
 
@@ -218,3 +218,25 @@ def test_no_answer_is_larger_than_what_the_other_side_takes(serve, both: Wires, 
     code = told(given[0])
     assert [told(one) for one in given] == [code] * 4
     assert code == (1 if size < 10_000 else "MESSAGE_TOO_LARGE")
+
+
+def test_a_step_that_takes_long_delays_no_other_of_its_batch_and_no_other_session(serve, both: Wires):
+    gate = Gate()
+    wire = both(serve(told_long(gate)))
+    slow, quick, alone = wire.play(), wire.play(), wire.play()
+    number = wire.send("step_many", items=[item(slow, amount=0), item(quick, amount=2)])
+    gate.wait_for(1)
+    assert alone.seen(alone.send("step", {"amount": 3}))["total"] == 3
+    gate.open()
+    given = {one["session"]: one["data"]["observation"]["total"] for one in answers(wire, number)}
+    assert given == {slow.id: 0, quick.id: 2}
+    assert slow.seen(slow.send("step", {"amount": 4}))["total"] == 4
+
+
+def test_what_follows_a_step_that_takes_long_waits_for_its_turn(serve, both: Wires):
+    gate = Gate()
+    session = both(serve(told_long(gate))).play()
+    asked = [session.send("step", {"amount": amount}) for amount in (1, 0, 2)]
+    gate.wait_for(1)
+    gate.open()
+    assert [session.seen(one)["total"] for one in asked] == [1, 1, 3]

@@ -54,7 +54,7 @@ class TestMemory(EnvironmentMemoryContract):
     environment = functools.partial(BrowserGymEnvironment, screenshot=False)
     actions = (action("noop(0)"),)
     steps = 1
-    episodes = 150
+    episodes = 150  # each loads a page
     patience_s = 600
 
 

@@ -48,7 +48,8 @@ class TestMemory(EnvironmentMemoryContract):
     environment = CodingEnvironment
     actions = (CodeAction(code="print('hi')"),)
     steps = 1
-    episodes = 90
+    episodes = 500
+    patience_s = 300
 
 
 def played(main: Callable[[CodingEnvironment], Awaitable[Any]], *arguments: Any, **how: Any) -> Any:

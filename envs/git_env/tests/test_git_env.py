@@ -18,7 +18,7 @@ from openenv.errors import ConfigurationError, InvalidRequestError, IsolationErr
 from openenv.execution import backend
 from openenv.models import StepResult
 from openenv.providers import ProcessProvider, SandboxProvider
-from openenv.testing import EnvironmentContract, LocalServer
+from openenv.testing import EnvironmentContract, EnvironmentMemoryContract, LocalServer
 
 BOUND_S = 60.0
 
@@ -55,6 +55,15 @@ class TestContract(EnvironmentContract):
 
     def choose_action(self, step: int, result: StepResult) -> GitAction:
         return GitAction(command=f"echo {step} > file && git add . && git commit -m {step} && git log -1")
+
+
+@pytest.mark.slow
+class TestMemory(EnvironmentMemoryContract):
+    environment = GitEnvironment
+    actions = (GitAction(command="git status"),)
+    steps = 1
+    episodes = 500
+    patience_s = 300
 
 
 Play = Callable[[GitEnvironment], Awaitable[None]]

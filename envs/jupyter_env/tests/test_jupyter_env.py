@@ -24,7 +24,7 @@ from jupyter_env.server.tasks import SHIPPED
 from openenv.errors import ConfigurationError, InvalidRequestError, IsolationError, NotResetError
 from openenv.models import StepResult
 from openenv.providers import ProcessProvider, SandboxProvider
-from openenv.testing import EnvironmentContract, LocalServer
+from openenv.testing import EnvironmentContract, EnvironmentMemoryContract, LocalServer
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="workspaces are held by Linux"),
@@ -53,6 +53,15 @@ class TestContract(EnvironmentContract):
     )
     volatile = ("cells",)  # durations
     longest_episode = 40
+
+
+@pytest.mark.slow
+class TestMemory(EnvironmentMemoryContract):
+    environment = JupyterEnvironment
+    actions = (JupyterAction(code="6 * 7"),)
+    steps = 1
+    episodes = 120  # each has a kernel of its own
+    patience_s = 300
 
 
 def episode(*actions: JupyterAction | str, **reset: object) -> list[StepResult]:

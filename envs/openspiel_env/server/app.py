@@ -8,8 +8,10 @@
 | `OPENSPIEL_OPPONENT_POLICY` | `random` | who plays the others |
 | `OPENSPIEL_SIMULATIONS` | 100 | how much `mcts` thinks |
 | `OPENSPIEL_TEXT` | `true` | whether observations have words |
+| `OPENSPIEL_ISOLATION` | `auto` | `process`: each session in a process of its own |
 
-With `mcts` or `minimax` as the policy each session gets a thread, since these take their time.
+A game that a reset chooses is tried first in a process of its own, unless each session has a process anyway, where
+it can harm no other.
 """
 
 import json
@@ -19,9 +21,9 @@ from openenv.errors import ConfigurationError
 from openenv.server import create_app
 
 from ..models import OpenSpielAction, OpenSpielObservation, OpenSpielState
-from .openspiel_environment import SIMULATIONS, OpenSpielEnvironment, ThinkingOpenSpielEnvironment
+from .openspiel_environment import SIMULATIONS, OpenSpielEnvironment
 
-THINKING = ("mcts", "minimax")
+isolation = os.environ.get("OPENSPIEL_ISOLATION", "auto")
 
 
 def make() -> OpenSpielEnvironment:
@@ -31,19 +33,25 @@ def make() -> OpenSpielEnvironment:
         ConfigurationError: A variable has a value that makes no sense.
     """
     get = os.environ.get
-    policy = get("OPENSPIEL_OPPONENT_POLICY", "random")
-    kind = ThinkingOpenSpielEnvironment if policy in THINKING else OpenSpielEnvironment
     try:
-        return kind(
+        return OpenSpielEnvironment(
             get("OPENSPIEL_GAME", "catch"),
             json.loads(get("OPENSPIEL_GAME_PARAMS") or "{}"),
             int(get("OPENSPIEL_AGENT_PLAYER", "0")),
-            policy,
+            get("OPENSPIEL_OPPONENT_POLICY", "random"),
             int(get("OPENSPIEL_SIMULATIONS", str(SIMULATIONS))),
             {"true": True, "1": True, "false": False, "0": False}[get("OPENSPIEL_TEXT", "true").lower()],
+            tries=isolation != "process",
         )
     except (KeyError, ValueError) as error:
         raise ConfigurationError(f"A variable of the OPENSPIEL_ family makes no sense: {error}") from None
 
 
-app = create_app(make, OpenSpielAction, OpenSpielObservation, env_name="openspiel_env", state_cls=OpenSpielState)
+app = create_app(
+    make,
+    OpenSpielAction,
+    OpenSpielObservation,
+    env_name="openspiel_env",
+    state_cls=OpenSpielState,
+    isolation=isolation,
+)

@@ -6,7 +6,8 @@ its memory, are refused here, before OpenSpiel sees them or before a game of the
 
 import difflib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from secrets import randbits
 from typing import Any
@@ -15,12 +16,25 @@ import pyspiel
 
 from openenv.errors import InvalidRequestError
 
+NAMED = (
+    "catch",
+    "cliff_walking",
+    "tic_tac_toe",
+    "connect_four",
+    "kuhn_poker",
+    "leduc_poker",
+    "blackjack",
+    "2048",
+)
+"""Games that the web page suggests and this package's tests play; any other can be named."""
+
 READ_FILES = frozenset({"efg_game", "nfg_game", "crossword"})
 FILE_ENDINGS = ("file", "filename", "root", "path")
 MOST_NUMBER = 1_000_000
 MOST_TENSOR = 100_000
 MOST_ACTIONS = 1_000_000
 MOST_DEPTH = 4
+LONGEST_NAME = 1000  # OpenSpiel crashes where a name of many has its brackets in brackets
 
 
 def load_game(name: str, params: Mapping[str, Any], seed: int | None) -> pyspiel.Game:
@@ -36,20 +50,41 @@ def load_game(name: str, params: Mapping[str, Any], seed: int | None) -> pyspiel
     Raises:
         InvalidRequestError: There is no such game or parameter, it cannot be played here, or it is too large.
     """
-    try:
-        known = pyspiel.game_parameters_from_string(name)
-        short_name = known.get("name", "")
-        own_seed = randbits(31) if seed is None else seed % 2**31
-        given = _checked({**known, **params, "name": short_name}, MOST_DEPTH, own_seed)
-        del given["name"]
-        game = pyspiel.load_game_as_turn_based(short_name, given)
+    with _refusing(name):
+        given = described(name, params, randbits(31) if seed is None else seed % 2**31)
+        game = pyspiel.load_game_as_turn_based(given.pop("name"), given)
         _refuse_too_large(game)
         game.new_initial_state()
+    return game
+
+
+def described(name: str, params: Mapping[str, Any], seed: int | None = None) -> dict[str, Any]:
+    """Return the parameters of a game, its short `name` among them, without loading it.
+
+    Args:
+        name: As `load_game` takes it.
+        params: Likewise.
+        seed: What a game that draws its random numbers itself is given, if not None.
+
+    Raises:
+        InvalidRequestError: There is no such game, or it cannot be played here.
+    """
+    with _refusing(name):
+        if len(name) > LONGEST_NAME:
+            raise InvalidRequestError(f"The name of a game has {LONGEST_NAME:,} characters at most")
+        known = pyspiel.game_parameters_from_string(name)
+        return _checked({**known, **params, "name": known.get("name", "")}, MOST_DEPTH, seed)
+
+
+@contextmanager
+def _refusing(name: str) -> Iterator[None]:
+    """Have what OpenSpiel raises known as a refusal."""
+    try:
+        yield
     except (RuntimeError, TypeError, ValueError, MemoryError) as error:
         if isinstance(error, InvalidRequestError):
             raise
         raise InvalidRequestError(f"OpenSpiel cannot load {name!r:.100}: {_first_line(error)}") from None
-    return game
 
 
 def draws_itself(game: pyspiel.Game) -> bool:
@@ -57,7 +92,7 @@ def draws_itself(game: pyspiel.Game) -> bool:
     return bool(game.get_type().chance_mode == pyspiel.GameType.ChanceMode.SAMPLED_STOCHASTIC)
 
 
-def _checked(given: Mapping[str, Any], depth: int, seed: int) -> dict[str, Any]:
+def _checked(given: Mapping[str, Any], depth: int, seed: int | None) -> dict[str, Any]:
     """Return the parameters of a game, those of games within it among them."""
     name = given.get("name")
     if not depth or not isinstance(name, str):
@@ -66,11 +101,12 @@ def _checked(given: Mapping[str, Any], depth: int, seed: int) -> dict[str, Any]:
         raise InvalidRequestError(f"{name} is played by a population, not by players")
     if name in READ_FILES:
         raise InvalidRequestError(f"{name} reads files of the server, and is not played here")
-    own = {"rng_seed": seed} if "rng_seed" in _type(name).parameter_specification else {}
+    draws = seed is not None and "rng_seed" in _type(name).parameter_specification
+    own = {"rng_seed": seed} if draws else {}
     return {**own, **{str(key): _value(str(key), value, depth, seed) for key, value in given.items()}}
 
 
-def _value(key: str, value: Any, depth: int, seed: int) -> Any:
+def _value(key: str, value: Any, depth: int, seed: int | None) -> Any:
     if key.endswith(FILE_ENDINGS) and value:
         raise InvalidRequestError(f"The parameter {key} names a file of the server, and is not taken")
     if isinstance(value, Mapping):

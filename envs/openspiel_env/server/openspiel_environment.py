@@ -17,23 +17,14 @@ from openenv.errors import InvalidRequestError, NotResetError
 from openenv.models import unchecked
 
 from ..models import OpenSpielAction, OpenSpielObservation, OpenSpielState, OpponentPolicy
-from .games import load_game
+from . import trials
+from .games import NAMED, load_game
 from .opponents import Opponent, draw, opponent_named
 from .view import View
 
 SIMULATIONS = 100
 MOST_SIMULATIONS = 10_000
-SUGGESTED = [
-    "catch",
-    "cliff_walking",
-    "tic_tac_toe",
-    "connect_four",
-    "kuhn_poker",
-    "leduc_poker",
-    "blackjack",
-    "2048",
-]
-"""Games that the web page suggests; any other can be typed."""
+THINKING = frozenset({"mcts", "minimax"})
 
 CHANCE, TERMINAL = int(pyspiel.PlayerId.CHANCE), int(pyspiel.PlayerId.TERMINAL)
 
@@ -51,6 +42,8 @@ class OpenSpielEnvironment(Environment[OpenSpielAction, OpenSpielObservation, Op
             plays all of them.
         simulations: Games that `mcts` plays in its head before each move, 1 to 10,000.
         text: Whether observations have the game and the legal moves in words.
+        tries: Whether a game that a reset chooses is tried in a process of its own before it is played in this one:
+            for a process that serves several clients. See `server.trials`.
     """
 
     SUPPORTS_CONCURRENT_SESSIONS = True
@@ -64,6 +57,7 @@ class OpenSpielEnvironment(Environment[OpenSpielAction, OpenSpielObservation, Op
         opponent_policy: str = "random",
         simulations: int = SIMULATIONS,
         text: bool = True,
+        tries: bool = False,
     ) -> None:
         super().__init__()
         self._default = OpenSpielState(
@@ -72,17 +66,18 @@ class OpenSpielEnvironment(Environment[OpenSpielAction, OpenSpielObservation, Op
             agent_player=agent_player,
             opponent_policy=opponent_policy,
         )
-        self._simulations, self._words = simulations, text
+        self._simulations, self._words, self._tries = simulations, text, tries
         self._unseeded = Random()
         self._setting = self._default
         self._view: View | None = None
         self._position: pyspiel.State | None = None
+        self._takes_long = False
 
     def reset(
         self,
         seed: int | None = None,
         episode_id: str | None = None,
-        game_name: Annotated[str | None, Field(examples=SUGGESTED)] = None,
+        game_name: Annotated[str | None, Field(examples=list(NAMED))] = None,
         game_params: dict[str, Any] | None = None,
         agent_player: int | None = None,
         opponent_policy: OpponentPolicy | None = None,
@@ -102,14 +97,18 @@ class OpenSpielEnvironment(Environment[OpenSpielAction, OpenSpielObservation, Op
             text: Whether this episode's observations have words.
 
         Raises:
-            InvalidRequestError: There is no such game, parameter, player or opponent.
+            InvalidRequestError: There is no such game, parameter, player or opponent, or its trial has failed.
         """
         setting = self._chosen(game_name, game_params, agent_player, opponent_policy)
+        if self._tries:
+            self._try(setting)
         view = self._loaded(setting, seed)
         rng = self._unseeded if seed is None else Random(seed)
         thinks = self._simulations if simulations is None else simulations
         self._opponent = _opponent(setting, view.game, rng, thinks)
         self._setting, self._view, self._rng = setting, view, rng
+        thinking = self._opponent is not None and setting.opponent_policy in THINKING
+        self._takes_long = thinking or _verdict(setting).step_s > trials.AT_ONCE_S
         self._text = self._words if text is None else text
         self._episode_id = episode_id
         self._answer: int | None = None
@@ -136,6 +135,19 @@ class OpenSpielEnvironment(Environment[OpenSpielAction, OpenSpielObservation, Op
         self._steps += 1
         self._player = self._play_on(position)
         return self._seen(position, mover)
+
+    def takes_long(self, verb: str, arguments: Mapping[str, Any]) -> bool:
+        """Say whether an opponent thinks, or the game is slow, or nobody knows yet how slow it is."""
+        if verb == "step":
+            return self._takes_long
+        get = arguments.get
+        try:
+            setting = self._chosen(
+                get("game_name"), get("game_params"), get("agent_player"), get("opponent_policy")
+            )
+            return setting.opponent_policy in THINKING or _verdict(setting).reset_s > trials.AT_ONCE_S
+        except InvalidRequestError:
+            return False  # the reset refuses it at once
 
     @property
     def state(self) -> OpenSpielState:
@@ -164,6 +176,15 @@ class OpenSpielEnvironment(Environment[OpenSpielAction, OpenSpielObservation, Op
             )
         except ValueError as error:
             raise InvalidRequestError(f"The game cannot be set up like that: {error}") from None
+
+    def _try(self, setting: OpenSpielState) -> None:
+        """Refuse a game whose trial has failed, unless it is the one that whoever runs the server has chosen."""
+        name, params, opponent = setting.game_name, setting.game_params, setting.opponent_policy
+        verdict = trials.tried(name, params, opponent)
+        default = self._default
+        is_own = (name, params, opponent) == (default.game_name, default.game_params, default.opponent_policy)
+        if verdict.fault and not is_own:
+            raise InvalidRequestError(verdict.fault)
 
     def _loaded(self, setting: OpenSpielState, seed: int | None) -> View:
         """Return the game of a setting, the one at hand if it is that, and put down how many play it."""
@@ -214,10 +235,10 @@ class OpenSpielEnvironment(Environment[OpenSpielAction, OpenSpielObservation, Op
         )
 
 
-class ThinkingOpenSpielEnvironment(OpenSpielEnvironment):
-    """The same for opponents that think: each session on a thread, so that none waits for another's opponent."""
-
-    NON_BLOCKING = False
+def _verdict(setting: OpenSpielState) -> trials.Verdict:
+    """Return what is known of how long a game takes; of one that was not tried it may be any time."""
+    verdict = trials.known(setting.game_name, setting.game_params, setting.opponent_policy)
+    return trials.UNKNOWN if verdict is None else verdict
 
 
 def _opponent(setting: OpenSpielState, game: pyspiel.Game, rng: Random, simulations: Any) -> Opponent | None:

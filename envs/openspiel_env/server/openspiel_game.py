@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from random import Random
-from typing import Any
+from typing import Any, ClassVar
 
 from openenv.environment.multi_agent import MultiAgentGame
 from openenv.errors import InvalidRequestError
 
 from ..models import OpenSpielAction, OpenSpielObservation
+from . import trials
 from .games import load_game
 from .openspiel_environment import CHANCE, TERMINAL
 from .opponents import draw
@@ -21,7 +22,12 @@ class OpenSpielGame(MultiAgentGame[OpenSpielAction, OpenSpielObservation]):
         game_name: Which game, where the players do not say.
         game_params: Its parameters.
         text: Whether observations have the game and the legal moves in words.
+
+    Attributes:
+        tries: Whether a game that the players choose has to have been tried; see `server.trials`.
     """
+
+    tries: ClassVar[bool] = False
 
     def __init__(
         self, game_name: str = "tic_tac_toe", game_params: Mapping[str, Any] | None = None, text: bool = True
@@ -40,15 +46,20 @@ class OpenSpielGame(MultiAgentGame[OpenSpielAction, OpenSpielObservation]):
             game_params: Its parameters.
 
         Raises:
-            InvalidRequestError: There is no such game or parameter.
+            InvalidRequestError: There is no such game or parameter, or its trial has failed.
+            UntriedError: It has to have been tried, and was not.
         """
         name, params = self._default
         if game_name not in (None, name):
             name, params = str(game_name), {}
         if game_params is not None and not isinstance(game_params, dict):
             raise InvalidRequestError("game_params is a mapping of names to values")
+        if game_params is not None:
+            params = game_params
+        if self.tries and (name, params) != self._default:
+            self._check_trial(name, params)
         self._rng = Random(seed)
-        game = load_game(name, params if game_params is None else game_params, self._rng.getrandbits(31))
+        game = load_game(name, params, self._rng.getrandbits(31))
         self.agents = [f"player_{number}" for number in range(game.num_players())]
         self._view, self._position = View(game), game.new_initial_state()
         self._returns = [0.0] * len(self.agents)
@@ -85,6 +96,14 @@ class OpenSpielGame(MultiAgentGame[OpenSpielAction, OpenSpielObservation]):
             action_names=[position.action_to_string(player, each) for each in legal] if self._words else [],
             returns=self._returns if current == TERMINAL else [],
         )
+
+    @staticmethod
+    def _check_trial(name: str, params: Mapping[str, Any]) -> None:
+        verdict = trials.known(name, params, "self")
+        if verdict is None:
+            raise trials.UntriedError(name, params)
+        if verdict.fault:
+            raise InvalidRequestError(verdict.fault)
 
     def _go_on(self) -> None:
         """Play for chance, and see whose turn it is."""

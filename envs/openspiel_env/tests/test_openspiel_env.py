@@ -18,10 +18,7 @@ from openenv.testing import EnvironmentContract, EnvironmentMemoryContract, Loca
 from openspiel_env import OpenSpielAction, OpenSpielEnv, OpenSpielObservation, OpenSpielState, policies
 from openspiel_env.server import app
 from openspiel_env.server.games import READ_FILES
-from openspiel_env.server.openspiel_environment import (
-    OpenSpielEnvironment,
-    ThinkingOpenSpielEnvironment,
-)
+from openspiel_env.server.openspiel_environment import OpenSpielEnvironment
 
 NAMED = ("catch", "cliff_walking", "tic_tac_toe", "connect_four", "kuhn_poker", "leduc_poker", "blackjack", "2048")
 
@@ -57,7 +54,7 @@ class TestContractOfPoker(Legal, TestContract):
 
 
 class TestContractOfAThinkingOpponent(Legal, TestContract):
-    environment = lambda: ThinkingOpenSpielEnvironment("tic_tac_toe", opponent_policy="mcts", simulations=20)  # noqa: E731
+    environment = lambda: OpenSpielEnvironment("tic_tac_toe", opponent_policy="mcts", simulations=20)  # noqa: E731
     actions = (OpenSpielAction(action_id=4),)
     bad_actions = ({"action_id": 9},)
 
@@ -284,7 +281,6 @@ def test_variables_say_what_is_served(monkeypatch):
     monkeypatch.setenv("OPENSPIEL_OPPONENT_POLICY", "mcts")
     monkeypatch.setenv("OPENSPIEL_TEXT", "false")
     environment = app.make()
-    assert isinstance(environment, ThinkingOpenSpielEnvironment)
     seen = environment.reset()
     assert (seen.text, len(seen.info_state)) == ("", 3 * 5 * 7)
     assert (environment.state.agent_player, environment.state.num_players) == (1, 2)

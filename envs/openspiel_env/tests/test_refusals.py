@@ -16,6 +16,7 @@ from openspiel_env.server.openspiel_environment import OpenSpielEnvironment
         ({"game_name": "tic_tac_to"}, "tic_tac_toe"),
         ({"game_name": ""}, "no game"),
         ({"game_name": "catch("}, "bracket"),
+        ({"game_name": "misere(game=" * 20_000 + "nim()" + ")" * 20_000}, "at most"),  # OpenSpiel crashes
         ({"game_name": 5}, "set up"),
         ({"game_name": "mfg_garnet"}, "population"),
         ({"game_name": "efg_game(filename=/etc/passwd)"}, "reads files"),
@@ -37,7 +38,7 @@ from openspiel_env.server.openspiel_environment import OpenSpielEnvironment
         ({"game_name": "nim", "opponent_policy": "genius"}, "no opponent"),
         ({"game_name": "2048", "game_params": {"rows": 3}}, "Unknown parameter"),
     ],
-    ids=str,
+    ids=lambda value: str(value)[:60],
 )
 def test_a_game_that_cannot_be_is_refused_and_the_one_before_goes_on(reset, reason):
     environment = OpenSpielEnvironment()

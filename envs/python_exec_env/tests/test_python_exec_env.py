@@ -44,7 +44,8 @@ class TestMemory(EnvironmentMemoryContract):
     environment = PythonExecEnvironment
     actions = (RunCodeAction(code="print('hi')"),)
     steps = 1
-    episodes = 90
+    episodes = 500
+    patience_s = 300
 
 
 def play(*programs: str, timeout: float = 30.0) -> list[StepResult]:

@@ -15,7 +15,7 @@ import pytest
 from openenv.errors import InvalidRequestError, IsolationError, NotResetError
 from openenv.models import StepResult
 from openenv.providers import ProcessProvider, SandboxProvider
-from openenv.testing import EnvironmentContract, LocalServer
+from openenv.testing import EnvironmentContract, EnvironmentMemoryContract, LocalServer
 from repl_env import ReplAction, ReplEnv, ReplObservation
 from repl_env.policies import MAX_RETURN, MIN_RETURN, null, oracle
 from repl_env.server import sub_model
@@ -38,6 +38,15 @@ class TestContract(EnvironmentContract):
         ReplAction(final_answer="Hull"),
     )
     bad_actions = ({"code": 5}, {"final_answer": {}}, {"final_answer": [1]}, {"code": "", "no_such_field": 1})
+
+
+@pytest.mark.slow
+class TestMemory(EnvironmentMemoryContract):
+    environment = ReplEnvironment
+    actions = (ReplAction(code="print(context[:80])"),)
+    steps = 1
+    episodes = 500
+    patience_s = 300
 
 
 def episode(*actions: ReplAction | str, reset: dict[str, object] = SMALL, **options: object) -> list[StepResult]:

@@ -39,7 +39,8 @@ class TestMemory(EnvironmentMemoryContract):
     environment = SqlEnvironment
     actions = (SqlAction(query="SELECT 1"),)
     steps = 1
-    episodes = 90
+    episodes = 500
+    patience_s = 300
 
 
 def play(*queries: str | SqlAction, task: str = "shop-cities", **settings: Any) -> list[StepResult]:

@@ -12,7 +12,7 @@ from openenv.errors import InvalidRequestError, IsolationError, NotResetError
 from openenv.execution import backend
 from openenv.models import StepResult
 from openenv.providers import ProcessProvider, SandboxProvider
-from openenv.testing import EnvironmentContract, LocalServer
+from openenv.testing import EnvironmentContract, EnvironmentMemoryContract, LocalServer
 from terminal_env import (
     ReadFile,
     RunCommand,
@@ -63,6 +63,15 @@ class TestContract(EnvironmentContract):
 
     def choose_action(self, step: int, result: StepResult) -> RunCommand:
         return RunCommand(command=f"echo {step} >> file; cat file")
+
+
+@pytest.mark.slow
+class TestMemory(EnvironmentMemoryContract):
+    environment = TerminalEnvironment
+    actions = (RunCommand(command="echo hi"),)
+    steps = 1
+    episodes = 500
+    patience_s = 300
 
 
 Play = Callable[[TerminalEnvironment], Awaitable[None]]

@@ -69,6 +69,7 @@ class Shape:
         step_name: `step`, or `step_async` where the class overrides that.
         coroutines: Which of `reset`, `step`, `state` and `close` are coroutine functions.
         non_blocking: Which of them return at once, as the class says.
+        tells_long: It says of a reset or step whether that takes long after all.
         reset: Which keyword arguments `reset` takes.
         step: Which keyword arguments `step` takes.
         types: Declared `action`, `observation` and `state` types, as far as they are declared.
@@ -79,6 +80,7 @@ class Shape:
     step_name: str
     coroutines: frozenset[str]
     non_blocking: frozenset[str]
+    tells_long: bool
     reset: Signature
     step: Signature
     types: Mapping[str, Any]
@@ -103,6 +105,7 @@ class Shape:
             step_name=step_name,
             coroutines=_coroutines(environment_class, reset=reset, step=step),
             non_blocking=non_blocking(environment_class),
+            tells_long=getattr(environment_class, "takes_long", None) not in (None, Environment.takes_long),
             reset=Signature.of(reset),
             step=Signature.of(step, given=2),
             types=_declared_types(environment_class, reset, step),
@@ -284,6 +287,20 @@ class Adapter:
             given["timeout_s"] = timeout_s
         accepted = self._accepted("step", self.shape.step, given) if given else given
         return partial(self._step, action, **accepted)
+
+    def takes_long(self, verb: str, call: Callable[[], Any]) -> bool:
+        """Return whether the environment says that a call takes long; only resets and steps may.
+
+        Args:
+            verb: What is called.
+            call: What `bind_reset` or `bind_step` returned.
+        """
+        given = call if isinstance(call, partial) else partial(call)
+        if verb == "reset":
+            return bool(self.environment.takes_long(verb, given.keywords))
+        if verb == "step":
+            return bool(self.environment.takes_long(verb, {"action": given.args[0], **given.keywords}))
+        return False
 
     def state(self) -> Any:
         """Read the environment's state; what is returned may be awaitable."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, ClassVar, Generic, Protocol, TypedDict, runtime_checkable
 
 from typing_extensions import TypeVar
@@ -82,7 +82,8 @@ class Environment(ABC, Generic[ActionT, ObservationT, StateT]):
         REQUIRES_SINGLE_THREAD_EXECUTOR: Every call must come from the same thread, the one that constructed it.
         NON_BLOCKING: Sync methods return at once, within a millisecond at most: they are called on the event loop
             directly, where nothing else goes on meanwhile. True for all of them, or the names of those that do, as
-            in `("step", "state")` for an environment that takes its time to be reset.
+            in `("step", "state")` for an environment that takes its time to be reset. Where it depends on the call,
+            `takes_long` says so.
         ALLOWS_STEP_WITHOUT_RESET: A step before the first reset, and after `done`, is part of the task.
         INSTANCES_MEET: Instances of the class play with one another, so all of them have to be in one process.
     """
@@ -143,6 +144,19 @@ class Environment(ABC, Generic[ActionT, ObservationT, StateT]):
         tell = self._listener
         if tell is not None:
             tell({"fraction": fraction, "message": message, **data})
+
+    def takes_long(self, verb: str, arguments: Mapping[str, Any]) -> bool:
+        """Say whether a call blocks after all, of those that `NON_BLOCKING` says do not.
+
+        A server asks before each of these resets and steps, on the event loop, so the answer comes at once; a class
+        that does not override it is never asked. A call that takes long runs on a thread, like one that
+        `NON_BLOCKING` does not name.
+
+        Args:
+            verb: `reset` or `step`.
+            arguments: What the call is given, by name; that of a step has its `action`.
+        """
+        return False
 
     async def reset_async(self, *args: Any, **kwargs: Any) -> Any:
         """Do what `reset` does, async. Overriding it makes it the one that is called."""

@@ -3,7 +3,7 @@
 | the environment | runs |
 |---|---|
 | its methods are coroutine functions | on the event loop |
-| sync, named by `NON_BLOCKING` | on the event loop, directly |
+| sync, named by `NON_BLOCKING` | on the event loop, directly, unless `takes_long` says that this call blocks |
 | sync | on a pooled thread; on a thread of the session's own if the class asks for one |
 
 A constructor always runs on a thread. Operations are run one at a time; `done` is called once on the loop, at once
@@ -34,6 +34,8 @@ Factory = Callable[[], Any]
 OnAnswer = Callable[[Answer | RequestError], None]
 OnStarted = Callable[[RequestError | None], None]
 OnClosed = Callable[[], None]
+StepNow = Callable[[Any], Answer | RequestError | None]
+"""Takes a step on the spot; None if the environment says that this one takes long: nothing was done."""
 
 
 class Runner(Protocol):
@@ -61,8 +63,8 @@ class Runner(Protocol):
     def run(self, operation: Operation, done: OnAnswer, progress: Tell | None = None) -> None:
         """Run an operation; what the environment reports before it is done goes to `progress`."""
 
-    def step_now(self) -> Callable[[Any], Answer | RequestError] | None:
-        """Return what takes a step on the spot, for an environment that never blocks; else None."""
+    def step_now(self) -> StepNow | None:
+        """Return what takes a step on the spot, for an environment that does not block; else None."""
 
     def fork(self, label: str, done: Callable[[Any, RequestError | None], None]) -> None:
         """Fork the environment as it is, where `copies` says so.
@@ -160,17 +162,24 @@ class LocalRunner:
             return
         self._running = True
         relay.begin(progress)
-        if operation.verb in self._inline:
+        inline = operation.verb in self._inline
+        if inline and host.adapter.shape.tells_long:
+            try:
+                inline = not host.adapter.takes_long(operation.verb, call)
+            except BaseException as error:
+                self._over(done, self._report(operation.verb, error))
+                return
+        if inline:
             self._called(host, operation, done, host.call(operation, call), None)
         else:
             self._in_thread(partial(host.call, operation, call), partial(self._called, host, operation, done))
 
-    def step_now(self) -> Callable[[Any], Answer | RequestError] | None:
+    def step_now(self) -> StepNow | None:
         """See `Runner.step_now`."""
-        direct = (
-            self.host is not None and "step" in self._inline and "step" not in self.host.adapter.shape.coroutines
-        )
-        return self.host.step_now if direct and self.host is not None else None
+        host = self.host
+        if host is None or "step" not in self._inline or "step" in host.adapter.shape.coroutines:
+            return None
+        return _unless_long(host) if host.adapter.shape.tells_long else host.step_now
 
     def fork(self, label: str, done: Callable[[Any, RequestError | None], None]) -> None:
         """See `Runner.fork`: what shares a process can not be."""
@@ -289,7 +298,8 @@ class LocalRunner:
         keeper = StateKeeper(host.adapter.environment)
         self.copies, self.reseeds = "state" if keeper.keeps else "", keeper.reseeds
         affine = getattr(shape.cls, "REQUIRES_SINGLE_THREAD_EXECUTOR", False)
-        direct = shape.non_blocking if not affine or shape.non_blocking == VERBS else frozenset()
+        never_blocks = shape.non_blocking == VERBS and not shape.tells_long
+        direct = shape.non_blocking if not affine or never_blocks else frozenset()
         # Reading the state of an async environment must not race with it from another thread.
         reads = direct == VERBS or {"reset", "step"} & shape.coroutines
         self._inline = direct | shape.coroutines | ({"state", *state_calls.VERBS} if reads else set())
@@ -299,6 +309,21 @@ class LocalRunner:
         if self._own is not None:
             self._pool.release(self._own)
             self._own = None
+
+
+def _unless_long(host: Host) -> StepNow:
+    """Return what takes the steps on the spot that do not take long."""
+    takes_long, step = host.adapter.environment.takes_long, host.step_now
+
+    def step_unless_long(action: Any) -> Answer | RequestError | None:
+        try:
+            if takes_long("step", {"action": action}):
+                return None
+        except BaseException:  # it is asked once more on the long way, where what it raises is reported
+            return None
+        return step(action)
+
+    return step_unless_long
 
 
 def _close(coroutine: Coroutine[Any, Any, Any]) -> None:

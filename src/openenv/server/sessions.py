@@ -37,7 +37,7 @@ from openenv.server.copying import Forking, with_capabilities
 from openenv.server.host import Answer, Operation, Reply, ResetOp, StateOp, StepOp
 from openenv.server.progress import Tell
 from openenv.server.requests import Copied, CopyOperation, Episode, OnReply, Request
-from openenv.server.runner import Runner
+from openenv.server.runner import Runner, StepNow
 from openenv.server.snapshots import Point
 
 
@@ -152,7 +152,7 @@ class Session:
         self._kept: Reply | None = None
         self._leaving = 0
         self.forkings: set[Forking] = set()
-        self._now: Callable[[Any], Answer | RequestError] | None = None
+        self._now: StepNow | None = None
         self._observers: list[Observer] = []
         self._own_peer: Any = None
 
@@ -244,9 +244,11 @@ class Session:
         """
         if seq != self.seq + 1 or self.phase is not Phase.RUNNING or self._now is None or self._busy or self._queue:
             return None
+        answer = self._now(action)
+        if answer is None:  # it takes long
+            return None
         self.seq = seq
         self._numbered = None
-        answer = self._now(action)
         self.last_activity = self._clock()
         if type(answer) is Answer and answer.error is None:
             assert self.episode is not None

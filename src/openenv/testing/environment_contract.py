@@ -147,7 +147,7 @@ class EnvironmentContract(EnvironmentSubject):
         async def play(env: Env) -> None:
             first, *others = [await self._episode(env, seed=seed) for seed in range(1, SEEDS + 1)]
             assert any(episode != first for episode in others), (
-                f"seeds 1 to {SEEDS} give the same episode; if that is as it should be, say why: seed_changes_nothing"
+                f"seeds 1 to {SEEDS} give the same episode; if that is right, say why: seed_changes_nothing"
             )
 
         self._play(play)
@@ -270,8 +270,9 @@ class EnvironmentMemoryContract(EnvironmentSubject):
     episodes: ClassVar[int] = 600
 
     def test_its_memory_does_not_grow_with_episodes(self) -> None:
-        """Measured after many episodes in one session: by the Python objects that are left, and by the memory of the
-        whole process, which what is no Python object takes, too; there within a bound that leaves room for caches.
+        """After many episodes in one session, by the objects that are left and by the memory of the process.
+
+        The latter tells of what is no object of Python's; its bound leaves room for caches.
         """
 
         async def play(env: Env) -> None:
@@ -285,7 +286,7 @@ class EnvironmentMemoryContract(EnvironmentSubject):
             grown = (traced[1] - traced[0]) / (self.episodes // 2)
             assert grown < LEAK_BYTES, f"{grown:.0f} bytes more with every episode"
             grown = resident[1] - resident[0]
-            assert grown < RESIDENT_BYTES, f"the process has {grown / 2**20:.0f} MiB more, which Python does not know of"
+            assert grown < RESIDENT_BYTES, f"the process has {grown / 2**20:.0f} MiB more, of no Python object"
 
         tracemalloc.start()
         try:
