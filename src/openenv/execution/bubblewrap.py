@@ -32,8 +32,8 @@ from openenv.execution.workspace import Workspace
 __all__ = ["Bubblewrap"]
 
 END_S = 10.0
-OWN_PROCESSES = 3
-"""bwrap, the one that it leaves outside, and the keeper."""
+OWN_PROCESSES = 2
+"""bwrap, which stays outside, and the keeper."""
 
 # What a keeper that is root needs for programs that are another user: their folders, their ends.
 _CAPABILITIES = ("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_KILL")
