@@ -3,7 +3,9 @@
 All random numbers come from the episode's generator, so that an opponent does the same in the same episode.
 """
 
+import math
 from collections.abc import Callable
+from itertools import count
 from random import Random
 
 import pyspiel
@@ -81,11 +83,12 @@ def draw(state: pyspiel.State, rng: Random) -> int:
 
 
 class Minimax:
-    """Plays perfectly, by the value of every position of a small game; draws among its best moves.
+    """Plays perfectly where a game has 20,000 positions at most; looks as many of them ahead where it has more.
+
+    It draws among its best moves.
 
     Raises:
-        InvalidRequestError: The game is not one of two players, all open, without chance and zero-sum, or has more
-            than 20,000 positions.
+        InvalidRequestError: The game is not one of two players, all open, without chance and zero-sum.
     """
 
     def __init__(self, game: pyspiel.Game, rng: Random) -> None:
@@ -104,22 +107,34 @@ class Minimax:
 
     def __call__(self, state: pyspiel.State) -> int:
         """Return one of the best moves."""
-        sign = 1 if state.current_player() == 0 else -1
-        worth = {action: sign * self._values[_key(state.child(action))] for action in state.legal_actions()}
-        best = max(worth.values())
-        return self._rng.choice([action for action, value in worth.items() if value == best])
+        if self._values is None:
+            values = _looked_ahead(state)
+        else:
+            values = {action: self._values[_key(state.child(action))] for action in state.legal_actions()}
+        best = (max if state.current_player() == 0 else min)(values.values())
+        return self._rng.choice([action for action, value in values.items() if value == best])
 
 
-_SOLVED: dict[str, dict[str, float]] = {}
+_SOLVED: dict[str, dict[str, float] | None] = {}
 _MOST_SOLVED = 8
 
 
-def _solved(game: pyspiel.Game) -> dict[str, float]:
-    """Return what each position is worth to the first player; games that were solved lately are remembered."""
+class _TooManyError(Exception):
+    """There are more positions than may be looked at."""
+
+
+def _solved(game: pyspiel.Game) -> dict[str, float] | None:
+    """Return what each position is worth to the first player, None if there are too many of them.
+
+    Games that were looked at lately are remembered.
+    """
     name = str(game)
     if name not in _SOLVED:
-        values: dict[str, float] = {}
-        _solve(game.new_initial_state(), values)
+        values: dict[str, float] | None = {}
+        try:
+            _solve(game.new_initial_state(), values)
+        except _TooManyError:
+            values = None
         while len(_SOLVED) >= _MOST_SOLVED:
             _SOLVED.pop(next(iter(_SOLVED)), None)
         _SOLVED[name] = values
@@ -130,14 +145,65 @@ def _solve(state: pyspiel.State, values: dict[str, float]) -> float:
     key = _key(state)
     if key not in values:
         if len(values) >= MOST_POSITIONS or state.move_number() > 200:
-            raise InvalidRequestError(f"{state.get_game()} has too many positions for minimax; take mcts")
+            raise _TooManyError
         if state.is_terminal():
             values[key] = state.returns()[0]
         else:
-            values[key] = -float("inf")  # a place for it, so that positions under way count
+            values[key] = -math.inf  # a place for it, so that positions under way count
             better = max if state.current_player() == 0 else min
             values[key] = better(_solve(state.child(action), values) for action in state.legal_actions())
     return values[key]
+
+
+def _looked_ahead(state: pyspiel.State) -> dict[int, float]:
+    """Return what each move is worth to the first player, as far as it can be seen; what cannot is a draw.
+
+    As many moves ahead as a number of positions allows, and not as some time does: the same position has the same
+    answer on any machine.
+    """
+    values: dict[int, float] = dict.fromkeys(state.legal_actions(), 0.0)
+    search = _Search()
+    try:
+        for depth in count():
+            search.sees_all = True
+            values = {action: search.value(state.child(action), depth) for action in values}
+            if search.sees_all:
+                return values
+    except _TooManyError:
+        pass
+    return values
+
+
+class _Search:
+    """Alpha-beta search.
+
+    Attributes:
+        sees_all: Nothing was too far ahead to be seen.
+    """
+
+    def __init__(self) -> None:
+        self.sees_all = True
+        self._left = MOST_POSITIONS
+
+    def value(self, state: pyspiel.State, depth: int, low: float = -math.inf, high: float = math.inf) -> float:
+        """Return what a position is worth to the first player, exactly if it is between two bounds."""
+        self._left -= 1
+        if self._left < 0:
+            raise _TooManyError
+        if state.is_terminal():
+            return float(state.returns()[0]) * (1 + depth / 1000)  # to win soon, and to lose late
+        if depth == 0:
+            self.sees_all = False
+            return 0.0
+        is_first = state.current_player() == 0
+        best = -math.inf if is_first else math.inf
+        for action in state.legal_actions():
+            value = self.value(state.child(action), depth - 1, low, high)
+            best = max(best, value) if is_first else min(best, value)
+            low, high = (max(low, best), high) if is_first else (low, min(high, best))
+            if low >= high:
+                break
+        return best
 
 
 def _key(state: pyspiel.State) -> str:

@@ -19,6 +19,7 @@ from openspiel_env import OpenSpielAction, OpenSpielEnv, OpenSpielObservation, O
 from openspiel_env.server import app
 from openspiel_env.server.games import READ_FILES
 from openspiel_env.server.openspiel_environment import OpenSpielEnvironment
+from openspiel_env.server.opponents import opponent_named
 
 NAMED = ("catch", "cliff_walking", "tic_tac_toe", "connect_four", "kuhn_poker", "leduc_poker", "blackjack", "2048")
 
@@ -237,10 +238,33 @@ def test_minimax_knows_that_nim_is_won_by_the_second_player():
         assert episode(seed=seed, game_name="nim", opponent_policy="minimax")[-1].reward == -1.0
 
 
-@pytest.mark.parametrize("name", ["chess", "kuhn_poker", "backgammon", "hanabi", "connect_four", "goofspiel"])
-def test_minimax_refuses_a_game_that_is_too_large_or_not_open(name):
+@pytest.mark.parametrize("name", ["kuhn_poker", "backgammon", "hanabi", "goofspiel"])
+def test_minimax_refuses_a_game_that_is_not_open(name):
     with pytest.raises(InvalidRequestError, match="minimax"):
         OpenSpielEnvironment().reset(game_name=name, opponent_policy="minimax")
+
+
+@pytest.mark.parametrize(
+    ("moves", "answer"),
+    [
+        ([0, 3, 1, 3, 0, 3, 6], 3),  # three of its own stand in column 3
+        ([0, 6, 1, 6, 2], 3),  # the fourth of the agent's at the bottom
+        ([0, 3, 0, 3, 0], 0),  # and on top of three
+    ],
+)
+def test_minimax_takes_a_win_and_prevents_a_loss_in_a_game_too_large_to_be_solved(moves, answer):
+    game = pyspiel.load_game("connect_four")
+    for seed in range(3):
+        position = game.new_initial_state()
+        for move in moves:
+            position.apply_action(move)
+        assert opponent_named("minimax", game, Random(seed), 1)(position) == answer
+
+
+def test_minimax_beats_random_moves_in_a_game_too_large_to_be_solved_and_repeats_itself():
+    games = [episode(seed=seed, game_name="connect_four", opponent_policy="minimax") for seed in range(5)]
+    assert sum(game[-1].reward for game in games) <= -4
+    assert episode(seed=3, game_name="connect_four", opponent_policy="minimax") == games[3]
 
 
 def test_tree_search_beats_random_moves_and_repeats_itself():
