@@ -12,6 +12,7 @@ from openenv.providers.kubernetes.backstage import Backstage
 from openenv.providers.kubernetes.manifests import PodOptions, anchor, stateful_set
 from openenv.providers.kubernetes.pods import Pod
 from openenv.providers.ownership import Ownership
+from openenv.providers.source import Source
 
 
 def pod(*, phase="Pending", state=None, restarts=0, last=None, conditions=()) -> Pod:
@@ -52,6 +53,21 @@ def test_options_that_cannot_be_are_refused(option):
 def test_an_option_of_the_class_is_no_option_of_a_start():
     with pytest.raises(ConfigurationError, match="replicas"):
         KubernetesProvider().start_container("image", replicas=3)
+
+
+def test_variables_of_one_start_are_not_those_of_the_next(monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        KubernetesProvider, "_roll_out", lambda self, *_: seen.append(dict(self.env_vars)) or ["http://pod"]
+    )
+    provider = KubernetesProvider(image="image", env_vars={"A": "1"})
+    provider.start_container("image", env_vars={"TOKEN": "secret"})
+    provider.stop()
+    provider.start_container("image")
+    provider.stop()
+    provider.start(Source())
+    provider.stop()
+    assert seen == [{"A": "1", "TOKEN": "secret"}, {"A": "1"}, {"A": "1"}]
 
 
 @pytest.mark.parametrize(

@@ -149,7 +149,7 @@ class KubernetesProvider(ContainerProvider):
         self.namespace = namespace
         self.image = image
         self.replicas = replicas
-        self.env_vars = dict(env_vars or {})
+        self._given_env = self.env_vars = dict(env_vars or {})
         self.access: Access = access
         self.network_policy = network_policy
         self.kubeconfig = kubeconfig
@@ -205,6 +205,7 @@ class KubernetesProvider(ContainerProvider):
         image = self.image or source.image
         if image is None:
             raise ConfigurationError("KubernetesProvider does not know what to run: give it an image=...")
+        self.env_vars = self._given_env
         return self._roll_out(image, self.replicas, port)
 
     def start_container(
@@ -215,12 +216,12 @@ class KubernetesProvider(ContainerProvider):
         Args:
             image: Name of the image.
             port: As for `start`.
-            env_vars: More environment variables.
+            env_vars: Environment variables on top of those of the class, for this start.
             **kwargs: Nothing; the options are those of the class.
         """
         if kwargs:
             raise ConfigurationError(f"Give {', '.join(sorted(kwargs))} to KubernetesProvider(...) itself.")
-        self.env_vars = {**self.env_vars, **(env_vars or {})}
+        self.env_vars = {**self._given_env, **(env_vars or {})}
         return self._roll_out(image, 1, port or 0)[0]
 
     def stop_container(self) -> None:
