@@ -14,6 +14,8 @@ from openenv.providers import redact
     ("text", "shown"),
     [
         ("Authorization: Bearer abc.def-123=", "Authorization: Bearer ***"),
+        ("x-api-key: 0123456789abcdef", "x-api-key: ***"),
+        ('{"api_key": "0123-456789"}', '{"api_key": "***"}'),
         ("token hf_AbCdEf0123456789 used", "token hf_*** used"),
         ("with sk-proj-0123456789abcdef", "with sk-***"),
         ("at https://user:pass@host:8000/x", "at https://***@host:8000/x"),

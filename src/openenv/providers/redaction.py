@@ -38,6 +38,7 @@ _TOKEN = "|".join(
 )
 _PATTERNS = (
     (re.compile(r"\b(Bearer\s+)[\w.~+/=-]+", re.IGNORECASE), rf"\1{HIDDEN}"),
+    (re.compile(r"\b(api[-_]?key[\"']?\s?[:=]\s?[\"']?)[\w.~+/=-]{8,}", re.IGNORECASE), rf"\1{HIDDEN}"),
     (re.compile(rf"\b({_TOKEN})[\w-]+"), rf"\1{HIDDEN}"),
     (re.compile(r"(://)[^\s/:@]*:[^\s/@]+@"), rf"\1{HIDDEN}@"),
     # A user alone is a token as a rule; that of ssh is a name.
@@ -50,8 +51,9 @@ def redact(text: str, env_vars: Mapping[str, str] | None = None) -> str:
 
     Hidden are: values (of four characters or more) of environment variables whose name contains TOKEN, KEY,
     SECRET, PASSWORD, PASSWD, PASSPHRASE, CREDENTIAL or CONNECTION_STRING, or ends in _PASS, also where they are
-    escaped for JSON, Python or a URL; what follows `Bearer`; tokens of Hugging Face (`hf_`), of OpenAI (`sk-`), of
-    GitHub (`ghp_`, `github_pat_` and their kind) and of AWS (`AKIA`, `ASIA`); user and password in a URL.
+    escaped for JSON, Python or a URL; what follows `Bearer` or `api-key:`; tokens of Hugging Face (`hf_`), of
+    OpenAI (`sk-`), of GitHub (`ghp_`, `github_pat_` and their kind) and of AWS (`AKIA`, `ASIA`); user and password
+    in a URL.
 
     Args:
         text: Anything a server wrote or an error says.
