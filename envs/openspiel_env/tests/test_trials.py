@@ -17,16 +17,16 @@ from openspiel_env.server.openspiel_environment import OpenSpielEnvironment
 from openspiel_env.server.trials import Verdict
 
 CRASHES = [
-    ({"game_name": "hearts", "opponent_policy": "mcts", "simulations": 3}, "crashed"),
-    ({"game_name": "connect_four", "game_params": {"rows": 0}}, "crashed"),
-    ({"game_name": "leduc_poker", "game_params": {"starting_player": 3}}, "OpenSpiel (crashed|raised)"),
-    ({"game_name": "dark_chess", "game_params": {"fen": ""}}, "crashed"),
-    ({"game_name": "go_fish", "game_params": {"initial_cards": 0}}, "crashed"),
-    ({"game_name": "hanabi", "game_params": {"colors": -1}}, "crashed"),
-    ({"game_name": "hanabi", "game_params": {"ranks": 200}}, "crashed"),
-    ({"game_name": "coin_game", "game_params": {"rows": 999_999}}, "took more than 5 s"),
+    ({"game_name": "hearts", "opponent_policy": "mcts", "simulations": 3}, "when it was tried"),
+    ({"game_name": "connect_four", "game_params": {"rows": 0}}, "when it was tried"),
+    ({"game_name": "leduc_poker", "game_params": {"starting_player": 3}}, "when it was tried"),
+    ({"game_name": "dark_chess", "game_params": {"fen": ""}}, "when it was tried"),
+    ({"game_name": "go_fish", "game_params": {"initial_cards": 0}}, "when it was tried"),
+    ({"game_name": "hanabi", "game_params": {"colors": -1}}, "when it was tried"),
+    ({"game_name": "hanabi", "game_params": {"ranks": 200}}, "when it was tried"),
+    ({"game_name": "coin_game", "game_params": {"rows": 999_999}}, "it took"),
     ({"game_name": "hex", "game_params": {"num_rows": 1}}, "no legal move"),
-    ({"game_name": "bridge_uncontested_bidding"}, "a reset or step took"),
+    ({"game_name": "bridge_uncontested_bidding"}, "took"),
 ]
 
 
