@@ -39,7 +39,7 @@ __all__ = ["EnvironmentContract", "EnvironmentMemoryContract"]
 SESSIONS = 8
 SEEDS = 8
 LEAK_BYTES = 200
-RESIDENT_BYTES = 30 * 2**20
+RESIDENT_BYTES = 60 * 2**20
 
 
 class EnvironmentContract(EnvironmentSubject):
